@@ -1,0 +1,1 @@
+"""The ground floor: dtypes, shapes, devices, source positions, thread state and error texts."""

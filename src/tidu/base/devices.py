@@ -1,0 +1,60 @@
+"""Devices. There is one so far, the CPU; asking for another says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class device:  # noqa: N801 (the name users know it by: torch.device)
+    """``device('cpu')``: where a tensor lives.
+
+    >>> device("cpu").type
+    'cpu'
+    """
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:  # noqa: A002
+        if isinstance(type, device):
+            type, index = type.type, type.index  # noqa: A001
+        if not isinstance(type, str):
+            raise RuntimeError(f"device() takes a string such as 'cpu', but got {type!r}")
+        kind, colon, number = type.partition(":")
+        if kind not in ("cpu", "cuda", "mps", "meta", "xpu"):
+            raise RuntimeError(
+                f"Expected one of cpu, cuda, xpu, mps, meta device type at start of device string: {type}"
+            )
+        if colon and not number.isdigit():
+            raise RuntimeError(f"Invalid device string: '{type}'")
+        self.type = kind
+        self.index = int(number) if colon else index
+
+    def __repr__(self) -> str:
+        suffix = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{suffix})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (device, (self.type, self.index))
+
+
+CPU = device("cpu")
+
+
+def check(wanted: Any) -> device:
+    """The CPU device, or a RuntimeError that says what to write instead."""
+    found = wanted if isinstance(wanted, device) else device(wanted)
+    if found.type != "cpu":
+        raise RuntimeError(
+            f"tidu runs on the CPU only, and device '{found}' was asked for. Choose the device with "
+            "'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'."
+        )
+    return CPU

@@ -1,0 +1,169 @@
+"""Shapes: broadcasting, dimension numbers, and the strides that movement leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+Shape = tuple[int, ...]
+
+
+class Size(tuple[int, ...]):
+    """The shape of a tensor: a tuple that prints as ``torch.Size([2, 3])``."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        return prod(self)
+
+    def __repr__(self) -> str:
+        return f"torch.Size([{', '.join(map(str, self))}])"
+
+    def __getitem__(self, index: Any) -> Any:
+        got = tuple.__getitem__(self, index)
+        return Size(got) if isinstance(index, slice) else got
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple(self) + tuple(other))
+
+
+def broadcast(operation: str, *shapes: Shape) -> Shape:
+    """The common shape, matching dimensions from the right; RuntimeError naming the first that differs."""
+    result = shapes[0]
+    for shape in shapes[1:]:
+        if shape != result:
+            result = _broadcast_pair(operation, result, shape)
+    return result
+
+
+def _broadcast_pair(operation: str, a: Shape, b: Shape) -> Shape:
+    rank = max(len(a), len(b))
+    result = [1] * rank
+    for back in range(1, rank + 1):
+        size_a = a[-back] if back <= len(a) else 1
+        size_b = b[-back] if back <= len(b) else 1
+        if size_a != size_b and 1 not in (size_a, size_b):
+            raise RuntimeError(
+                f"The size of tensor a ({size_a}) must match the size of tensor b ({size_b}) "
+                f"at non-singleton dimension {rank - back}: {operation} of shapes {list(a)} and {list(b)} does not "
+                f"broadcast; dimension -{back} is the first from the right that does not fit. "
+                f"Each pair of sizes must be equal, or one of them 1."
+            )
+        result[-back] = size_b if size_a == 1 else size_a
+    return tuple(result)
+
+
+def wrap_dim(dim: int, rank: int) -> int:
+    """A dimension number in [0, rank); IndexError as PyTorch words it. A 0-d tensor counts as 1-d."""
+    bound = max(rank, 1)
+    if not -bound <= dim < bound:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
+        )
+    return dim + bound if dim < 0 else dim
+
+
+def wrap_dims(dims: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Several dimension numbers, each once; None or () stands for all of them."""
+    if dims is None:
+        return tuple(range(rank))
+    if isinstance(dims, int):
+        dims = (dims,)
+    if len(dims) == 0:
+        return tuple(range(rank))
+    wrapped = tuple(wrap_dim(d, rank) for d in dims)
+    if len(set(wrapped)) != len(wrapped):
+        repeated = next(d for d in wrapped if wrapped.count(d) > 1)
+        raise RuntimeError(f"dim {repeated} appears multiple times in the list of dims")
+    return wrapped if rank else ()
+
+
+def reduced(shape: Shape, dims: Sequence[int], keepdim: bool) -> Shape:
+    """The shape after reducing `dims`."""
+    if keepdim:
+        return tuple(1 if i in dims else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in dims)
+
+
+def infer_size(shape: Sequence[int], numel: int) -> Shape:
+    """`shape` with its one -1 worked out from the number of elements."""
+    sizes = tuple(int(n) for n in shape)
+    if any(n < -1 for n in sizes):
+        raise RuntimeError(f"invalid shape dimension {next(n for n in sizes if n < -1)}")
+    unknown = sizes.count(-1)
+    if unknown > 1:
+        raise RuntimeError("only one dimension can be inferred")
+    known = prod(n for n in sizes if n != -1)
+    if unknown:
+        if known == 0:
+            raise RuntimeError(
+                f"cannot reshape tensor of {numel} elements into shape {list(sizes)} because the "
+                "unspecified dimension size -1 can be any value and is ambiguous"
+            )
+        if numel % known == 0:
+            return tuple(numel // known if n == -1 else n for n in sizes)
+    elif known == numel:
+        return sizes
+    raise RuntimeError(f"shape '{list(sizes)}' is invalid for input of size {numel}")
+
+
+def flatten_sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` mean the same; sizes may be ints or 0-d integer tensors."""
+    if len(sizes) == 1 and isinstance(sizes[0], Iterable) and not isinstance(sizes[0], int):
+        shape = getattr(sizes[0], "shape", None)
+        if shape is None or len(shape) > 0:
+            sizes = tuple(sizes[0])
+    return tuple(n if n.__class__ is int else n.__index__() for n in sizes)
+
+
+def contiguous_strides(shape: Shape) -> tuple[int, ...]:
+    """Row-major strides in elements."""
+    strides = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+def is_contiguous(shape: Shape, strides: Sequence[int]) -> bool:
+    """Whether elements lie in row-major order without gaps (sizes of 1 do not matter)."""
+    step = 1
+    for n, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if n == 0:
+            return True
+        if n != 1:
+            if stride != step:
+                return False
+            step *= n
+    return True
+
+
+def view_strides(shape: Shape, strides: Sequence[int], new_shape: Shape) -> tuple[int, ...] | None:
+    """Strides under which memory of `strides` reads as `new_shape` without a copy, or None."""
+    if 0 in shape:
+        return contiguous_strides(new_shape)
+    # Merge the old dimensions into runs that are contiguous among themselves, then cut each run.
+    runs: list[tuple[int, int]] = []  # (size, stride of its last dimension)
+    for n, stride in zip(shape, strides, strict=True):
+        if n == 1:
+            continue
+        if runs and runs[-1][1] == n * stride:
+            runs[-1] = (runs[-1][0] * n, stride)
+        else:
+            runs.append((n, stride))
+    result: list[int] = []
+    remaining = list(reversed(runs))
+    left, step = remaining.pop() if remaining else (1, 1)
+    for n in new_shape:
+        if n == 1:
+            result.append(left * step)
+            continue
+        if left == 1 and remaining:
+            left, step = remaining.pop()
+        if left % n:
+            return None
+        left //= n
+        result.append(left * step)
+    return tuple(result)

@@ -1,0 +1,73 @@
+"""Source positions: two references when recorded, a file, line and column only when asked for."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import CodeType
+
+from tidu.base.state import Position, state
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_internal: dict[str, bool] = {}
+
+
+def _is_internal(filename: str) -> bool:
+    inside = filename.startswith((PACKAGE, "<frozen"))
+    _internal[filename] = inside
+    return inside
+
+
+def here() -> Position | None:
+    """The position of the first frame outside this package: (code object, instruction offset)."""
+    if state.position is not None:
+        return state.position
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        filename = code.co_filename
+        inside = _internal.get(filename)
+        if inside is None:
+            inside = _is_internal(filename)
+        if not inside:
+            return (code, frame.f_lasti)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def line_of(position: Position) -> tuple[str, int]:
+    """File name and line number of a recorded position."""
+    code, offset = position
+    for index, (line, _, _, _) in enumerate(code.co_positions()):
+        if index * 2 >= offset and line is not None:
+            return code.co_filename, line
+    return code.co_filename, code.co_firstlineno
+
+
+def columns_of(position: Position) -> tuple[int, int] | None:
+    """First and last column of the expression, where the interpreter knows them."""
+    code, offset = position
+    for index, (_, _, start, end) in enumerate(code.co_positions()):
+        if index * 2 == offset and start is not None and end is not None:
+            return start, end
+    return None
+
+
+def describe(position: Position | None) -> str:
+    """``file.py:12: loss = model(x)``, or an empty string where nothing was recorded."""
+    if position is None:
+        return ""
+    filename, line = line_of(position)
+    text = linecache.getline(filename, line).strip()
+    where = f"{os.path.basename(filename)}:{line}"
+    return f"{where}: {text}" if text else where
+
+
+def at(position: Position | None) -> str:
+    """A sentence tail for messages: " (at file.py:12: loss = model(x))"."""
+    text = describe(position)
+    return f" (at {text})" if text else ""
+
+
+__all__ = ["CodeType", "at", "columns_of", "describe", "here", "line_of"]

@@ -1,0 +1,20 @@
+"""What differs from thread to thread: the gradient mode and the source line on whose behalf we work."""
+
+from __future__ import annotations
+
+import threading
+from types import CodeType
+
+Position = tuple[CodeType, int]
+
+
+class ThreadState(threading.local):
+    """Class attributes are the defaults that a new thread starts with."""
+
+    grad_enabled: bool = True
+    inference: bool = False
+    # Set while a backward pass runs, so that the values it makes carry the line of the forward op.
+    position: Position | None = None
+
+
+state = ThreadState()

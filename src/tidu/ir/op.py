@@ -1,0 +1,275 @@
+"""Op: everything about one operation in one record, and the registry of all of them.
+
+An operation is called with its inputs, then its attributes: ``sum_(x, dims, keepdim)``. On Values it
+makes a Value. On anything else that knows ``apply_op`` (a Tensor) it asks that, which is how the
+same derivative, written once, makes plain Values in a backward pass and a new tape in a second one.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import Shape
+from tidu.base.source import here
+from tidu.ir.value import Value, pending
+
+Inferred = tuple[tuple[Any, ...], Shape, dtype]
+NUMBERS = (bool, int, float)
+
+
+class Spec(NamedTuple):
+    """What remains of an input whose numbers the derivative does not read."""
+
+    shape: Shape
+    dtype: dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+
+class Sample(NamedTuple):
+    """One call to test an op with: ``Array`` placeholders among the arguments become tensors."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = {}
+
+
+class Array(NamedTuple):
+    """A placeholder for random numbers: uniform in [low, high), or integers of `dtype` if one is given.
+
+    `dtype` names a fixed dtype ("int64", "bool"); None stands for the dtype under test.
+    """
+
+    shape: Shape
+    low: float = -2.0
+    high: float = 2.0
+    dtype: str | None = None
+
+
+class View(NamedTuple):
+    """How an op that shares memory with its input reads strides and writes back through itself."""
+
+    # (shape, strides, offset, *attrs) -> (strides, offset) of the result
+    layout: Callable[..., tuple[tuple[int, ...], int]]
+    # (base, part, *attrs) -> base with that part replaced
+    write: Callable[..., Any]
+
+
+class Op:
+    """One operation. Made by `define`; the fields are described there."""
+
+    __slots__ = (
+        "arity", "attr_names", "decompose", "dtypes", "emit", "grad_name", "host", "infer", "inplace",
+        "input_names", "keeps", "kind", "name", "numpy", "outputs", "public", "reference", "samples",
+        "saved", "tolerance", "variadic", "view", "vjps",
+    )  # fmt: skip
+
+    name: str
+    kind: str
+    arity: int
+    variadic: bool
+    input_names: tuple[str, ...]
+    attr_names: tuple[str, ...]
+    infer: Callable[[Op, tuple[Any, ...], tuple[Any, ...]], Inferred]
+    numpy: Callable[..., Any] | None
+    emit: Callable[..., Any] | None
+    decompose: Callable[..., Any] | None
+    vjps: Any
+    keeps: tuple[bool, ...]
+    samples: Callable[[], Sequence[Sample]]
+    view: View | None
+    grad_name: str
+    public: tuple[str, ...]
+    inplace: bool
+    outputs: int
+    host: bool
+    dtypes: str
+    reference: str | Callable[..., Any] | None
+    tolerance: float
+    saved: slice
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            args = self._positional(args, kwargs)
+        arity = self.arity
+        inputs = args[:arity]
+        if self.variadic:
+            inputs = tuple(inputs[0])
+        for x in inputs:
+            if x.__class__ is not Value and hasattr(x, "apply_op"):
+                return x.apply_op(self, inputs, args[arity:])
+        return self.value(inputs, args[arity:])
+
+    def named(self, grad_name: str, *args: Any) -> Any:
+        """Call the op, under another name on the tape: transpose and permute are one op to us."""
+        inputs = tuple(args[0]) if self.variadic else args[: self.arity]
+        for x in inputs:
+            if x.__class__ is not Value and hasattr(x, "apply_op"):
+                return x.apply_op(self, inputs, args[self.arity :], grad_name)
+        return self.value(inputs, args[self.arity :])
+
+    def value(self, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Value:
+        """Make the Value of this op: check and promote the inputs, work out shape and dtype, record."""
+        inputs, shape, result = self.infer(self, inputs, attrs)
+        made = Value(self, inputs, attrs, shape, result, here())
+        values = pending.values
+        values.append(made)
+        if len(values) > pending.limit:
+            pending.flush()
+        return made
+
+    def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        names = self.input_names + self.attr_names
+        values = list(args)
+        for name in names[len(args) :]:
+            if name in kwargs:
+                values.append(kwargs.pop(name))
+            else:
+                break
+        if kwargs:
+            name = next(iter(kwargs))
+            raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'; it takes {', '.join(names)}")
+        return tuple(values)
+
+    @property
+    def differentiable(self) -> bool:
+        return self.vjps is not None
+
+    def __repr__(self) -> str:
+        return f"<Op {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (registry.__getitem__, (self.name,))
+
+
+registry: dict[str, Op] = {}
+
+
+def define(
+    name: str,
+    *,
+    infer: Callable[[Op, tuple[Any, ...], tuple[Any, ...]], Inferred],
+    samples: Callable[[], Sequence[Sample]],
+    inputs: str = "input",
+    attrs: str = "",
+    kind: str = "elementwise",
+    numpy: Callable[..., Any] | None = None,
+    emit: Callable[..., Any] | None = None,
+    decompose: Callable[..., Any] | None = None,
+    vjp: Any = None,
+    saved: slice = slice(0, 0),
+    view: View | None = None,
+    grad_name: str = "",
+    public: str = "",
+    inplace: bool = False,
+    outputs: int = 1,
+    host: bool = False,
+    dtypes: str = "all",
+    reference: str | Callable[..., Any] | None = None,
+    tolerance: float = 1.0,
+) -> Op:
+    """Declare an operation and put it into the registry.
+
+    name        unique; the word for it in graphs and messages
+    infer       (op, inputs, attrs) -> (inputs with casts inserted, shape, dtype); raises on bad arguments
+    samples     () -> the calls with which the tests compare it with PyTorch and finite differences
+    inputs      names of the tensor inputs; "*tensors" for an op on a list of them
+    attrs       names of the attributes (hashable), which follow the inputs
+    kind        elementwise, reduction, movement, indexing, contraction, source, host or composite
+    numpy       the NumPy implementation: (*arrays, *attrs) -> array
+    emit        the scalar emission: (builder, *scalars, *attrs) -> scalar
+    decompose   (*inputs, *attrs) -> the same in terms of other ops, for composites
+    vjp         a tuple with one function for each input, (g, out, *inputs, *attrs) -> cotangent, or None
+                where there is no derivative; for an op on a list, one function that gets the position
+                first. The result is summed over broadcast dimensions and cast to the input's dtype
+                by the engine. What a vjp reads is what the tape keeps.
+    saved       for an op on a list: the part of it whose numbers the vjp reads
+    view        for ops whose result shares memory with the input
+    grad_name   the name shown in grad_fn=<...>
+    public      where users find it: paths such as "torch.exp Tensor.exp torch.special.exp"
+    inplace     whether Tensor gets a method with a trailing underscore
+    outputs     number of results; more than one are read through `pick`
+    host        runs as a call to NumPy in every tier (sorting, factorisations)
+    dtypes      what the tests run it on: all, float, integer, bool or number
+    reference   the PyTorch function to compare with, if it is not torch.<name>
+    tolerance   multiplies the tests' tolerance, for ops that lose accuracy by nature
+    """
+    if name in registry:
+        raise ValueError(f"op '{name}' is declared twice")
+    if not samples():
+        raise ValueError(f"op '{name}' has no samples, so nothing would test it")
+    op = Op()
+    op.name, op.kind, op.infer, op.samples, op.view = name, kind, infer, samples, view
+    op.variadic = inputs.startswith("*")
+    op.input_names = tuple(inputs.lstrip("*").split())
+    op.attr_names = tuple(attrs.split())
+    op.arity = len(op.input_names)
+    op.numpy, op.emit, op.decompose = numpy, emit, decompose
+    op.vjps, op.saved = vjp, saved
+    op.keeps = () if vjp is None else _kept(vjp, op)
+    op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
+    op.public, op.inplace = tuple(public.split()), inplace
+    op.outputs, op.host, op.dtypes = outputs, host, dtypes
+    op.reference, op.tolerance = reference, tolerance
+    registry[name] = op
+    return op
+
+
+_METADATA = {"shape", "dtype", "ndim"}
+
+
+def _kept(vjps: Any, op: Op) -> tuple[bool, ...]:
+    """Which of (out, *inputs) the derivatives read as numbers, found in their bytecode.
+
+    A parameter that is only asked for its shape or dtype does not keep the numbers alive.
+    """
+    if op.variadic:
+        return (False,)
+    functions = tuple(f for f in vjps if f is not None)
+    kept = [False] * (op.arity + 1)
+    for function in functions:
+        assert isinstance(function, FunctionType), f"the vjp of '{op.name}' must be a plain function"
+        names = function.__code__.co_varnames[1 : op.arity + 2]
+        captured = set(function.__code__.co_cellvars)
+        instructions = list(dis.get_instructions(function))
+        for position, name in enumerate(names):
+            for load, following in zip(instructions, instructions[1:], strict=False):
+                if "LOAD_FAST" not in load.opname:
+                    continue
+                # Newer interpreters load two variables with one instruction.
+                loaded = load.argval if isinstance(load.argval, tuple) else (load.argval,)
+                if name in loaded:
+                    metadata = following.opname == "LOAD_ATTR" and following.argval in _METADATA
+                    kept[position] = kept[position] or name in loaded[:-1] or not metadata
+            kept[position] = kept[position] or name in captured
+    return tuple(kept)
+
+
+class Function(NamedTuple):
+    """A function of the public API that is written in terms of ops."""
+
+    call: Callable[..., Any]
+    paths: tuple[str, ...]
+    inplace: bool
+
+
+functions: list[Function] = []
+
+
+def function(paths: str, *, inplace: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a public function: ``@function("torch.addmm Tensor.addmm")``.
+
+    Paths are "torch.x", "Tensor.x", "torch.nn.functional.x", "torch.linalg.x", ... `inplace` adds Tensor.x_.
+    It is written in ops and other public functions, so that it works on Values and on Tensors alike.
+    """
+
+    def declare(call: Callable[..., Any]) -> Callable[..., Any]:
+        functions.append(Function(call, tuple(paths.split()), inplace))
+        return call
+
+    return declare
