@@ -1,0 +1,127 @@
+"""Tier 0: a region run op by op with NumPy. Slow for what is repeated, and right for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tidu.backends.base import Failure
+from tidu.backends.numpy_scalars import NumpyScalars
+from tidu.base.dtypes import dtype, from_numpy
+from tidu.base.source import at
+from tidu.ir.op import Op
+from tidu.ir.value import Value, leaf, pending
+
+_SCALARS = NumpyScalars()
+
+
+class NumpyBackend:
+    name = "numpy"
+
+    def run(self, region: list[Value]) -> BaseException | None:
+        first_error: BaseException | None = None
+        with np.errstate(all="ignore"):
+            for position, value in enumerate(region):
+                region[position] = None  # type: ignore[call-overload]
+                try:
+                    _run(value)
+                except Exception as error:  # reported to whoever asks, with the line that made the op
+                    located = _locate(value, error)
+                    value.buffer = Failure(located)
+                    first_error = first_error or located
+                value.op, value.inputs, value.attrs = None, (), ()
+        return first_error
+
+
+def _run(value: Value) -> None:
+    op = value.op
+    assert op is not None
+    arguments = [x.buffer if x.__class__ is Value else x for x in value.inputs]
+    kernel = op.numpy or _kernels.get(op) or _make_kernel(op)
+    result_type = value.dtype
+    if op.outputs != 1:
+        results = kernel(*arguments, *value.attrs)
+        value.buffer = tuple(_fit(r, d) for r, d in zip(results, result_type, strict=True))  # type: ignore[call-overload]
+        return
+    if result_type.is_half and op.kind != "movement":
+        # Half precision is for storage: arithmetic is done in float32 and rounded once, as PyTorch does.
+        arguments = [_widen(a) for a in arguments]
+    result = kernel(*arguments, *value.attrs)
+    if result.__class__ is not np.ndarray or result.dtype is not result_type.numpy:
+        result = _fit(result, result_type)
+    value.buffer = result
+
+
+def _widen(argument: Any) -> Any:
+    if argument.__class__ is np.ndarray and argument.dtype.itemsize == 2 and argument.dtype.kind in "fV":
+        return argument.astype(np.float32)
+    return argument
+
+
+def _fit(result: Any, wanted: dtype) -> Any:
+    return np.asarray(result).astype(wanted.numpy, copy=False)
+
+
+def _locate(value: Value, error: Exception) -> Exception:
+    for x in value.inputs:
+        if isinstance(x, Value) and isinstance(x.buffer, Failure):
+            return x.buffer.error  # type: ignore[return-value]
+    name = "?" if value.op is None else value.op.name
+    message = f"{error}: {name} of shape {list(value.shape)}{at(value.position)}"
+    try:
+        return type(error)(message).with_traceback(error.__traceback__)
+    except TypeError:
+        return error
+
+
+_kernels: dict[Op, Callable[..., Any]] = {}
+
+
+def _make_kernel(op: Op) -> Callable[..., Any]:
+    """A NumPy implementation derived from the scalar emission or from the decomposition."""
+    kernel = _from_emission(op) if op.emit is not None else _from_decomposition(op)
+    _kernels[op] = kernel
+    return kernel
+
+
+def _from_emission(op: Op) -> Callable[..., Any]:
+    emit = op.emit
+    assert emit is not None
+    arity = op.arity
+
+    def run(*arguments: Any) -> Any:
+        arrays = _as_scalars(arguments[:arity])
+        return np.broadcast_to(emit(_SCALARS, *arrays, *arguments[arity:]), np.broadcast_shapes(*(a.shape for a in arrays if a is not None)))
+
+    return run
+
+
+def _as_scalars(arguments: tuple[Any, ...]) -> list[Any]:
+    """Python numbers as 0-d arrays of the dtype of the tensors beside them."""
+    like = next((a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype != np.bool_), np.dtype(np.float32))
+    return [a if a is None or isinstance(a, np.ndarray) else np.asarray(a, like) for a in arguments]
+
+
+def _from_decomposition(op: Op) -> Callable[..., Any]:
+    decompose = op.decompose
+    assert decompose is not None, f"op '{op.name}' has neither an emission nor a decomposition"
+    arity = op.arity
+
+    def run(*arguments: Any) -> Any:
+        count = len(arguments) - len(op.attr_names) if op.variadic else arity
+        inputs = [leaf(a, from_numpy(a.dtype)) if isinstance(a, np.ndarray) else a for a in arguments[:count]]
+        attrs = arguments[count:]
+        outer, pending.values = pending.values, []
+        limit, pending.limit = pending.limit, 1 << 60
+        try:
+            result = decompose(tuple(inputs), *attrs) if op.variadic else decompose(*inputs, *attrs)
+            inner = pending.values
+        finally:
+            pending.values, pending.limit = outer, limit
+        for value in inner:
+            _run(value)
+        return tuple(r.buffer for r in result) if isinstance(result, tuple) else result.buffer
+
+    return run

@@ -1,0 +1,31 @@
+"""The operations, one file a family, each declared whole; importing this package fills the registry."""
+
+from __future__ import annotations
+
+
+from tidu.ir.value import Value
+from tidu.ops import cast, contract, elementwise, indexing, movement, reduce, shaping, sources
+
+__all__ = ["cast", "contract", "elementwise", "indexing", "movement", "reduce", "shaping", "sources"]
+
+
+def _bind_operators() -> None:
+    """Give Value the operators with which derivatives and decompositions are written."""
+    e = elementwise
+    binary = {
+        "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.div, "pow": e.pow_, "floordiv": e.floor_divide,
+        "mod": e.remainder, "and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor,
+        "matmul": contract.matmul,
+    }  # fmt: skip
+    for name, op in binary.items():
+        setattr(Value, f"__{name}__", lambda x, y, op=op: op(x, y))
+        setattr(Value, f"__r{name}__", lambda x, y, op=op: op(y, x))
+    for name, op in {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}.items():
+        setattr(Value, f"__{name}__", lambda x, y, op=op: op(x, y))
+    Value.__neg__ = lambda x: e.neg(x)  # type: ignore[method-assign]
+    Value.__invert__ = lambda x: e.bitwise_not(x)  # type: ignore[attr-defined]
+    Value.__hash__ = object.__hash__  # type: ignore[method-assign]
+    Value.to = lambda x, d: cast.cast(x, d)  # type: ignore[attr-defined]
+
+
+_bind_operators()

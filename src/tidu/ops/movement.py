@@ -1,0 +1,358 @@
+"""Movement: reshaping, reordering, slicing and joining. Most of these share memory with their input.
+
+A view is declared with `layout`, how it reads the strides of its input, and `write`, how writing
+through it changes its input: that is all that in-place operations on views rest on.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tidu.base.shapes import infer_size, view_strides
+from tidu.ir.op import Array, Inferred, Op, Sample, View, define
+from tidu.ops.rules import promote
+from tidu.ops.sources import full
+
+Shape = tuple[int, ...]
+Strides = tuple[int, ...]
+# One dimension of a slice: start, stop, step with step > 0 and 0 <= start <= stop <= size.
+Ranges = tuple[tuple[int, int, int], ...]
+
+# reshape ------------------------------------------------------------------------------------------
+
+
+def _reshape_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (shape,) = inputs, attrs
+    return inputs, infer_size(shape, prod(x.shape)), x.dtype
+
+
+def _reshape_layout(shape: Shape, strides: Strides, offset: int, new: Shape) -> tuple[Strides, int]:
+    found = view_strides(shape, strides, infer_size(new, prod(shape)))
+    assert found is not None, "a reshape that has to copy is not a view"
+    return found, offset
+
+
+reshape = define(
+    "reshape",
+    attrs="shape",
+    kind="movement",
+    infer=_reshape_infer,
+    numpy=lambda x, shape: x.reshape(shape),
+    vjp=(lambda g, out, x, shape: reshape(g, x.shape),),
+    view=View(_reshape_layout, lambda base, part, shape: reshape(part, base.shape)),
+    grad_name="ViewBackward0",
+    samples=lambda: [
+        Sample((Array((3, 4)), (2, 6))),
+        Sample((Array((2, 3, 4)), (6, -1))),
+        Sample((Array(()), (1, 1))),
+        Sample((Array((0, 3)), (3, 0))),
+        Sample((Array((1,)), ())),
+    ],
+)
+
+
+def unsqueeze_dims(x: Any, dims: Shape) -> Any:
+    """Insert dimensions of size 1 so that they stand at `dims` of the result."""
+    shape = list(x.shape)
+    for d in sorted(dims):
+        shape.insert(d, 1)
+    return reshape(x, tuple(shape))
+
+
+def squeeze_dims(x: Any, dims: Shape) -> Any:
+    """Drop the given dimensions, which have size 1."""
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in dims))
+
+
+# permute ------------------------------------------------------------------------------------------
+
+
+def _inverse(dims: Shape) -> Shape:
+    return tuple(sorted(range(len(dims)), key=dims.__getitem__))
+
+
+def _permute_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (dims,) = inputs, attrs
+    shape = x.shape
+    return inputs, tuple(shape[d] for d in dims), x.dtype
+
+
+permute = define(
+    "permute",
+    attrs="dims",
+    kind="movement",
+    infer=_permute_infer,
+    numpy=lambda x, dims: x.transpose(dims),
+    vjp=(lambda g, out, x, dims: permute(g, _inverse(dims)),),
+    view=View(
+        lambda shape, strides, offset, dims: (tuple(strides[d] for d in dims), offset),
+        lambda base, part, dims: permute(part, _inverse(dims)),
+    ),
+    samples=lambda: [
+        Sample((Array((3, 4)), (1, 0))),
+        Sample((Array((2, 3, 4)), (2, 0, 1))),
+        Sample((Array(()), ())),
+        Sample((Array((0, 3)), (1, 0))),
+    ],
+)
+
+
+def swap(x: Any, a: int, b: int) -> Any:
+    """`x` with two dimensions exchanged."""
+    dims = list(range(len(x.shape)))
+    dims[a], dims[b] = dims[b], dims[a]
+    return permute(x, tuple(dims))
+
+
+# expand -------------------------------------------------------------------------------------------
+
+
+def _expand_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (shape,) = inputs, attrs
+    extra = len(shape) - len(x.shape)
+    if extra < 0:
+        raise RuntimeError(
+            f"expand(torch.{x.dtype.name}{list(x.shape)}, size={list(shape)}): the number of sizes provided ({len(shape)}) "
+            f"must be greater or equal to the number of dimensions in the tensor ({len(x.shape)})"
+        )
+    for i, (n, wanted) in enumerate(zip(x.shape, shape[extra:], strict=True)):
+        if n not in (1, wanted):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({wanted}) must match the existing size ({n}) at non-singleton "
+                f"dimension {i + extra}.  Target sizes: {list(shape)}.  Tensor sizes: {list(x.shape)}"
+            )
+    return inputs, shape, x.dtype
+
+
+def _expand_layout(shape: Shape, strides: Strides, offset: int, new: Shape) -> tuple[Strides, int]:
+    extra = len(new) - len(shape)
+    kept = (s if n == m else 0 for n, m, s in zip(shape, new[extra:], strides, strict=True))
+    return (0,) * extra + tuple(kept), offset
+
+
+def _expand_write(base: Any, part: Any, shape: Shape) -> Any:
+    raise RuntimeError(
+        "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+        "Please clone() the tensor before performing the operation."
+    )
+
+
+expand = define(
+    "expand",
+    attrs="shape",
+    kind="movement",
+    infer=_expand_infer,
+    numpy=lambda x, shape: np.broadcast_to(x, shape),
+    vjp=(lambda g, out, x, shape: g,),  # the engine sums over what was repeated
+    view=View(_expand_layout, _expand_write),
+    samples=lambda: [
+        Sample((Array((1, 4)), (3, 4))),
+        Sample((Array((3,)), (2, 3))),
+        Sample((Array(()), (2, 2))),
+        Sample((Array((1, 1)), (0, 3))),
+    ],
+)
+
+# slice --------------------------------------------------------------------------------------------
+
+
+def _slice_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (ranges,) = inputs, attrs
+    return inputs, tuple(len(range(*r)) for r in ranges), x.dtype
+
+
+def _as_slices(ranges: Ranges) -> tuple[slice, ...]:
+    return tuple(slice(*r) for r in ranges)
+
+
+def _slice_layout(shape: Shape, strides: Strides, offset: int, ranges: Ranges) -> tuple[Strides, int]:
+    offset += sum(r[0] * s for r, s in zip(ranges, strides, strict=True))
+    return tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset
+
+
+slice_ = define(
+    "slice",
+    attrs="ranges",
+    kind="movement",
+    infer=_slice_infer,
+    numpy=lambda x, ranges: x[_as_slices(ranges)],
+    vjp=(lambda g, out, x, ranges: place(g, x.shape, ranges),),
+    view=View(_slice_layout, lambda base, part, ranges: slice_write(base, part, ranges)),
+    samples=lambda: [
+        Sample((Array((4, 5)), ((1, 3, 1), (0, 5, 2)))),
+        Sample((Array((6,)), ((5, 6, 1),))),
+        Sample((Array((3, 2)), ((1, 1, 1), (0, 2, 1)))),
+        Sample((Array(()), ())),
+    ],
+    reference=lambda torch, x, ranges: x[_as_slices(ranges)] if ranges else x.clone(),
+)
+
+
+def _place_numpy(x: Any, shape: Shape, ranges: Ranges) -> Any:
+    out = np.zeros(shape, x.dtype)
+    out[_as_slices(ranges)] = x
+    return out
+
+
+def _torch_place(torch: Any, x: Any, shape: Shape, ranges: Ranges) -> Any:
+    out = torch.zeros(shape, dtype=x.dtype)
+    return torch.slice_scatter(out, x, 0, *ranges[0])
+
+
+# Zeros everywhere but in one slice: the adjoint of slice.
+place = define(
+    "place",
+    attrs="shape ranges",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, attrs[0], inputs[0].dtype),
+    numpy=_place_numpy,
+    vjp=(lambda g, out, x, shape, ranges: slice_(g, ranges),),
+    samples=lambda: [
+        Sample((Array((2, 3)), (4, 3), ((1, 3, 1), (0, 3, 1)))),
+        Sample((Array((2,)), (5,), ((0, 4, 2),))),
+    ],
+    reference=_torch_place,
+)
+
+
+def _slice_write_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    base, part = inputs
+    return (base, promote((part,), base.dtype)[0][0]), base.shape, base.dtype
+
+
+def _slice_write_numpy(base: Any, part: Any, ranges: Ranges) -> Any:
+    out = base.copy()
+    out[_as_slices(ranges)] = part
+    return out
+
+
+slice_write = define(
+    "slice_write",
+    inputs="input part",
+    attrs="ranges",
+    kind="movement",
+    infer=_slice_write_infer,
+    numpy=_slice_write_numpy,
+    vjp=(
+        lambda g, out, base, part, ranges: slice_write(g, 0.0, ranges),
+        lambda g, out, base, part, ranges: slice_(g, ranges),
+    ),
+    samples=lambda: [
+        Sample((Array((4, 3)), Array((2, 3)), ((1, 3, 1), (0, 3, 1)))),
+        Sample((Array((5,)), Array((2,)), ((0, 4, 2),))),
+    ],
+    reference=lambda torch, base, part, ranges: torch.slice_scatter(base, part, 0, *ranges[0]),
+)
+
+# diagonal, windows, flip, cat, pad ----------------------------------------------------------------
+
+
+def _diagonal_layout(shape: Shape, strides: Strides, offset: int, k: int, a: int, b: int) -> tuple[Strides, int]:
+    rest = tuple(s for i, s in enumerate(strides) if i not in (a, b))
+    start = k * strides[b] if k >= 0 else -k * strides[a]
+    return (*rest, strides[a] + strides[b]), offset + start
+
+
+def _diagonal_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (k, a, b) = inputs, attrs
+    rows, columns = x.shape[a], x.shape[b]
+    size = max(min(rows, columns - k) if k >= 0 else min(rows + k, columns), 0)
+    return inputs, (*(n for i, n in enumerate(x.shape) if i not in (a, b)), size), x.dtype
+
+
+def _diagonal_write_numpy(base: Any, part: Any, k: int, a: int, b: int) -> Any:
+    out = base.copy()
+    view = np.diagonal(out, k, a, b)
+    view.flags.writeable = True
+    view[...] = part
+    return out
+
+
+diagonal_ = define(
+    "diagonal",
+    attrs="offset dim1 dim2",
+    kind="movement",
+    infer=_diagonal_infer,
+    numpy=lambda x, k, a, b: np.diagonal(x, k, a, b),
+    vjp=(lambda g, out, x, k, a, b: diagonal_write(full(0.0, x.shape, g.dtype), g, k, a, b),),
+    view=View(_diagonal_layout, lambda base, part, k, a, b: diagonal_write(base, part, k, a, b)),
+    samples=lambda: [
+        Sample((Array((3, 4)), 0, 0, 1)),
+        Sample((Array((3, 4)), 1, 0, 1)),
+        Sample((Array((2, 3, 3)), -1, 1, 2)),
+    ],
+)
+diagonal_write = define(
+    "diagonal_write",
+    inputs="input part",
+    attrs="offset dim1 dim2",
+    kind="movement",
+    infer=_slice_write_infer,
+    numpy=_diagonal_write_numpy,
+    vjp=(
+        lambda g, out, base, part, k, a, b: diagonal_write(g, 0.0, k, a, b),
+        lambda g, out, base, part, k, a, b: diagonal_(g, k, a, b),
+    ),
+    samples=lambda: [Sample((Array((3, 4)), Array((3,)), 0, 0, 1)), Sample((Array((2, 3, 3)), Array((2, 2)), 1, 1, 2))],
+    reference=lambda torch, base, part, k, a, b: torch.diagonal_scatter(base, part, k, a, b),
+)
+
+
+def _flip_numpy(x: Any, dims: Shape) -> Any:
+    return np.flip(x, dims)
+
+
+flip = define(
+    "flip",
+    attrs="dims",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    numpy=_flip_numpy,
+    vjp=(lambda g, out, x, dims: flip(g, dims),),
+    samples=lambda: [Sample((Array((3, 4)), (0,))), Sample((Array((2, 3, 2)), (0, 2))), Sample((Array((0, 2)), (1,)))],
+)
+
+
+def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (dim,) = attrs
+    inputs, d = promote(inputs)
+    first = inputs[0].shape
+    for number, x in enumerate(inputs):
+        if len(x.shape) != len(first):
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(first)} and {len(x.shape)} "
+                f"(cat of shapes {[list(y.shape) for y in inputs]})"
+            )
+        for i, (n, m) in enumerate(zip(first, x.shape, strict=True)):
+            if n != m and i != dim:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} "
+                    f"for tensor number {number} in the list. (cat of shapes {[list(y.shape) for y in inputs]})"
+                )
+    total = sum(x.shape[dim] for x in inputs)
+    return inputs, (*first[:dim], total, *first[dim + 1 :]), d
+
+
+def _cat_vjp(position: int, g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> Any:
+    start = sum(x.shape[dim] for x in tensors[:position])
+    stop = start + tensors[position].shape[dim]
+    return slice_(g, tuple((start, stop, 1) if i == dim else (0, n, 1) for i, n in enumerate(g.shape)))
+
+
+cat_ = define(
+    "cat",
+    inputs="*tensors",
+    attrs="dim",
+    kind="movement",
+    infer=_cat_infer,
+    numpy=lambda *arguments: np.concatenate(arguments[:-1], arguments[-1]),
+    vjp=_cat_vjp,
+    samples=lambda: [
+        Sample(((Array((2, 3)), Array((1, 3))), 0)),
+        Sample(((Array((2, 3)), Array((2, 1)), Array((2, 0))), 1)),
+        Sample(((Array((4,)),), 0)),
+    ],
+)

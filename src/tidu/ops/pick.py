@@ -1,0 +1,23 @@
+"""Reading one result of an operation that has several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidu.ir.op import Inferred, Op, Sample, define
+
+
+def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (number,) = inputs, attrs
+    return inputs, x.shape[number], x.dtype[number]
+
+
+pick = define(
+    "pick",
+    attrs="number",
+    kind="host",
+    infer=_infer,
+    numpy=lambda results, number: results[number],
+    samples=lambda: [Sample(())],  # exercised by every op with several results
+    reference="",
+)

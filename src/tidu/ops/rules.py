@@ -1,0 +1,117 @@
+"""Shape and dtype rules that several families of ops share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidu.base import dtypes
+from tidu.base.dtypes import FLOAT, dtype
+from tidu.base.shapes import Shape, broadcast
+from tidu.ir.op import NUMBERS, Inferred, Op
+from tidu.ir.value import Value
+from tidu.ops.cast import cast
+
+
+def as_number(x: Any, d: dtype) -> Any:
+    """A Python number in the category of `d`; integers wrap into its range."""
+    if d.category == FLOAT:
+        return x if x.__class__ is float else float(x)
+    if d is dtypes.bool_:
+        return bool(x)
+    bits = 8 * d.itemsize
+    x = int(x) & ((1 << bits) - 1)
+    return x - (1 << bits) if d.is_signed and x >> (bits - 1) else x
+
+
+def cast_to(x: Any, d: dtype) -> Any:
+    """An input in dtype `d`: a cast where it is a Value of another, a converted number, or None as it is."""
+    if x.__class__ is Value:
+        return x if x.dtype is d else cast.value((x,), (d,))
+    return None if x is None else as_number(x, d)
+
+
+def promote(inputs: tuple[Any, ...], d: dtype | None = None) -> tuple[tuple[Any, ...], dtype]:
+    """All inputs in one dtype: the given one, or the one in which they meet."""
+    if d is None:
+        d = dtypes.result_type(x for x in inputs if x is not None)
+    return tuple(cast_to(x, d) for x in inputs), d
+
+
+def shape_of(op: Op, inputs: tuple[Any, ...]) -> Shape:
+    shapes = [x.shape for x in inputs if x.__class__ is Value]
+    if not shapes:
+        raise TypeError(f"{op.name}(): at least one argument must be a Tensor, but got numbers only: {inputs}")
+    return shapes[0] if len(shapes) == 1 else broadcast(op.name, *shapes)
+
+
+def arithmetic(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """Broadcast; the result has the dtype in which the inputs meet."""
+    if len(inputs) == 2:  # the common cases, without detours
+        x, y = inputs
+        if x.__class__ is Value:
+            d = x.dtype
+            if y.__class__ is Value:
+                if d is y.dtype:
+                    return inputs, x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape), d
+            elif y.__class__ is float and d.category == FLOAT:
+                return inputs, x.shape, d
+    shape = shape_of(op, inputs)
+    inputs, d = promote(inputs)
+    return inputs, shape, d
+
+
+def floating(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `arithmetic`, and integers become the default float dtype."""
+    if len(inputs) == 1 and inputs[0].__class__ is Value and inputs[0].dtype.category == FLOAT:
+        return inputs, inputs[0].shape, inputs[0].dtype
+    shape = shape_of(op, inputs)
+    d = dtypes.result_type(x for x in inputs if x is not None)
+    inputs, d = promote(inputs, d if d.category == FLOAT else dtypes.get_default_dtype())
+    return inputs, shape, d
+
+
+def comparison(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `arithmetic` for the inputs; the result is bool."""
+    inputs, shape, _ = arithmetic(op, inputs, attrs)
+    return inputs, shape, dtypes.bool_
+
+
+def same(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """One input, whose shape and dtype are kept."""
+    return inputs, inputs[0].shape, inputs[0].dtype
+
+
+def logical(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """Each input as bool on its own, and a bool result."""
+    shape = shape_of(op, inputs)
+    return tuple(cast_to(x, dtypes.bool_) for x in inputs), shape, dtypes.bool_
+
+
+def bitwise(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `arithmetic`, for integers and bools only."""
+    inputs, shape, d = arithmetic(op, inputs, attrs)
+    if d.category == FLOAT:
+        raise RuntimeError(f'"{op.name}_cpu" not implemented for \'{class_name(d)}\'')
+    return inputs, shape, d
+
+
+def class_name(d: dtype) -> str:
+    """What PyTorch's messages call a dtype: Float, Long, ..."""
+    names = {
+        "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
+        "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
+    }  # fmt: skip
+    return names[d.name]
+
+
+def require_float(operation: str, x: Any) -> None:
+    if not x.dtype.is_floating_point:
+        raise RuntimeError(
+            f"{operation}(): could not infer output dtype. Input dtype must be a floating point dtype. "
+            f"Got: {class_name(x.dtype)}"
+        )
+
+
+def is_number(x: Any) -> bool:
+    return isinstance(x, NUMBERS)
+

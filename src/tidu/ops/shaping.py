@@ -1,0 +1,458 @@
+"""The public functions that move elements about, in terms of the ops of `movement`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import flatten_sizes, infer_size, wrap_dim
+from tidu.ir.op import function
+from tidu.ops.cast import cast
+from tidu.ops.elementwise import positive
+from tidu.ops.movement import cat_, diagonal_, expand, flip, permute, reshape, slice_
+
+# Shape --------------------------------------------------------------------------------------------
+
+
+@function("torch.reshape Tensor.reshape")
+def reshape_to(input: Any, *shape: Any, **named: Any) -> Any:
+    """The same elements in another shape; one size may be -1. A view where that is possible.
+
+    Raises RuntimeError if the number of elements differs.
+
+    >>> torch.arange(6).reshape(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    sizes = flatten_sizes(shape or (named["shape"],))
+    return reshape(input, infer_size(sizes, prod(input.shape)))
+
+
+@function("Tensor.view")
+def view(input: Any, *shape: Any) -> Any:
+    """`reshape`, but never a copy: RuntimeError where memory does not allow a view."""
+    if shape and isinstance(shape[0], dtype):
+        return _view_dtype(input, shape[0])
+    sizes = infer_size(flatten_sizes(shape), prod(input.shape))
+    result = reshape(input, sizes)
+    if getattr(result, "_storage", None) is not getattr(input, "_storage", None):
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
+            f"contiguous subspaces). Use .reshape(...) instead. (view of shape {list(input.shape)} as {list(sizes)})"
+        )
+    return result
+
+
+def _view_dtype(input: Any, d: dtype) -> Any:
+    if input.dtype is d:
+        return reshape(input, tuple(input.shape))
+    raise RuntimeError(f"view(dtype): reading the bits of {input.dtype} as {d} is not supported; .to({d}) converts the numbers")
+
+
+@function("Tensor.view_as")
+def view_as(input: Any, other: Any) -> Any:
+    """`view` in the shape of another tensor."""
+    return view(input, *other.shape)
+
+
+@function("Tensor.reshape_as")
+def reshape_as(input: Any, other: Any) -> Any:
+    """`reshape` to the shape of another tensor."""
+    return reshape_to(input, tuple(other.shape))
+
+
+@function("torch.flatten Tensor.flatten")
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Dimensions `start_dim` to `end_dim` (inclusive) merged into one."""
+    shape = tuple(input.shape)
+    first, last = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
+    if first > last:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if not shape:
+        return reshape(input, (1,))
+    if first == last:
+        return input
+    return reshape(input, (*shape[:first], prod(shape[first : last + 1]), *shape[last + 1 :]))
+
+
+@function("torch.ravel Tensor.ravel")
+def ravel(input: Any) -> Any:
+    """All elements in one dimension."""
+    return reshape(input, (prod(input.shape),))
+
+
+@function("torch.unflatten Tensor.unflatten")
+def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
+    """One dimension split into several; one of `sizes` may be -1."""
+    shape = tuple(input.shape)
+    d = wrap_dim(dim, len(shape))
+    sizes = flatten_sizes((sizes,))
+    known = prod(n for n in sizes if n != -1)
+    if (shape[d] != known) if -1 not in sizes else (known == 0 or shape[d] % known):
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({shape[d]}) in the input tensor"
+        )
+    return reshape(input, (*shape[:d], *infer_size(sizes, shape[d]), *shape[d + 1 :]))
+
+
+@function("torch.unsqueeze Tensor.unsqueeze", inplace=False)
+def unsqueeze(input: Any, dim: int) -> Any:
+    """A new dimension of size 1 at `dim`."""
+    shape = tuple(input.shape)
+    d = wrap_dim(dim, len(shape) + 1)
+    return reshape.named("UnsqueezeBackward0", input, (*shape[:d], 1, *shape[d:]))
+
+
+@function("torch.squeeze Tensor.squeeze")
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """Without the dimensions of size 1, all of them or those named in `dim`."""
+    shape = tuple(input.shape)
+    if dim is None:
+        return reshape.named("SqueezeBackward0", input, tuple(n for n in shape if n != 1))
+    many = isinstance(dim, (tuple, list))
+    dims = {wrap_dim(d, len(shape)) for d in (dim if many else (dim,))}
+    kept = tuple(n for i, n in enumerate(shape) if n != 1 or i not in dims)
+    return reshape.named("SqueezeBackward2" if many else "SqueezeBackward1", input, kept)
+
+
+# Order --------------------------------------------------------------------------------------------
+
+
+@function("torch.permute Tensor.permute")
+def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
+    """The dimensions in another order."""
+    order = flatten_sizes(dims or (named["dims"],))
+    rank = len(input.shape)
+    if len(order) != rank:
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
+            f"of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}"
+        )
+    wrapped = tuple(wrap_dim(d, rank) for d in order)
+    if len(set(wrapped)) != rank:
+        raise RuntimeError(f"permute(): duplicate dims are not allowed: {list(order)}")
+    return permute(input, wrapped)
+
+
+@function("torch.transpose torch.swapaxes torch.swapdims Tensor.transpose Tensor.swapaxes Tensor.swapdims")
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Two dimensions exchanged."""
+    rank = len(input.shape)
+    a, b = wrap_dim(dim0, rank), wrap_dim(dim1, rank)
+    dims = list(range(rank))
+    if rank:
+        dims[a], dims[b] = dims[b], dims[a]
+    return permute.named("TransposeBackward0", input, tuple(dims))
+
+
+@function("torch.t Tensor.t")
+def t(input: Any) -> Any:
+    """The transpose of a matrix; vectors and 0-d tensors as they are."""
+    if len(input.shape) > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D")
+    return permute.named("TBackward0", input, tuple(range(len(input.shape)))[::-1])
+
+
+@function("torch.movedim torch.moveaxis Tensor.movedim Tensor.moveaxis")
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """Dimensions moved to other places, the rest kept in order."""
+    rank = len(input.shape)
+    sources = [wrap_dim(d, rank) for d in ((source,) if isinstance(source, int) else source)]
+    targets = [wrap_dim(d, rank) for d in ((destination,) if isinstance(destination, int) else destination)]
+    if len(sources) != len(targets):
+        raise RuntimeError("movedim: Invalid source or destination dims: they should contain the same number of dims")
+    order: list[int | None] = [None] * rank
+    for a, b in zip(sources, targets, strict=True):
+        order[b] = a
+    rest = iter(d for d in range(rank) if d not in sources)
+    return permute(input, tuple(next(rest) if d is None else d for d in order))
+
+
+@function("torch.flip Tensor.flip")
+def flip_dims(input: Any, *dims: Any, **named: Any) -> Any:
+    """The order along `dims` reversed."""
+    wanted = flatten_sizes(dims or (named["dims"],))
+    return flip(input, tuple(wrap_dim(d, len(input.shape)) for d in wanted))
+
+
+@function("torch.fliplr Tensor.fliplr")
+def fliplr(input: Any) -> Any:
+    """Columns reversed."""
+    if len(input.shape) < 2:
+        raise RuntimeError("Input must be >= 2-d.")
+    return flip(input, (1,))
+
+
+@function("torch.flipud Tensor.flipud")
+def flipud(input: Any) -> Any:
+    """Rows reversed."""
+    if not input.shape:
+        raise RuntimeError("Input must be >= 1-d.")
+    return flip(input, (0,))
+
+
+# Repetition ---------------------------------------------------------------------------------------
+
+
+@function("Tensor.expand")
+def expand_to(input: Any, *size: Any, **named: Any) -> Any:
+    """Dimensions of size 1 repeated without copying; -1 keeps a size; new ones may be added in front."""
+    sizes = flatten_sizes(size or (named["size"],))
+    shape = tuple(input.shape)
+    extra = len(sizes) - len(shape)
+    if any(n == -1 for n in sizes[:max(extra, 0)]):
+        raise RuntimeError(
+            f"expand(): The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0 (got {list(sizes)})"
+        )
+    return expand(input, tuple(shape[i - extra] if n == -1 else n for i, n in enumerate(sizes)))
+
+
+@function("Tensor.expand_as")
+def expand_as(input: Any, other: Any) -> Any:
+    """`expand` to the shape of another tensor."""
+    return expand(input, tuple(other.shape))
+
+
+@function("torch.broadcast_to Tensor.broadcast_to")
+def broadcast_to(input: Any, size: Any) -> Any:
+    """`expand` under its NumPy name."""
+    return expand_to(input, size)
+
+
+@function("Tensor.repeat")
+def repeat(input: Any, *repeats: Any) -> Any:
+    """The whole tensor repeated along each dimension, copied.
+
+    >>> torch.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
+    counts = flatten_sizes(repeats)
+    shape = tuple(input.shape)
+    if len(counts) < len(shape):
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
+            f"{list(counts)} for shape {list(shape)}"
+        )
+    shape = (1,) * (len(counts) - len(shape)) + shape
+    pairs = tuple(n for c, s in zip(counts, shape, strict=True) for n in (c, s))
+    interleaved = reshape(input, tuple(n for s in shape for n in (1, s)))
+    whole = tuple(c * s for c, s in zip(counts, shape, strict=True))
+    return reshape(positive(expand(interleaved, pairs)), whole)
+
+
+# Parts --------------------------------------------------------------------------------------------
+
+
+def narrow_range(input: Any, dim: int, start: int, stop: int, step: int = 1) -> tuple[tuple[int, int, int], ...]:
+    """The ranges of a slice along one dimension."""
+    return tuple((start, stop, step) if i == dim else (0, n, 1) for i, n in enumerate(input.shape))
+
+
+@function("torch.narrow Tensor.narrow")
+def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
+    """`length` elements along `dim`, from `start` on."""
+    d = wrap_dim(dim, len(input.shape))
+    n = input.shape[d]
+    start = int(start)
+    if not -n <= start <= n:
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
+    start = start + n if start < 0 else start
+    if length < 0 or start + length > n:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
+    return slice_(input, narrow_range(input, d, start, start + length))
+
+
+@function("torch.select Tensor.select")
+def select(input: Any, dim: int, index: int) -> Any:
+    """The part at one index of `dim`, without that dimension."""
+    shape = tuple(input.shape)
+    if not shape:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    d = wrap_dim(dim, len(shape))
+    index = int(index)
+    if not -shape[d] <= index < shape[d]:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {d}"
+        )
+    index = index + shape[d] if index < 0 else index
+    part = slice_.named("SelectBackward0", input, narrow_range(input, d, index, index + 1))
+    return reshape.named("SelectBackward0", part, shape[:d] + shape[d + 1 :])
+
+
+@function("torch.split Tensor.split")
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Views of parts along `dim`: of one size (the last may be smaller), or of the sizes listed."""
+    d = wrap_dim(dim, len(tensor.shape))
+    n = tensor.shape[d]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0:
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
+        if size == 0 and n:
+            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
+        return _cut(tensor, d, [size] * (n // size) + [n % size] * bool(n % size) if n else [0], "SplitBackward0")
+    sizes = [int(s) for s in split_size_or_sections]
+    if sum(sizes) != n or any(s < 0 for s in sizes):
+        raise RuntimeError(
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got "
+            f"split_sizes={sizes}"
+        )
+    return _cut(tensor, d, sizes, "SplitWithSizesBackward0")
+
+
+def _cut(tensor: Any, d: int, sizes: Sequence[int], grad_name: str) -> tuple[Any, ...]:
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(slice_.named(grad_name, tensor, narrow_range(tensor, d, start, start + size)))
+        start += size
+    return tuple(parts)
+
+
+@function("torch.split_with_sizes Tensor.split_with_sizes")
+def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:
+    """`split` with a list of sizes."""
+    return split(input, list(split_sizes), dim)
+
+
+@function("torch.chunk Tensor.chunk")
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """At most `chunks` views of equal size along `dim`, the last possibly smaller."""
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    d = wrap_dim(dim, len(input.shape))
+    size = -(-input.shape[d] // chunks)
+    return _cut(input, d, [0] * chunks, "SplitBackward0") if size == 0 else split(input, size, d)
+
+
+@function("torch.unbind Tensor.unbind")
+def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
+    """All parts along `dim`, without that dimension."""
+    shape = tuple(input.shape)
+    if not shape:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    d = wrap_dim(dim, len(shape))
+    rest = shape[:d] + shape[d + 1 :]
+    return tuple(
+        reshape.named("UnbindBackward0", slice_.named("UnbindBackward0", input, narrow_range(input, d, i, i + 1)), rest)
+        for i in range(shape[d])
+    )
+
+
+@function("torch.diagonal Tensor.diagonal")
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """The diagonal of two dimensions, as the last dimension of a view."""
+    rank = len(input.shape)
+    a, b = wrap_dim(dim1, rank), wrap_dim(dim2, rank)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return diagonal_(input, offset, a, b)
+
+
+# Joining ------------------------------------------------------------------------------------------
+
+
+def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
+    items = tuple(tensors)
+    if not items:
+        raise RuntimeError(f"{operation} expects a non-empty list of Tensors")
+    for number, item in enumerate(items):
+        if not hasattr(item, "shape"):
+            raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(item).__name__}")
+    return items
+
+
+@function("torch.cat torch.concat torch.concatenate")
+def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
+    """Tensors joined along a dimension that they have; all other sizes agree.
+
+    Raises RuntimeError for sizes that do not fit, or an empty list.
+    """
+    items = _join("torch.cat(): expected a non-empty list of Tensors; it", tensors)
+    # An empty vector is skipped whatever the others' shapes are, as it always was.
+    rank = max(len(x.shape) for x in items)
+    if rank == 0:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    kept = tuple(x for x in items if tuple(x.shape) != (0,)) or items[:1]
+    d = wrap_dim(dim if axis is None else axis, len(kept[0].shape))
+    return cat_(kept, d)
+
+
+@function("torch.stack")
+def stack(tensors: Any, dim: int = 0) -> Any:
+    """Tensors of one shape joined along a new dimension."""
+    items = _join("stack", tensors)
+    first = tuple(items[0].shape)
+    for number, x in enumerate(items):
+        if tuple(x.shape) != first:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at entry {number}"
+            )
+    d = wrap_dim(dim, len(first) + 1)
+    return cat_.named("StackBackward0", tuple(unsqueeze(x, d) for x in items), d)
+
+
+@function("torch.hstack")
+def hstack(tensors: Any) -> Any:
+    """Joined along the second dimension (the first, for vectors)."""
+    items = tuple(atleast_1d(x) for x in tensors)
+    return cat(items, 0 if len(items[0].shape) == 1 else 1)
+
+
+@function("torch.vstack torch.row_stack")
+def vstack(tensors: Any) -> Any:
+    """Joined along the first dimension; vectors become rows."""
+    return cat(tuple(atleast_2d(x) for x in tensors), 0)
+
+
+def _at_least(rank: int, tensors: tuple[Any, ...]) -> Any:
+    if len(tensors) != 1 or isinstance(tensors[0], (tuple, list)):
+        items = tensors[0] if len(tensors) == 1 else tensors
+        return tuple(_at_least(rank, (x,)) for x in items)
+    (x,) = tensors
+    if len(x.shape) >= rank:
+        return x
+    shape = tuple(x.shape)
+    if rank == 3 and len(shape) > 0:
+        return reshape(x, (1, *shape, 1) if len(shape) == 1 else (*shape, 1))
+    return reshape(x, (1,) * (rank - len(shape)) + shape)
+
+
+@function("torch.atleast_1d")
+def atleast_1d(*tensors: Any) -> Any:
+    """0-d tensors get a dimension."""
+    return _at_least(1, tensors)
+
+
+@function("torch.atleast_2d")
+def atleast_2d(*tensors: Any) -> Any:
+    """Tensors of fewer than two dimensions get new ones in front."""
+    return _at_least(2, tensors)
+
+
+@function("torch.atleast_3d")
+def atleast_3d(*tensors: Any) -> Any:
+    """Tensors of fewer than three dimensions get new ones."""
+    return _at_least(3, tensors)
+
+
+# Copies and conversion ----------------------------------------------------------------------------
+
+
+@function("torch.clone Tensor.clone")
+def clone(input: Any, *, memory_format: Any = None) -> Any:
+    """A copy that stays on the tape."""
+    return positive(input)
+
+
+@function("torch.positive Tensor.positive")
+def positive_of(input: Any) -> Any:
+    """+input."""
+    return positive(input)
+
+
+def convert(input: Any, d: dtype) -> Any:
+    """`input` in dtype `d`: itself if it has it already."""
+    return input if input.dtype is d else cast(input, d)
