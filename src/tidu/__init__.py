@@ -1,0 +1,30 @@
+"""tidu (梯度): deep learning on one machine, with PyTorch's interface and gradients that explain themselves."""
+
+from __future__ import annotations
+
+import tidu.tensor as _tensor
+from tidu.base import dtypes as _dtypes
+from tidu.base.devices import device
+from tidu.base.dtypes import (
+    bfloat16,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)
+from tidu.base.shapes import Size
+
+__version__ = "0.1.0"
+
+globals().update({name: x for name, x in vars(_tensor).items() if not name.startswith("_")})
+globals().update(_tensor.namespaces["torch"])
+globals().update(_tensor.typed)
+globals().update(_dtypes.ALIASES)

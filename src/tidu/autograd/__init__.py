@@ -1,0 +1,1 @@
+"""The tape and the engine that runs it backwards."""

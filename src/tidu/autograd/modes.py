@@ -1,0 +1,129 @@
+"""Switching the tape off and on, for a block or for a function."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tidu.base.state import state
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on tensors that require a gradient are put on the tape now."""
+    return state.grad_enabled
+
+
+def is_inference_mode_enabled() -> bool:
+    return state.inference
+
+
+class _Mode:
+    """A context manager that is a decorator too, of functions and of generators."""
+
+    def __enter__(self) -> None:
+        raise NotImplementedError
+
+    def __exit__(self, *exception: object) -> None:
+        raise NotImplementedError
+
+    def clone(self) -> _Mode:
+        return type(self)()
+
+    def __call__(self, function: F) -> F:
+        if isinstance(function, type):
+            return function
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
+
+
+class _GradMode(_Mode):
+    mode: bool
+
+    def __enter__(self) -> None:
+        self.before = state.grad_enabled
+        state.grad_enabled = self.mode
+
+    def __exit__(self, *exception: object) -> None:
+        state.grad_enabled = self.before
+
+
+class no_grad(_GradMode):  # noqa: N801
+    """Inside, nothing is put on the tape: results do not require a gradient.
+
+    >>> with no_grad():
+    ...     y = x * 2
+    """
+
+    mode = False
+
+    def __new__(cls, function: Any = None) -> Any:
+        made = super().__new__(cls)
+        return made if function is None else made(function)  # used as @no_grad without parentheses
+
+
+class enable_grad(_GradMode):  # noqa: N801
+    """Inside, the tape is on, also within `no_grad`."""
+
+    mode = True
+
+    def __new__(cls, function: Any = None) -> Any:
+        made = super().__new__(cls)
+        return made if function is None else made(function)
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801
+    """Sets the mode at once; as a context manager it is set back at the end of the block."""
+
+    def __init__(self, mode: bool) -> None:
+        self.before = state.grad_enabled
+        self.mode = bool(mode)
+        state.grad_enabled = self.mode
+
+    def __enter__(self) -> None:
+        state.grad_enabled = self.mode
+
+    def __call__(self, function: F) -> F:
+        state.grad_enabled = self.before  # as a decorator it changes nothing outside the function
+        return super().__call__(function)
+
+    def clone(self) -> set_grad_enabled:
+        return set_grad_enabled(self.mode)
+
+
+class inference_mode(_Mode):  # noqa: N801
+    """As `no_grad`, and what is made inside can never enter a tape later.
+
+    Raises, later, RuntimeError where such a tensor would have to be saved for backward.
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        made = super().__new__(cls)
+        if callable(mode):
+            made.mode = True
+            return made(mode)
+        return made
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = bool(mode)
+
+    def __enter__(self) -> None:
+        self.before = (state.grad_enabled, state.inference)
+        if self.mode:
+            state.grad_enabled, state.inference = False, True
+        else:
+            state.grad_enabled, state.inference = True, False
+
+    def __exit__(self, *exception: object) -> None:
+        state.grad_enabled, state.inference = self.before
+
+    def clone(self) -> inference_mode:
+        made: inference_mode = inference_mode(self.mode)
+        return made

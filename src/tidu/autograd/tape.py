@@ -1,0 +1,240 @@
+"""The tape: one node for each differentiable operation, with edges to the nodes that made its inputs."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import Shape
+from tidu.base.source import at
+from tidu.base.state import Position
+from tidu.ir.op import Op, Spec
+from tidu.ir.value import Value
+from tidu.ops.elementwise import fill
+
+Edge = tuple["GradFn", int]
+_numbers = itertools.count()
+
+
+class Tape:
+    """How the tape makes tensors of Values; the tensor layer fills these in."""
+
+    # (value, edge or None) -> a Tensor that continues the tape at that edge
+    wrap: Callable[[Value, Edge | None], Any]
+    # Tensor -> its current Value
+    value_of: Callable[[Any], Value]
+    # Tensor -> its edge, or None where it needs no gradient
+    edge_of: Callable[[Any], Edge | None]
+
+
+class GradFn:
+    """One node of the tape.
+
+    `edges` has one entry for each input that may need a gradient (None where it does not). `shape` and
+    `dtype` are those of the result, to which every arriving cotangent is brought.
+    """
+
+    __slots__ = (
+        "__dict__", "__weakref__", "dtype", "edges", "hooks", "number", "position", "pre_hooks", "retained", "shape",
+    )  # fmt: skip
+
+    shape: Any
+    dtype: Any
+    edges: tuple[Edge | None, ...]
+    position: Position | None
+    outputs = 1
+
+    def __init__(self, shape: Any, dtype: Any, edges: tuple[Edge | None, ...], position: Position | None) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.edges = edges
+        self.position = position
+        self.number = next(_numbers)
+        self.hooks: OrderedDict[int, Any] | None = None  # after the node: hook(grad_inputs, grad_outputs)
+        self.pre_hooks: list[tuple[int, OrderedDict[int, Any]]] | None = None  # tensor hooks, by output
+        self.retained: dict[int, weakref.ref[Any]] | None = None  # non-leaf tensors that keep their gradient
+
+    def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
+        """Cotangents of the inputs, one for each edge, None where there is none."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Free what was saved for the backward pass; another one through this node is then an error."""
+
+    def spec(self, output: int) -> tuple[Shape, dtype]:
+        """Shape and dtype of one result."""
+        return self.shape, self.dtype
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
+        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+
+    def register_hook(self, hook: Callable[..., Any]) -> Handle:
+        """Call ``hook(grad_inputs, grad_outputs)`` after this node; it may return new grad_inputs."""
+        if self.hooks is None:
+            self.hooks = OrderedDict()
+        return Handle(self.hooks, hook)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} object at {hex(id(self))}>"
+
+
+class Handle:
+    """What registering a hook returns; `remove()` takes the hook off again."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: OrderedDict[int, Any], hook: Callable[..., Any]) -> None:
+        self.id = next(Handle._ids)
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+class OpNode(GradFn):
+    """The node of an op from the registry: its vjp does the work. Subclasses differ in name only."""
+
+    __slots__ = ("attrs", "op", "saved")
+
+    op: Op
+    attrs: tuple[Any, ...]
+    saved: tuple[Any, ...] | None  # (out, *inputs), a Spec for each whose numbers are not needed
+
+    def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
+        saved = self.saved
+        if saved is None:
+            raise RuntimeError(freed_message(self))
+        if create_graph:
+            saved = self._unpack(saved)
+        op, attrs = self.op, self.attrs
+        g = cotangents[0] if op.outputs == 1 else self._complete(cotangents)
+        if op.variadic:
+            out, inputs = saved[0], saved[1:]
+            return [
+                None if edge is None else op.vjps(i, g, out, inputs, *attrs) for i, edge in enumerate(self.edges)
+            ]
+        result = []
+        for edge, vjp in zip(self.edges, op.vjps, strict=False):
+            result.append(None if edge is None or vjp is None else vjp(g, *saved, *attrs))
+        return result
+
+    def _unpack(self, saved: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The saved Values as Tensors that continue the tape, so that the derivative can be differentiated."""
+        out = Tape.wrap(saved[0], (self, 0)) if saved[0].__class__ is Value else saved[0]
+        inputs = [
+            Tape.wrap(x, edge) if x.__class__ is Value else x for x, edge in zip(saved[1:], self.edges, strict=True)
+        ]
+        return (out, *inputs)
+
+    def _complete(self, cotangents: list[Any]) -> tuple[Any, ...]:
+        return tuple(cotangents)
+
+    def release(self) -> None:
+        self.saved = None
+
+    def spec(self, output: int) -> tuple[Shape, dtype]:
+        if self.op.outputs == 1:
+            return self.shape, self.dtype
+        return self.shape[output], self.dtype[output]
+
+
+_node_classes: dict[str, type[OpNode]] = {}
+
+
+def _node_class(name: str) -> type[OpNode]:
+    made = _node_classes.get(name)
+    if made is None:
+        made = _node_classes[name] = type(name, (OpNode,), {"__slots__": ()})
+    return made
+
+
+def record(
+    op: Op, values: tuple[Any, ...], attrs: tuple[Any, ...], out: Value, edges: tuple[Edge | None, ...], grad_name: str | None
+) -> OpNode:
+    """Put one operation on the tape. Only what its derivatives read is kept alive."""
+    node = _node_class(grad_name or op.grad_name)(out.shape, out.dtype, edges, out.position)
+    node.op = op
+    node.attrs = attrs
+    if op.variadic:
+        saved: list[Any] = [Spec(out.shape, out.dtype)]
+        kept = range(*op.saved.indices(len(values)))
+        for i, x in enumerate(values):
+            saved.append(Spec(x.shape, x.dtype) if x.__class__ is Value and i not in kept else x)
+    else:
+        keeps = op.keeps
+        saved = [out if keeps[0] else Spec(out.shape, out.dtype)]
+        position = 1
+        for x in values:
+            saved.append(x if keeps[position] or x.__class__ is not Value else Spec(x.shape, x.dtype))
+            position += 1
+    node.saved = tuple(saved)
+    return node
+
+
+class AccumulateGrad(GradFn):
+    """The end of the tape at a leaf: adds what arrives to its `grad`. Holds the leaf weakly."""
+
+    __slots__ = ("post_hooks", "reference")
+
+    def __init__(self, leaf: Any, shape: Shape, dtype: dtype) -> None:
+        super().__init__(shape, dtype, (), None)
+        self.reference = weakref.ref(leaf)
+        self.post_hooks: OrderedDict[int, Any] | None = None
+
+    @property
+    def variable(self) -> Any:
+        return self.reference()
+
+
+class CopySlices(GradFn):
+    """History of a base after something was written through a view of it.
+
+    The written part takes its own cotangent; the base's has a hole there. `chain` lists the view's movement
+    ops from the base outwards.
+    """
+
+    __slots__ = ("chain",)
+    chain: tuple[tuple[Op, tuple[Any, ...]], ...]
+
+    def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
+        g = cotangents[0]
+        part = g
+        for op, attrs in self.chain:
+            part = op(part, *attrs)
+        return (write_through(g, self.chain, fill(part, 0.0)), part)
+
+
+def write_through(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...], part: Any) -> Any:
+    """`base` with the part that `chain` looks at replaced."""
+    seen = [base]
+    for op, attrs in chain[:-1]:
+        seen.append(op(seen[-1], *attrs))
+    for (op, attrs), below in zip(reversed(chain), reversed(seen), strict=True):
+        assert op.view is not None
+        part = op.view.write(below, part, *attrs)
+    return part
+
+
+def freed_message(node: GradFn) -> str:
+    return (
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+        "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+        "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after "
+        f"calling backward. The node is {node.name()}{at(node.position)}; if you meant two separate steps, compute the loss "
+        "anew for each, and detach() what is carried over from the step before."
+    )

@@ -1,0 +1,35 @@
+"""Tensors: what users hold. Importing this package binds every operation to them."""
+
+from __future__ import annotations
+
+import tidu.ops  # noqa: F401 (fills the registry)
+from tidu.autograd.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from tidu.base.generator import Generator
+from tidu.execute import realize
+from tidu.tensor.binding import bind_registry, namespaces
+from tidu.tensor.creation import *  # noqa: F403
+from tidu.tensor.methods import bind_methods, typed
+from tidu.tensor.random import (
+    bernoulli,
+    multinomial,
+    normal,
+    poisson,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
+from tidu.tensor.tensor import Storage, Tensor, apply, from_array, from_value
+
+bind_registry()
+bind_methods()

@@ -1,0 +1,207 @@
+"""``x[key]`` and ``x[key] = value``: views for ints, slices, None and Ellipsis; index arrays for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tidu.base import dtypes
+
+from tidu.execute import buffer_of
+from tidu.ir.value import Value
+from tidu.ops.elementwise import overwrite, where
+from tidu.ops.indexing import index, index_put
+from tidu.ops.movement import reshape, slice_
+from tidu.ops.shaping import select, unsqueeze
+from tidu.tensor.tensor import Tensor, apply, from_array
+
+
+def getitem(x: Tensor, key: Any) -> Any:
+    """Read ``x[key]``. Basic keys give views; index arrays and masks give copies."""
+    if key.__class__ is int:  # the common case first
+        return select(x, 0, key)
+    view, indices, dims = _parse(x, _as_tuple(key))
+    if not dims:
+        return view
+    return index((view, *indices), dims)
+
+
+def setitem(x: Tensor, key: Any, value: Any) -> None:
+    """Write ``x[key] = value``; the value is broadcast and converted to the dtype of `x`."""
+    keys = _as_tuple(key)
+    if len(keys) == 1 and _is_mask(keys[0]) and _is_single(value):
+        _fill_masked(x, keys[0], value)
+        return
+    view, indices, dims = _parse(x, keys)
+    if not dims:
+        view._assign(_spread(view, value))
+        return
+    value = value if isinstance(value, (Tensor, bool, int, float)) else _as_tensor(value, x)
+    value = _drop_leading(value, len(view.shape) + max(len(i.shape) for i in indices))
+    view._assign(index_put((view, value, *indices), dims, False))
+
+
+def _drop_leading(value: Any, rank: int) -> Any:
+    """A value may have more dimensions than the place it goes to, if those are of size 1."""
+    if not isinstance(value, Tensor):
+        return value
+    shape = value._value.shape
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return value if shape == value._value.shape else reshape(value, shape)
+
+
+def _spread(view: Tensor, value: Any) -> Any:
+    """`value` in the shape of `view`, as something to assign."""
+    if isinstance(value, (bool, int, float)):
+        return view.fill(value)
+    value = value if isinstance(value, Tensor) else _as_tensor(value, view)
+    shape, target = value._value.shape, view._value.shape
+    while len(shape) > len(target) and shape[0] == 1:
+        shape = shape[1:]
+    if shape != value._value.shape:
+        value = reshape(value, shape)
+    return apply(overwrite, (view, value))
+
+
+def _as_tensor(value: Any, like: Tensor) -> Tensor:
+    if isinstance(value, Value):
+        raise TypeError("a Value is not a Tensor")
+    return from_array(np.array(value, dtype=like.dtype.numpy))
+
+
+def _is_single(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value._value.numel() == 1
+    return isinstance(value, (bool, int, float))
+
+
+def _is_mask(key: Any) -> bool:
+    if isinstance(key, Tensor):
+        return key.dtype is dtypes.bool_ or key.dtype is dtypes.uint8
+    return isinstance(key, np.ndarray) and key.dtype == np.bool_
+
+
+def _fill_masked(x: Tensor, mask: Any, value: Any) -> None:
+    """``x[mask] = number`` needs no positions: it chooses between the number and what was there."""
+    mask = mask if isinstance(mask, Tensor) else from_array(mask.copy())
+    mask = mask if mask.dtype is dtypes.bool_ else mask.bool()
+    shape, full = mask._value.shape, x._value.shape
+    _check_mask(shape, full, 0)
+    if len(shape) < len(full):
+        mask = reshape(mask, shape + (1,) * (len(full) - len(shape)))
+    if isinstance(value, Tensor):
+        value = reshape(value, ())
+        value = value if value.dtype is x.dtype else value.to(x.dtype)
+    x._assign(where(mask, value, x).to(x.dtype))
+
+
+def _check_mask(mask: tuple[int, ...], shape: tuple[int, ...], start: int) -> None:
+    for i, n in enumerate(mask):
+        if start + i >= len(shape) or n != shape[start + i]:
+            raise IndexError(
+                f"The shape of the mask {list(mask)} at index {i} does not match the shape of the indexed tensor "
+                f"{list(shape)} at index {start + i}"
+            )
+
+
+def _as_tuple(key: Any) -> tuple[Any, ...]:
+    if isinstance(key, tuple):
+        return key
+    return (key,)
+
+
+def _consumed(key: Any) -> int:
+    """How many dimensions of the tensor one entry of the key takes up."""
+    if key is None or key is Ellipsis or isinstance(key, bool):
+        return 0
+    if _is_mask(key):
+        return len(key.shape)
+    return 1
+
+
+def _parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[int, ...]]:
+    """Apply the basic entries as views; return index arrays and the dimensions of the view that they index."""
+    used = sum(_consumed(k) for k in keys)
+    rank = len(x._value.shape)
+    if used > rank:
+        raise IndexError(f"too many indices for tensor of dimension {rank}")
+    if sum(k is Ellipsis for k in keys) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if not any(k is Ellipsis for k in keys):
+        keys = (*keys, Ellipsis)
+    view: Any = x
+    dim = 0
+    indices: list[Any] = []
+    dims: list[int] = []
+    for key in keys:
+        if key is Ellipsis:
+            dim += rank - used
+        elif key is None:
+            view = unsqueeze(view, dim)
+            dim += 1
+        elif isinstance(key, slice):
+            view = _slice(view, dim, key)
+            dim += 1
+        elif isinstance(key, bool):
+            view = unsqueeze(view, dim)
+            indices.append(from_array(np.zeros(1 if key else 0, np.int64)))
+            dims.append(dim)
+            dim += 1
+        elif isinstance(key, int) or isinstance(key, np.integer) or _is_integer_scalar(key):
+            view = _select(view, dim, int(key))
+        else:
+            for array in _index_arrays(key, view._value.shape, dim):
+                indices.append(array)
+                dims.append(dim)
+                dim += 1
+    if view is x and not dims:
+        view = slice_(x, tuple((0, n, 1) for n in x._value.shape))
+    return view, indices, tuple(dims)
+
+
+def _is_integer_scalar(key: Any) -> bool:
+    return isinstance(key, Tensor) and not key._value.shape and key.dtype.category == dtypes.INTEGER and not _is_mask(key)
+
+
+def _select(view: Tensor, dim: int, number: int) -> Any:
+    n = view._value.shape[dim]
+    if not -n <= number < n:
+        raise IndexError(f"index {number} is out of bounds for dimension {dim} with size {n}")
+    return select(view, dim, number)
+
+
+def _slice(view: Tensor, dim: int, key: slice) -> Any:
+    parts = [None if p is None else int(p) for p in (key.start, key.stop, key.step)]
+    if parts[2] is not None and parts[2] <= 0:
+        raise ValueError("step must be greater than zero; x.flip(dim) reverses the order")
+    shape = view._value.shape
+    start, stop, step = slice(*parts).indices(shape[dim])
+    if (start, stop, step) == (0, shape[dim], 1):
+        return view
+    ranges = tuple((start, max(start, stop), step) if i == dim else (0, n, 1) for i, n in enumerate(shape))
+    return slice_(view, ranges)
+
+
+def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
+    """Index arrays for one entry of a key: a list, an array, a tensor; a mask becomes the positions it marks."""
+    if not isinstance(key, Tensor):
+        array = np.array(key)
+        if array.size == 0 and array.dtype.kind == "f":
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "iub":
+            raise IndexError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                f"(got {type(key).__name__})"
+            )
+        key = from_array(array)
+    if _is_mask(key):
+        mask = buffer_of(key._value)
+        _check_mask(mask.shape, shape, dim)
+        return [from_array(positions) for positions in np.nonzero(mask)] if mask.ndim else []
+    if key.dtype.category != dtypes.INTEGER:
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return [key]
+
+

@@ -1,0 +1,191 @@
+"""Random tensors. They are drawn when asked for, from a generator that follows PyTorch's: same seed, same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tidu.base import devices, dtypes
+from tidu.base.dtypes import dtype
+from tidu.base.generator import Generator
+from tidu.base.shapes import flatten_sizes
+from tidu.tensor.creation import default_generator, finish
+from tidu.tensor.tensor import Tensor, from_array
+
+
+def _float(d: dtype | None) -> dtype:
+    return d or dtypes.get_default_dtype()
+
+
+def _drawn(array: Any, d: dtype, requires_grad: bool = False) -> Tensor:
+    return finish(from_array(array.astype(d.numpy, copy=False), d), requires_grad)
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **named: Any,
+) -> Tensor:
+    """Uniform in [0, 1)."""
+    devices.check(device or "cpu")
+    d = _float(dtype)
+    shape = flatten_sizes(size or (named["size"],))
+    return _drawn((generator or default_generator).uniform(shape, d.numpy), d, requires_grad)
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **named: Any,
+) -> Tensor:
+    """Normal with mean 0 and standard deviation 1."""
+    devices.check(device or "cpu")
+    d = _float(dtype)
+    shape = flatten_sizes(size or (named["size"],))
+    return _drawn((generator or default_generator).normal(shape, d.numpy), d, requires_grad)
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **rest: Any,
+) -> Tensor:
+    """Integers in [low, high): ``randint(10, (2, 3))`` or ``randint(5, 10, (2, 3))``."""
+    devices.check(device or "cpu")
+    if size is None:
+        low, high, size = 0, low, high
+    if high is None:
+        low, high = 0, low
+    if high <= low:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    d = dtype or dtypes.int64
+    array = (generator or default_generator).integers(int(low), int(high), flatten_sizes((size,)), d.numpy)
+    return _drawn(array, d, requires_grad)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None, **rest: Any) -> Tensor:
+    """A random order of 0, 1, ..., n - 1."""
+    d = dtype or dtypes.int64
+    return _drawn((generator or default_generator).permutation(n, d.numpy), d)
+
+
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, **rest: Any) -> Tensor:
+    """Normal numbers; `mean` and `std` may be tensors, one for each number drawn."""
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        d = _float(dtype)
+        return _drawn((generator or default_generator).normal(flatten_sizes((size,)), d.numpy, mean, std), d)
+    like = mean if isinstance(mean, Tensor) else std
+    shape = tuple(np.broadcast_shapes(*(tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor))))
+    drawn = _drawn((generator or default_generator).normal(shape, like.dtype.numpy), like.dtype)
+    return drawn * std + mean
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that each element of `input` gives, else 0."""
+    source = generator or default_generator
+    if p is not None:
+        return _drawn(source.bernoulli(tuple(input.shape), p), input.dtype)
+    return _drawn(source.bernoulli_tensor(input._array()), input.dtype)
+
+
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+    """`num_samples` indices for each row, drawn with the row's weights."""
+    drawn = (generator or default_generator).multinomial(input._array(), num_samples, replacement)
+    return from_array(drawn.astype(np.int64), dtypes.int64)
+
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Poisson numbers with the rates in `input`."""
+    source = np.random.default_rng(int((generator or default_generator).integers(0, 2**31, (), np.int64)))
+    return _drawn(source.poisson(input._array()), input.dtype)
+
+
+def _like(draw: Any) -> Any:
+    def make(input: Tensor, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any) -> Tensor:
+        return draw(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+    return make
+
+
+rand_like = _like(rand)
+randn_like = _like(randn)
+rand_like.__doc__ = """Uniform in [0, 1), in the shape and dtype of `input`."""
+randn_like.__doc__ = """Standard normal, in the shape and dtype of `input`."""
+
+
+def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, **rest: Any) -> Tensor:
+    """Integers in [low, high), in the shape and dtype of `input`."""
+    if high is None:
+        low, high = 0, low
+    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype)
+
+
+# In place -----------------------------------------------------------------------------------------
+
+
+def _fill_with(self: Tensor, array: Any) -> Tensor:
+    return self.copy_(from_array(array.astype(self.dtype.numpy, copy=False), self.dtype))
+
+
+def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None, **named: Any) -> Tensor:
+    """Overwrite with uniform numbers in [a, b)."""
+    a, b = named.get("from", a), named.get("to", b)
+    return _fill_with(self, (generator or default_generator).uniform(tuple(self.shape), self.dtype.numpy, a, b))
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with normal numbers; RuntimeError for a negative `std`."""
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    return _fill_with(self, (generator or default_generator).normal(tuple(self.shape), self.dtype.numpy, mean, std))
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Overwrite with ones of probability `p`."""
+    source = generator or default_generator
+    if isinstance(p, Tensor):
+        return _fill_with(self, source.bernoulli_tensor(np.broadcast_to(p._array(), tuple(self.shape))))
+    return _fill_with(self, source.bernoulli(tuple(self.shape), p))
+
+
+def random_(self: Tensor, *bounds: int, generator: Generator | None = None) -> Tensor:
+    """Overwrite with integers: of the whole range, of [0, to), or of [from, to)."""
+    source = generator or default_generator
+    shape, kind = tuple(self.shape), self.dtype.numpy
+    if not bounds:
+        return _fill_with(self, source.random(shape, kind))
+    low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
+    return _fill_with(self, source.integers(low, high, shape, kind))
+
+
+def _distribution(name: str) -> Any:
+    def method(self: Tensor, *parameters: float, generator: Generator | None = None, **named: float) -> Tensor:
+        draw = getattr(generator or default_generator, name)
+        return _fill_with(self, draw(tuple(self.shape), self.dtype.numpy, *parameters, **named))
+
+    return method
+
+
+IN_PLACE = {
+    "uniform_": uniform_,
+    "normal_": normal_,
+    "bernoulli_": bernoulli_,
+    "random_": random_,
+    "exponential_": _distribution("exponential"),
+    "geometric_": _distribution("geometric"),
+    "cauchy_": _distribution("cauchy"),
+    "log_normal_": _distribution("log_normal"),
+}

@@ -1,0 +1,649 @@
+"""Storage and Tensor: mutable cells over immutable Values, views of them, and their place on the tape."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tidu.autograd.engine import run_backward
+from tidu.autograd.tape import AccumulateGrad, CopySlices, Edge, GradFn, Handle, Tape, record, write_through
+from tidu.base import dtypes
+from tidu.base.devices import CPU, device
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import Size, contiguous_strides, is_contiguous, view_strides
+from tidu.base.source import here
+from tidu.base.state import state
+from tidu.execute import buffer_of
+from tidu.ir.op import Op
+from tidu.ir.value import Value, leaf
+from tidu.ops.cast import cast
+from tidu.ops.elementwise import add, overwrite
+from tidu.ops.movement import reshape
+from tidu.ops.pick import pick
+from tidu.ops.rules import class_name
+
+Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
+
+
+class Storage:
+    """A mutable cell: the current Value of some memory, and how often it was written."""
+
+    __slots__ = ("__weakref__", "value", "version")
+
+    def __init__(self, value: Value) -> None:
+        self.value = value
+        self.version = 0
+
+    def write(self, value: Value) -> None:
+        self.value = value
+        self.version += 1
+
+
+class Tensor:
+    """A view of a Storage with PyTorch's interface; most methods are bound from the registry of ops.
+
+    The attributes below are defaults: an instance only stores what differs, which keeps making one cheap.
+    """
+
+    _storage: Storage
+    _chain: Chain | None = None  # movement ops from the storage's Value to what is seen; None: all of it
+    _cached: Value | None = None  # what a view saw at `_version` of its storage
+    _version = 0
+    _base: Tensor | None = None  # the tensor whose history an in-place edit of this view changes
+    _history = 0  # of a base: how often its history was changed; of a view: which one it has seen
+    _leaf_requires_grad = False
+    _grad: Tensor | None = None
+    _grad_fn: GradFn | None = None
+    _output = 0
+    _accumulator: AccumulateGrad | None = None
+    _inference = False
+    __array_priority__ = 1000  # NumPy leaves mixed operators to us
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Any: ...
+        def __radd__(self, other: Any) -> Any: ...
+        def __sub__(self, other: Any) -> Any: ...
+        def __rsub__(self, other: Any) -> Any: ...
+        def __mul__(self, other: Any) -> Any: ...
+        def __rmul__(self, other: Any) -> Any: ...
+        def __truediv__(self, other: Any) -> Any: ...
+        def __rtruediv__(self, other: Any) -> Any: ...
+        def __pow__(self, other: Any) -> Any: ...
+        def __matmul__(self, other: Any) -> Any: ...
+        def __neg__(self) -> Any: ...
+        def __invert__(self) -> Any: ...
+        def __lt__(self, other: Any) -> Any: ...
+        def __le__(self, other: Any) -> Any: ...
+        def __gt__(self, other: Any) -> Any: ...
+        def __ge__(self, other: Any) -> Any: ...
+        def __and__(self, other: Any) -> Any: ...
+        def __or__(self, other: Any) -> Any: ...
+        def __getitem__(self, key: Any) -> Any: ...
+        def __setitem__(self, key: Any, value: Any) -> None: ...
+
+    # What is seen ---------------------------------------------------------------------------------
+
+    @property
+    def _value(self) -> Value:
+        """The current Value: that of the storage, or what the view's chain makes of it."""
+        if self._chain is None:
+            return self._storage.value
+        storage = self._storage
+        if self._version != storage.version or self._cached is None:
+            value = storage.value
+            for op, attrs in self._chain:
+                value = op.value((value,), attrs)
+            self._cached = value
+            self._version = storage.version
+        return self._cached
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._value.shape)
+
+    @property
+    def dtype(self) -> dtype:
+        return self._storage.value.dtype
+
+    @property
+    def device(self) -> device:
+        return CPU
+
+    @property
+    def ndim(self) -> int:
+        return len(self._value.shape)
+
+    @property
+    def layout(self) -> str:
+        return "torch.strided"
+
+    def _strides(self) -> tuple[tuple[int, ...], int]:
+        """Strides and offset, in elements, that the chain of movements leaves behind."""
+        shape: tuple[int, ...] = self._storage.value.shape
+        strides, offset = contiguous_strides(shape), 0
+        for op, attrs in self._chain or ():
+            assert op.view is not None
+            strides, offset = op.view.layout(shape, strides, offset, *attrs)
+            shape = op.infer(op, (_Shaped(shape, self.dtype),), attrs)[1]
+        return strides, offset
+
+    def stride(self, dim: int | None = None) -> Any:
+        """How many elements to step for the next one along each dimension (or along `dim`)."""
+        strides = self._strides()[0]
+        return strides if dim is None else strides[dim]
+
+    def storage_offset(self) -> int:
+        return self._strides()[1]
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        return self._chain is None or is_contiguous(self._value.shape, self._strides()[0])
+
+    # The tape -------------------------------------------------------------------------------------
+
+    def _edge(self) -> Edge | None:
+        """Where the gradient of this tensor goes, or None where it needs none."""
+        base = self._base
+        if base is not None and self._history != base._history:
+            self._follow(base)
+        node = self._grad_fn
+        if node is not None:
+            return node, self._output
+        if self._leaf_requires_grad:
+            return self._leaf_node(), 0
+        return None
+
+    def _leaf_node(self) -> AccumulateGrad:
+        node = self._accumulator
+        if node is None:
+            value = self._value
+            node = self._accumulator = AccumulateGrad(self, value.shape, value.dtype)
+        return node
+
+    def _follow(self, base: Tensor) -> None:
+        """The base's history was rewritten by an in-place edit: make this view's anew from it."""
+        edge = base._edge()
+        self._history = base._history
+        if edge is None:
+            return
+        start = len(base._chain or ())
+        value = base._value
+        for op, attrs in (self._chain or ())[start:]:
+            out = op.value((value,), attrs)
+            edge = (record(op, (value,), attrs, out, (edge,), None), 0)
+            value = out
+        self._grad_fn, self._output = edge
+
+    @property
+    def requires_grad(self) -> bool:
+        if self._base is not None and self._history != self._base._history:
+            self._follow(self._base)
+        return self._leaf_requires_grad or self._grad_fn is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for the gradient of this leaf; RuntimeError on integers and on tensors that are no leaves."""
+        if self.grad_fn is not None:
+            if not requires_grad:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                    "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            return self
+        if requires_grad and not self.dtype.is_floating_point:
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients, but this one is {self.dtype}; "
+                "write x.float() first"
+            )
+        if requires_grad and self._inference:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+        self._leaf_requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def grad_fn(self) -> GradFn | None:
+        if self._base is not None and self._history != self._base._history:
+            self._follow(self._base)
+        return self._grad_fn
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    @property
+    def output_nr(self) -> int:
+        return self._output
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient of a leaf, or of a tensor on which retain_grad() was called."""
+        if self._grad is None and self._grad_fn is not None and not self.retains_grad:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
+                "you access the leaf Tensor instead.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            if not isinstance(gradient, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(gradient)}")
+            if gradient is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if gradient.dtype is not self.dtype:
+                raise RuntimeError(
+                    f"assigned grad has data of a different type: the tensor is {self.dtype}, the gradient {gradient.dtype}"
+                )
+            if gradient._value.shape != self._value.shape:
+                raise RuntimeError(
+                    "assigned grad has data of a different size: the tensor has shape "
+                    f"{list(self.shape)}, the gradient {list(gradient.shape)}"
+                )
+        self._grad = gradient
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    @property
+    def retains_grad(self) -> bool:
+        node = self._grad_fn
+        if node is None or node.retained is None:
+            return False
+        kept = node.retained.get(self._output)
+        return kept is not None and kept() is self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf tensor in `.grad` when the backward pass comes by."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        node = self._grad_fn
+        if node is not None:
+            if node.retained is None:
+                node.retained = {}
+            node.retained[self._output] = weakref.ref(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+        """Call `hook` with the gradient of this tensor when it is known; what it returns replaces it."""
+        edge = self._edge()
+        if edge is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        node, output = edge
+        if node.pre_hooks is None:
+            node.pre_hooks = []
+        for number, hooks in node.pre_hooks:
+            if number == output:
+                return Handle(hooks, hook)
+        hooks = OrderedDict()
+        node.pre_hooks.append((output, hooks))
+        return Handle(hooks, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
+        """Call `hook` with this leaf after a gradient was added to its `.grad`."""
+        if not self.is_leaf or not self.requires_grad:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        node = self._leaf_node()
+        if node.post_hooks is None:
+            node.post_hooks = OrderedDict()
+        return Handle(node.post_hooks, hook)
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add the gradient of this tensor to the `.grad` of every leaf that it was made of.
+
+        gradient      the cotangent; may be left out for a tensor of one element (1 then)
+        retain_graph  keep what the tape saved, for another pass; defaults to `create_graph`
+        create_graph  put the backward pass itself on the tape, for higher derivatives
+        inputs        only these tensors accumulate
+        Raises RuntimeError without a graph, for a non-scalar without `gradient`, and on a second pass.
+
+        >>> x = tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        tensor(6.)
+        """
+        backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs=inputs)
+
+    # Sharing and cutting --------------------------------------------------------------------------
+
+    def detach(self) -> Tensor:
+        """The same memory without the history: gradients stop here."""
+        made = _new(Tensor)
+        made._storage = self._storage
+        if self._chain is not None:
+            made._chain, made._cached, made._version = self._chain, self._cached, self._version
+        return made
+
+    def detach_(self) -> Tensor:
+        """Forget the history of this tensor itself; it becomes a leaf. RuntimeError on a view."""
+        if self._base is not None and self._base is not self:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
+                "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
+                "detach_() cannot be called on these gradients."
+            )
+        self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
+        self._history += 1
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; editing it edits this tensor, unseen by the tape."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: Tensor) -> None:
+        if not isinstance(other, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
+        self._storage = other._storage
+        self._chain, self._cached, self._version = other._chain, other._cached, other._version
+        self._base = None
+        if self._accumulator is not None:
+            value = self._value
+            self._accumulator.shape, self._accumulator.dtype = value.shape, value.dtype
+
+    @property
+    def _version_counter(self) -> int:
+        return self._storage.version
+
+    # Writing --------------------------------------------------------------------------------------
+
+    def _assign(self, result: Any) -> Tensor:
+        """Make this tensor's memory hold `result`: what every in-place operation ends in."""
+        if not isinstance(result, Tensor):
+            result = from_value(result)
+        value: Value = result._value
+        seen = self._value
+        if value.shape != seen.shape:
+            raise RuntimeError(
+                f"output with shape {list(seen.shape)} doesn't match the broadcast shape {list(value.shape)}: an in-place "
+                "operation cannot change the shape of the tensor it writes to"
+            )
+        if value.dtype is not seen.dtype:
+            if not dtypes.can_cast(value.dtype, seen.dtype):
+                raise RuntimeError(
+                    f"result type {class_name(value.dtype)} can't be cast to the desired output type {class_name(seen.dtype)}: "
+                    "an in-place operation keeps the dtype of the tensor it writes to"
+                )
+            result = cast(result, seen.dtype)
+            value = result._value
+        if state.grad_enabled:
+            self._refuse_leaf()
+            self._rewrite_history(result)
+        self._write(value)
+        return self
+
+    def _write(self, value: Value) -> None:
+        storage = self._storage
+        if self._chain is None:
+            storage.write(value)
+        else:
+            storage.write(write_through(storage.value, self._chain, value))
+            self._cached, self._version = value, storage.version
+
+    def _refuse_leaf(self) -> None:
+        if self._leaf_requires_grad and self._grad_fn is None:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation. To change a parameter, "
+                "write `with torch.no_grad():` around the update; to compute with it, use the out-of-place operation."
+            )
+        base = self._base
+        if base is not None and base._leaf_requires_grad and base._grad_fn is None:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place operation. Write "
+                "`with torch.no_grad():` around the update."
+            )
+
+    def _rewrite_history(self, result: Tensor) -> None:
+        edge = result._edge()
+        base = self._base
+        if base is None:
+            if edge is None and self._grad_fn is None:
+                return
+            self._grad_fn, self._output = edge or (None, 0)
+            self._history += 1
+            return
+        base_edge = base._edge()
+        if edge is None and base_edge is None:
+            return
+        whole = base._value
+        node = CopySlices(whole.shape, whole.dtype, (base_edge, edge), here())
+        node.chain = (self._chain or ())[len(base._chain or ()) :]
+        base._grad_fn, base._output = node, 0
+        base._history += 1
+
+    def accumulate_(self, g: Value) -> None:
+        """Add to a gradient, in place and beside the tape."""
+        self._write(add.value((self._value, g)))
+
+    def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
+        """Overwrite with the numbers of `src`, broadcast and converted to this dtype."""
+        if not isinstance(src, Tensor):
+            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+        return self._assign(apply(overwrite, (self, src)))
+
+    # Numbers --------------------------------------------------------------------------------------
+
+    def _array(self) -> np.ndarray[Any, Any]:
+        """The numbers as a NumPy array that belongs to the engine: not to be written or handed out."""
+        array: np.ndarray[Any, Any] = buffer_of(self._value)
+        return array
+
+    __hash__ = object.__hash__
+
+
+class _Shaped:
+    """Just enough of a Value for a shape rule."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, shape: tuple[int, ...], dtype: dtype) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+
+_new = object.__new__
+
+
+def from_value(value: Value) -> Tensor:
+    """A Tensor over fresh memory that holds `value`, without history."""
+    made = _new(Tensor)
+    made._storage = Storage(value)
+    return made
+
+
+def from_array(array: Any, d: dtype | None = None) -> Tensor:
+    """A Tensor of a NumPy array that nobody else will write to."""
+    return from_value(leaf(array, d or dtypes.from_numpy(array.dtype)))
+
+
+def apply(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_name: str | None = None) -> Any:
+    """Apply an op to Tensors, Values and Python numbers: a Value, a Tensor around it, an entry on the tape."""
+    recording = op.vjps is not None and state.grad_enabled
+    values: list[Any] = []
+    edges: list[Edge | None] = []
+    needed = False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            values.append(x._storage.value if x._chain is None else x._value)
+            if recording:
+                edge = x._edge()
+                needed = needed or edge is not None
+                edges.append(edge)
+        else:
+            if x.__class__ not in _PLAIN:
+                x = _plain(op, x)
+            values.append(x)
+            if recording:
+                edges.append(None)
+    arguments = tuple(values)
+    out = op.value(arguments, attrs)
+    made = _new(Tensor)
+    if op.view is None or not _share_memory(op, inputs[0], attrs, out, made):
+        if op.outputs != 1:
+            return _several(op, arguments, attrs, out, tuple(edges) if needed else None, grad_name)
+        made._storage = Storage(out)
+    if needed and out.dtype.is_floating_point:
+        made._grad_fn = record(op, arguments, attrs, out, tuple(edges), grad_name)
+    if state.inference:
+        made._inference = True
+    return made
+
+
+def _share_memory(op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made: Tensor) -> bool:
+    """Make `made` a view of `source`, unless the result cannot be one."""
+    if not isinstance(source, Tensor):
+        return False
+    chain = source._chain
+    if chain is not None and op is reshape and view_strides(source._value.shape, source._strides()[0], out.shape) is None:
+        return False
+    made._storage = source._storage
+    made._chain = ((op, attrs),) if chain is None else (*chain, (op, attrs))
+    made._cached = out
+    made._version = source._storage.version
+    base = source._base
+    made._base = base = source if base is None else base
+    made._history = base._history
+    return True
+
+
+def _several(
+    op: Op, values: tuple[Any, ...], attrs: tuple[Any, ...], out: Value, edges: Any, grad_name: str | None
+) -> tuple[Tensor, ...]:
+    """The results of an op with several, as Tensors that share one node of the tape."""
+    node = None if edges is None else record(op, values, attrs, out, edges, grad_name)
+    if node is not None:
+        node.outputs = op.outputs  # type: ignore[misc]
+    results = []
+    for number in range(op.outputs):
+        made = from_value(pick.value((out,), (number,)))
+        if node is not None and made.dtype.is_floating_point:
+            made._grad_fn, made._output = node, number
+        results.append(made)
+    return tuple(results)
+
+
+_PLAIN = {Value, int, float, bool, type(None)}
+
+
+def _plain(op: Op, x: Any) -> Any:
+    """What users put beside tensors: NumPy numbers and arrays become Python numbers and leaves."""
+    if isinstance(x, (bool, int, float)):
+        return x
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, np.ndarray):
+        return leaf(x.copy(), dtypes.from_numpy(x.dtype))
+    if isinstance(x, complex):
+        raise TypeError(f"{op.name}(): complex numbers are not supported")
+    raise TypeError(
+        f"{op.name}(): argument must be Tensor or a number, not {type(x).__name__}. Make a tensor of it with torch.tensor(...)."
+    )
+
+
+def backward(
+    tensors: tuple[Tensor, ...],
+    gradients: tuple[Any, ...] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+    inputs: Any = None,
+) -> None:
+    """`Tensor.backward` for several roots at once."""
+    wanted = None
+    if inputs is not None:
+        inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        wanted = [_edge_for("One of the differentiated Tensors", t) for t in inputs]
+    keep = create_graph if retain_graph is None else retain_graph
+    results = run_backward(
+        roots_of(tensors, gradients, create_graph),
+        wanted=wanted,
+        retain_graph=keep,
+        create_graph=create_graph,
+    )
+    if inputs is not None:
+        for t, g in zip(inputs, results, strict=True):
+            if g is not None and t._grad_fn is not None:
+                g = wrap(g, None) if g.__class__ is Value else g
+                t._grad = g if t._grad is None else t._grad + g
+
+
+def roots_of(tensors: tuple[Tensor, ...], gradients: Any, create_graph: bool) -> list[tuple[Edge, Any]]:
+    """Each tensor's edge with the cotangent to start from; ones for a single element."""
+    roots: list[tuple[Edge, Any]] = []
+    for number, t in enumerate(tensors):
+        gradient = None if gradients is None else gradients[number]
+        edge = t._edge()
+        if edge is None:
+            raise RuntimeError(
+                f"element {number} of tensors does not require grad and does not have a grad_fn: nothing it was made of "
+                "requires a gradient. Look for a missing requires_grad=True, a detach(), .data, .item() or .numpy() on the "
+                "way, or a block under torch.no_grad()."
+            )
+        value = t._value
+        if gradient is None:
+            if value.numel() != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs, but this tensor has shape {list(value.shape)}; "
+                    "reduce it first (loss.mean() or loss.sum()), or pass gradient= with the same shape"
+                )
+            gradient = leaf(_one(value.shape, value.dtype), value.dtype)
+            g: Any = from_value(gradient) if create_graph else gradient
+        else:
+            if not isinstance(gradient, Tensor):
+                raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+            if gradient._value.shape != value.shape:
+                raise RuntimeError(
+                    f"Mismatch in shape: grad_output[{number}] has a shape of {gradient.shape} and output[{number}] has a "
+                    f"shape of {t.shape}."
+                )
+            g = gradient if create_graph else gradient._value
+        roots.append((edge, g))
+    return roots
+
+
+def _one(shape: tuple[int, ...], d: dtype) -> Any:
+    return np.ones(shape, d.numpy)
+
+
+def _edge_for(what: str, t: Tensor) -> Edge:
+    edge = t._edge()
+    if edge is None:
+        raise RuntimeError(f"{what} does not require grad")
+    return edge
+
+
+def wrap(value: Value, edge: Edge | None) -> Tensor:
+    """A Tensor of a Value, continuing the tape at `edge`."""
+    made = _new(Tensor)
+    made._storage = Storage(value)
+    if edge is not None:
+        made._grad_fn, made._output = edge
+    return made
+
+
+Tape.wrap = staticmethod(wrap)
+Tape.value_of = staticmethod(lambda tensor: tensor._value)
+Tape.edge_of = staticmethod(lambda tensor: tensor._edge())
+Tensor.apply_op = staticmethod(apply)  # type: ignore[attr-defined]
