@@ -12,7 +12,7 @@ from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.base.source import at
 from tidu.base.state import Position
-from tidu.ir.op import Op, Spec
+from tidu.ir.op import NUMBERS_READ, Op, Spec
 from tidu.ir.value import Value
 from tidu.ops.elementwise import fill
 
@@ -38,15 +38,16 @@ class GradFn:
     `dtype` are those of the result, to which every arriving cotangent is brought.
     """
 
-    __slots__ = (
-        "__dict__", "__weakref__", "dtype", "edges", "hooks", "number", "position", "pre_hooks", "retained", "shape",
-    )  # fmt: skip
-
     shape: Any
     dtype: Any
     edges: tuple[Edge | None, ...]
     position: Position | None
+    number: int
     outputs = 1
+    # Defaults, so that only a node that has one stores one.
+    hooks: OrderedDict[int, Any] | None = None  # after the node: hook(grad_inputs, grad_outputs)
+    pre_hooks: list[tuple[int, OrderedDict[int, Any]]] | None = None  # tensor hooks, by output
+    retained: dict[int, weakref.ref[Any]] | None = None  # non-leaf tensors that keep their gradient
 
     def __init__(self, shape: Any, dtype: Any, edges: tuple[Edge | None, ...], position: Position | None) -> None:
         self.shape = shape
@@ -54,9 +55,6 @@ class GradFn:
         self.edges = edges
         self.position = position
         self.number = next(_numbers)
-        self.hooks: OrderedDict[int, Any] | None = None  # after the node: hook(grad_inputs, grad_outputs)
-        self.pre_hooks: list[tuple[int, OrderedDict[int, Any]]] | None = None  # tensor hooks, by output
-        self.retained: dict[int, weakref.ref[Any]] | None = None  # non-leaf tensors that keep their gradient
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         """Cotangents of the inputs, one for each edge, None where there is none."""
@@ -109,11 +107,9 @@ class Handle:
 class OpNode(GradFn):
     """The node of an op from the registry: its vjp does the work. Subclasses differ in name only."""
 
-    __slots__ = ("attrs", "op", "saved")
-
     op: Op
     attrs: tuple[Any, ...]
-    saved: tuple[Any, ...] | None  # (out, *inputs), a Spec for each whose numbers are not needed
+    saved: tuple[Any, ...] | None  # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         saved = self.saved
@@ -159,7 +155,7 @@ _node_classes: dict[str, type[OpNode]] = {}
 def _node_class(name: str) -> type[OpNode]:
     made = _node_classes.get(name)
     if made is None:
-        made = _node_classes[name] = type(name, (OpNode,), {"__slots__": ()})
+        made = _node_classes[name] = type(name, (OpNode,), {})
     return made
 
 
@@ -176,12 +172,22 @@ def record(
         for i, x in enumerate(values):
             saved.append(Spec(x.shape, x.dtype) if x.__class__ is Value and i not in kept else x)
     else:
-        keeps = op.keeps
-        saved = [out if keeps[0] else Spec(out.shape, out.dtype)]
+        mask, bit = 0, 1
+        for edge in edges:
+            if edge is not None:
+                mask |= bit
+            bit <<= 1
+        levels = op.keeps(mask)
+        level = levels[0]
+        saved = [out if level == NUMBERS_READ else Spec(out.shape, out.dtype) if level else None]
         position = 1
         for x in values:
-            saved.append(x if keeps[position] or x.__class__ is not Value else Spec(x.shape, x.dtype))
+            level = levels[position]
             position += 1
+            if level == NUMBERS_READ or x.__class__ is not Value:
+                saved.append(x)
+            else:
+                saved.append(Spec(x.shape, x.dtype) if level else None)
     node.saved = tuple(saved)
     return node
 
@@ -189,12 +195,11 @@ def record(
 class AccumulateGrad(GradFn):
     """The end of the tape at a leaf: adds what arrives to its `grad`. Holds the leaf weakly."""
 
-    __slots__ = ("post_hooks", "reference")
+    post_hooks: OrderedDict[int, Any] | None = None
 
     def __init__(self, leaf: Any, shape: Shape, dtype: dtype) -> None:
         super().__init__(shape, dtype, (), None)
         self.reference = weakref.ref(leaf)
-        self.post_hooks: OrderedDict[int, Any] | None = None
 
     @property
     def variable(self) -> Any:
@@ -208,7 +213,6 @@ class CopySlices(GradFn):
     ops from the base outwards.
     """
 
-    __slots__ = ("chain",)
     chain: tuple[tuple[Op, tuple[Any, ...]], ...]
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:

@@ -61,7 +61,9 @@ def _widen(argument: Any) -> Any:
 
 
 def _fit(result: Any, wanted: dtype) -> Any:
-    return np.asarray(result).astype(wanted.numpy, copy=False)
+    if result.__class__ is np.ndarray:
+        return result.astype(wanted.numpy, copy=False)
+    return np.array(result, wanted.numpy)
 
 
 def _locate(value: Value, error: Exception) -> Exception:

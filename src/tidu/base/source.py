@@ -10,6 +10,7 @@ from types import CodeType
 from tidu.base.state import Position, state
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_ALWAYS_OURS = 3
 _internal: dict[str, bool] = {}
 
 
@@ -23,7 +24,9 @@ def here() -> Position | None:
     """The position of the first frame outside this package: (code object, instruction offset)."""
     if state.position is not None:
         return state.position
-    frame = sys._getframe(1)
+    # The three innermost frames are always ours (this one, Op.value and what called it); stepping over
+    # them at once spares the interpreter from making frame objects for them.
+    frame = sys._getframe(_ALWAYS_OURS)
     while frame is not None:
         code = frame.f_code
         filename = code.co_filename

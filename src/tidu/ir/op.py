@@ -19,6 +19,8 @@ from tidu.ir.value import Value, pending
 
 Inferred = tuple[tuple[Any, ...], Shape, dtype]
 NUMBERS = (bool, int, float)
+# What an op takes as it is; anything else has to know `apply_op`.
+PLAIN = frozenset({Value, bool, int, float, type(None)})
 
 
 class Spec(NamedTuple):
@@ -65,7 +67,7 @@ class Op:
 
     __slots__ = (
         "arity", "attr_names", "decompose", "dtypes", "emit", "grad_name", "host", "infer", "inplace",
-        "input_names", "keeps", "kind", "name", "numpy", "outputs", "public", "reference", "samples",
+        "input_names", "kept", "kind", "name", "numpy", "outputs", "public", "reads", "reference", "samples",
         "saved", "tolerance", "variadic", "view", "vjps",
     )  # fmt: skip
 
@@ -80,7 +82,8 @@ class Op:
     emit: Callable[..., Any] | None
     decompose: Callable[..., Any] | None
     vjps: Any
-    keeps: tuple[bool, ...]
+    reads: tuple[tuple[int, ...], ...]
+    kept: dict[int, tuple[int, ...]]
     samples: Callable[[], Sequence[Sample]]
     view: View | None
     grad_name: str
@@ -101,17 +104,28 @@ class Op:
         if self.variadic:
             inputs = tuple(inputs[0])
         for x in inputs:
-            if x.__class__ is not Value and hasattr(x, "apply_op"):
-                return x.apply_op(self, inputs, args[arity:])
+            if x.__class__ not in PLAIN:
+                return self._elsewhere(inputs, args[arity:])
         return self.value(inputs, args[arity:])
 
     def named(self, grad_name: str, *args: Any) -> Any:
         """Call the op, under another name on the tape: transpose and permute are one op to us."""
         inputs = tuple(args[0]) if self.variadic else args[: self.arity]
         for x in inputs:
-            if x.__class__ is not Value and hasattr(x, "apply_op"):
-                return x.apply_op(self, inputs, args[self.arity :], grad_name)
+            if x.__class__ not in PLAIN:
+                return self._elsewhere(inputs, args[self.arity :], grad_name)
         return self.value(inputs, args[self.arity :])
+
+    def _elsewhere(self, inputs: tuple[Any, ...], attrs: tuple[Any, ...], *grad_name: str) -> Any:
+        """Leave the call to an input that is neither a Value nor a number."""
+        for x in inputs:
+            if hasattr(x, "apply_op"):
+                return x.apply_op(self, inputs, attrs, *grad_name)
+        position, x = next((i, x) for i, x in enumerate(inputs) if x.__class__ not in PLAIN)
+        name = self.input_names[min(position, len(self.input_names) - 1)]
+        raise TypeError(
+            f"{self.name}(): argument '{name}' (position {position + 1}) must be Tensor, not {type(x).__name__}"
+        )
 
     def value(self, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Value:
         """Make the Value of this op: check and promote the inputs, work out shape and dtype, record."""
@@ -135,6 +149,14 @@ class Op:
             name = next(iter(kwargs))
             raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'; it takes {', '.join(names)}")
         return tuple(values)
+
+    def keeps(self, mask: int) -> tuple[int, ...]:
+        """What the tape keeps of (out, *inputs) when the inputs whose bits are set in `mask` need gradients."""
+        levels = self.kept.get(mask)
+        if levels is None:
+            wanted = [reads for i, reads in enumerate(self.reads) if mask >> i & 1]
+            levels = self.kept[mask] = tuple(map(max, zip(*wanted, strict=True)))
+        return levels
 
     @property
     def differentiable(self) -> bool:
@@ -211,7 +233,8 @@ def define(
     op.arity = len(op.input_names)
     op.numpy, op.emit, op.decompose = numpy, emit, decompose
     op.vjps, op.saved = vjp, saved
-    op.keeps = () if vjp is None else _kept(vjp, op)
+    op.reads = () if vjp is None or op.variadic else tuple(_reads(f, op) for f in vjp)
+    op.kept = {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace
     op.outputs, op.host, op.dtypes = outputs, host, dtypes
@@ -221,33 +244,29 @@ def define(
 
 
 _METADATA = {"shape", "dtype", "ndim"}
+UNREAD, METADATA, NUMBERS_READ = 0, 1, 2
 
 
-def _kept(vjps: Any, op: Op) -> tuple[bool, ...]:
-    """Which of (out, *inputs) the derivatives read as numbers, found in their bytecode.
-
-    A parameter that is only asked for its shape or dtype does not keep the numbers alive.
-    """
-    if op.variadic:
-        return (False,)
-    functions = tuple(f for f in vjps if f is not None)
-    kept = [False] * (op.arity + 1)
-    for function in functions:
-        assert isinstance(function, FunctionType), f"the vjp of '{op.name}' must be a plain function"
-        names = function.__code__.co_varnames[1 : op.arity + 2]
-        captured = set(function.__code__.co_cellvars)
-        instructions = list(dis.get_instructions(function))
-        for position, name in enumerate(names):
-            for load, following in zip(instructions, instructions[1:], strict=False):
-                if "LOAD_FAST" not in load.opname:
-                    continue
-                # Newer interpreters load two variables with one instruction.
-                loaded = load.argval if isinstance(load.argval, tuple) else (load.argval,)
-                if name in loaded:
-                    metadata = following.opname == "LOAD_ATTR" and following.argval in _METADATA
-                    kept[position] = kept[position] or name in loaded[:-1] or not metadata
-            kept[position] = kept[position] or name in captured
-    return tuple(kept)
+def _reads(vjp: Any, op: Op) -> tuple[int, ...]:
+    """What a derivative reads of (out, *inputs), found in its bytecode: nothing, shape or dtype, or the numbers."""
+    if vjp is None:
+        return (UNREAD,) * (op.arity + 1)
+    assert isinstance(vjp, FunctionType), f"the vjp of '{op.name}' must be a plain function"
+    instructions = list(dis.get_instructions(vjp))
+    captured = set(vjp.__code__.co_cellvars)
+    levels = []
+    for name in vjp.__code__.co_varnames[1 : op.arity + 2]:
+        level = NUMBERS_READ if name in captured else UNREAD
+        for load, following in zip(instructions, instructions[1:], strict=False):
+            if "LOAD_FAST" not in load.opname:
+                continue
+            # Newer interpreters load two variables with one instruction.
+            loaded = load.argval if isinstance(load.argval, tuple) else (load.argval,)
+            if name in loaded:
+                metadata = following.opname == "LOAD_ATTR" and following.argval in _METADATA
+                level = max(level, METADATA if metadata and name not in loaded[:-1] else NUMBERS_READ)
+        levels.append(level)
+    return tuple(levels)
 
 
 class Function(NamedTuple):

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 
+from collections.abc import Callable
+from typing import Any
+
+from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value
 from tidu.ops import cast, contract, elementwise, indexing, movement, reduce, shaping, sources
 
 __all__ = ["cast", "contract", "elementwise", "indexing", "movement", "reduce", "shaping", "sources"]
+
+
+def _operator(op: Op) -> Callable[[Value, Any], Any]:
+    def forward(x: Value, y: Any) -> Any:
+        # Beside a Tensor, its own reflected operator takes over.
+        return op.value((x, y)) if y.__class__ in PLAIN else NotImplemented
+
+    return forward
 
 
 def _bind_operators() -> None:
@@ -18,10 +30,10 @@ def _bind_operators() -> None:
         "matmul": contract.matmul,
     }  # fmt: skip
     for name, op in binary.items():
-        setattr(Value, f"__{name}__", lambda x, y, op=op: op(x, y))
-        setattr(Value, f"__r{name}__", lambda x, y, op=op: op(y, x))
+        setattr(Value, f"__{name}__", _operator(op))
+        setattr(Value, f"__r{name}__", lambda x, y, op=op: op.value((y, x)))
     for name, op in {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}.items():
-        setattr(Value, f"__{name}__", lambda x, y, op=op: op(x, y))
+        setattr(Value, f"__{name}__", _operator(op))
     Value.__neg__ = lambda x: e.neg(x)  # type: ignore[method-assign]
     Value.__invert__ = lambda x: e.bitwise_not(x)  # type: ignore[attr-defined]
     Value.__hash__ = object.__hash__  # type: ignore[method-assign]

@@ -182,6 +182,8 @@ def _pow_numpy(x: Any, y: Any) -> Any:
 
 def _pow_vjp_base(g: Any, out: Any, x: Any, y: Any) -> Any:
     if is_number(y):
+        if y == 2:
+            return g * (x * 2.0)
         return fill(g, 0.0) if y == 0 else g * (x ** (y - 1) * y)
     return where(y == 0, 0.0, g * (y * x ** (y - 1)))
 

@@ -140,12 +140,20 @@ def _expand_write(base: Any, part: Any, shape: Shape) -> Any:
     )
 
 
+def _expand_numpy(x: Any, shape: Shape) -> Any:
+    if prod(shape) > 4096:
+        return np.broadcast_to(x, shape)
+    out = np.empty(shape, x.dtype)  # for few elements a copy is cheaper than making the view
+    out[...] = x
+    return out
+
+
 expand = define(
     "expand",
     attrs="shape",
     kind="movement",
     infer=_expand_infer,
-    numpy=lambda x, shape: np.broadcast_to(x, shape),
+    numpy=_expand_numpy,
     vjp=(lambda g, out, x, shape: g,),  # the engine sums over what was repeated
     view=View(_expand_layout, _expand_write),
     samples=lambda: [

@@ -54,7 +54,7 @@ def _infer_truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
 
 def spread(g: Any, like: Any, dims: Dims, keepdim: bool) -> Any:
     """A reduced tensor back in the shape of `like` (its Value or Spec), by repetition."""
-    if not keepdim and like.shape:
+    if not keepdim and g.shape:
         g = unsqueeze_dims(g, dims)
     return expand(g, like.shape)
 

@@ -53,8 +53,13 @@ def arithmetic(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
             if y.__class__ is Value:
                 if d is y.dtype:
                     return inputs, x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape), d
-            elif y.__class__ is float and d.category == FLOAT:
-                return inputs, x.shape, d
+            elif d.category == FLOAT:
+                if y.__class__ is float:
+                    return inputs, x.shape, d
+                if y.__class__ is int:
+                    return (x, float(y)), x.shape, d
+        elif y.__class__ is Value and y.dtype.category == FLOAT and (x.__class__ is float or x.__class__ is int):
+            return (float(x), y), y.shape, y.dtype
     shape = shape_of(op, inputs)
     inputs, d = promote(inputs)
     return inputs, shape, d
@@ -62,8 +67,17 @@ def arithmetic(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
 
 def floating(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     """As `arithmetic`, and integers become the default float dtype."""
-    if len(inputs) == 1 and inputs[0].__class__ is Value and inputs[0].dtype.category == FLOAT:
-        return inputs, inputs[0].shape, inputs[0].dtype
+    if len(inputs) == 1:
+        x = inputs[0]
+        if x.__class__ is Value and x.dtype.category == FLOAT:
+            return inputs, x.shape, x.dtype
+    else:
+        x, y = inputs
+        if x.__class__ is Value and x.dtype.category == FLOAT:
+            if y.__class__ is float:
+                return inputs, x.shape, x.dtype
+            if y.__class__ is Value and y.dtype is x.dtype:
+                return inputs, x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape), x.dtype
     shape = shape_of(op, inputs)
     d = dtypes.result_type(x for x in inputs if x is not None)
     inputs, d = promote(inputs, d if d.category == FLOAT else dtypes.get_default_dtype())

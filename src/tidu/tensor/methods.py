@@ -332,12 +332,12 @@ typed: dict[str, Any] = {
 
 
 def _supported(x: Any) -> bool:
-    return isinstance(x, (Tensor, bool, int, float, np.generic, np.ndarray, Value))
+    return x.__class__ is float or isinstance(x, (Tensor, bool, int, float, np.generic, np.ndarray, Value))
 
 
 def _binary(op: Op) -> tuple[Any, Any, Any]:
     def forward(self: Tensor, other: Any) -> Any:
-        if other.__class__ is not float and other.__class__ is not Tensor and not _supported(other):
+        if other.__class__ is not Tensor and not _supported(other):
             return NotImplemented
         return apply(op, (self, other))
 

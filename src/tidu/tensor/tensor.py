@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 import weakref
 from collections import OrderedDict
@@ -19,7 +20,7 @@ from tidu.base.shapes import Size, contiguous_strides, is_contiguous, view_strid
 from tidu.base.source import here
 from tidu.base.state import state
 from tidu.execute import buffer_of
-from tidu.ir.op import Op
+from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value, leaf
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import add, overwrite
@@ -491,7 +492,7 @@ def apply(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_nam
                 needed = needed or edge is not None
                 edges.append(edge)
         else:
-            if x.__class__ not in _PLAIN:
+            if x.__class__ not in PLAIN:
                 x = _plain(op, x)
             values.append(x)
             if recording:
@@ -505,7 +506,7 @@ def apply(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_nam
         made._storage = Storage(out)
     if needed and out.dtype.is_floating_point:
         made._grad_fn = record(op, arguments, attrs, out, tuple(edges), grad_name)
-    if state.inference:
+    if not recording and state.inference:
         made._inference = True
     return made
 
@@ -543,15 +544,12 @@ def _several(
     return tuple(results)
 
 
-_PLAIN = {Value, int, float, bool, type(None)}
-
-
 def _plain(op: Op, x: Any) -> Any:
     """What users put beside tensors: NumPy numbers and arrays become Python numbers and leaves."""
-    if isinstance(x, (bool, int, float)):
-        return x
     if isinstance(x, np.generic):
         return x.item()
+    if isinstance(x, (bool, int, float)):
+        return x
     if isinstance(x, np.ndarray):
         return leaf(x.copy(), dtypes.from_numpy(x.dtype))
     if isinstance(x, complex):
@@ -608,7 +606,7 @@ def roots_of(tensors: tuple[Tensor, ...], gradients: Any, create_graph: bool) ->
                     f"grad can be implicitly created only for scalar outputs, but this tensor has shape {list(value.shape)}; "
                     "reduce it first (loss.mean() or loss.sum()), or pass gradient= with the same shape"
                 )
-            gradient = leaf(_one(value.shape, value.dtype), value.dtype)
+            gradient = _one(value.shape, value.dtype)
             g: Any = from_value(gradient) if create_graph else gradient
         else:
             if not isinstance(gradient, Tensor):
@@ -623,8 +621,10 @@ def roots_of(tensors: tuple[Tensor, ...], gradients: Any, create_graph: bool) ->
     return roots
 
 
-def _one(shape: tuple[int, ...], d: dtype) -> Any:
-    return np.ones(shape, d.numpy)
+@functools.cache
+def _one(shape: tuple[int, ...], d: dtype) -> Value:
+    """The cotangent that a scalar loss starts from. Values never change, so one serves all."""
+    return leaf(np.ones(shape, d.numpy), d)
 
 
 def _edge_for(what: str, t: Tensor) -> Edge:
