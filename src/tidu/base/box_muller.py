@@ -88,7 +88,7 @@ class _Float32Kernel:
         out[...] = total
 
     def _log_of_complement(self, x: Array) -> None:
-        """x = log(1 - k / 2**24) in place, where `x` comes as the integers k in float32's memory."""
+        """x = log(1 - k / 2**24) in place, where `x` comes as integers k in float32 memory."""
         bits, y, index, square = x.view(np.int32), self.cosine, self.index, self.square
         x[...] = bits
         x *= -SCALE24
@@ -112,7 +112,7 @@ class _Float32Kernel:
         x += self.scale
 
     def _sine_and_cosine(self, angle: Array) -> None:
-        """sine, cosine = those of 2 pi k / 2**24, where `angle` comes as the integers k."""
+        """sine, cosine = those of 2 pi k / 2**24, where `angle` comes as integers k."""
         k, x, square, wide, total = angle.view(np.int32), self.x, self.square, self.wide, self.total
         sine, cosine, quadrant = self.sine, self.cosine, self.index
         np.add(k, np.int32(1 << 21), out=quadrant)

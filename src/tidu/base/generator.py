@@ -1,7 +1,10 @@
-"""Random numbers that equal PyTorch's: the same seed gives the same `rand`, `randn`, `randint`, `randperm`, ...
+"""Random numbers that equal PyTorch's: from the same seed the same `rand`, `randn`, `randperm`, ...
 
-Every method draws 32-bit words in the order PyTorch's CPU kernels do (for a machine with AVX2) and turns them into
-samples with the same arithmetic. Elements are drawn in memory order. Results are new NumPy arrays.
+Every method draws 32-bit words in the order PyTorch's CPU kernels do and makes samples of them with
+the same arithmetic. Elements are drawn in memory order. Results are new NumPy arrays.
+
+PyTorch itself depends on the processor here. Followed are its kernels for AVX2 and later; on Intel
+processors it may take Bernoulli and exponential samples from MKL, whose numbers are others.
 """
 
 from __future__ import annotations
@@ -49,18 +52,28 @@ _WIDE_RANGE = 1 << 28  # from here on a modulo of 32-bit words is too uneven, an
 _LARGE_PERMUTATION = 0xFFFFFFFF // 20
 _STATE = np.dtype(
     [
-        ("seed", "<u8"), ("left", "<i4"), ("seeded", "<i4"), ("next", "<u8"), ("words", "<u8", (624,)),
-        ("normal_x", "<f8"), ("normal", "<f8"), ("normal_rho", "<f8"), ("has_normal", "<i4"), ("unused", "<i4"),
-        ("float_normal", "<f4"), ("has_float_normal", "?"), ("padding", "V3"),
+        ("seed", "<u8"),
+        ("left", "<i4"),  # words left of the block, plus one
+        ("seeded", "<i4"),
+        ("next", "<u8"),  # index of the next word in the block
+        ("words", "<u8", (624,)),
+        ("normal_x", "<f8"),
+        ("normal", "<f8"),  # the second sample of a Box-Muller pair, where has_normal
+        ("normal_rho", "<f8"),
+        ("has_normal", "<i4"),
+        ("unused", "<i4"),
+        ("float_normal", "<f4"),
+        ("has_float_normal", "?"),
+        ("padding", "V3"),
     ]
-)  # fmt: skip
+)
 
 
 class Generator:
     """A source of random numbers with a state of its own; follows `torch.Generator` on the CPU.
 
     >>> Generator().manual_seed(0).uniform(2)
-    array([0.49625659, 0.7682218 ], dtype=float32)
+    array([0.4962566, 0.7682218], dtype=float32)
     """
 
     __slots__ = ("__weakref__", "_next_normal", "_seed", "_stream", "device")
@@ -69,19 +82,19 @@ class Generator:
         self.device = devices.check(device)
         self._stream = MersenneStream(DEFAULT_SEED)
         self._seed = DEFAULT_SEED
-        self._next_normal: float | None = (
-            None  # Box-Muller makes two samples, the serial path wants one
-        )
+        # Box-Muller makes two samples at a time; where one is wanted the other waits here.
+        self._next_normal: float | None = None
 
     # Seeds and states
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start the sequence that belongs to `seed`, in [-2**63, 2**64); negative seeds count from 2**64 down."""
+        """Start the sequence of `seed`, in [-2**63, 2**64); a negative one counts from 2**64."""
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         if not _LOWEST_INT64 <= seed < 1 << 64:
             raise ValueError(
-                f"Overflow when unpacking long long: manual_seed takes -2**63 to 2**64 - 1, got {seed}"
+                "Overflow when unpacking long long: "
+                f"manual_seed takes -2**63 to 2**64 - 1, got {seed}"
             )
         self._seed = int(seed) % (1 << 64)
         self._stream.seed(self._seed)
@@ -149,7 +162,10 @@ class Generator:
     def _draw_real(
         self, shape: Shape, dtype: Any, transform: Callable[[Array, bool], Array]
     ) -> Array:
-        """Samples that `transform(uniform float64, exact)` makes; `exact` asks for the C library's last bit."""
+        """Samples made by `transform(uniform, exact)` of float64 uniforms in [0, 1).
+
+        With `exact` the last bit has to be that of the C library.
+        """
         kind = np.dtype(dtype)
         exact = kind == _FLOAT64
         convert: Convert = lambda words: cast_real(transform(unit64(words), exact), kind)  # noqa: E731
@@ -161,7 +177,7 @@ class Generator:
         """Uniform samples in [low, high); follows `Tensor.uniform_`.
 
         >>> Generator().manual_seed(0).uniform((1, 2), np.float64, -1.0, 1.0)
-        array([[-0.00748682,  0.53644359]])
+        array([[0.940106  , 0.41563973]])
         """
         kind = np.dtype(dtype)
         standard = low == 0.0 and high == 1.0
@@ -171,14 +187,13 @@ class Generator:
         if standard and (wide or kind == _FLOAT32):
             convert = unit64 if wide else unit32
         else:
-            compute = np.float64 if wide else np.float32
-            first, top, bottom = compute(low), _as_scalar(high, kind), _as_scalar(low, kind)
-            width = compute(high) - first
+            compute: Any = np.float64 if wide else np.float32
+            first, width = compute(low), compute(high) - compute(low)
+            bottom, top = kind.type(first), kind.type(compute(high))
 
             def convert(words: Array) -> Array:
-                samples = scale_shift(
-                    unit64(words) if wide else unit32(words), width, first
-                ).astype(kind, copy=False)
+                unit = unit64(words) if wide else unit32(words)
+                samples = scale_shift(unit, width, first).astype(kind, copy=False)
                 samples[samples == top] = bottom  # rounding may reach the excluded end
                 return samples
 
@@ -195,8 +210,8 @@ class Generator:
     ) -> Array:
         """Normal samples, `mean + std * z`; follows `Tensor.normal_`.
 
-        PyTorch has one way for fewer than 16 elements and for tensors that are not contiguous (say so with
-        `contiguous=False`), another one for the rest.
+        PyTorch has one way for fewer than 16 elements and for tensors that are not contiguous
+        (`contiguous=False`), and another one for the rest.
 
         >>> Generator().manual_seed(0).normal(2)
         array([ 1.5409961, -0.2934289], dtype=float32)
@@ -208,9 +223,7 @@ class Generator:
             return np.empty(shape, kind)
         arguments.check_floating_point("normal_kernel_cpu", kind)
         if count < BLOCK or not contiguous:
-            return cast_real(self._normal_serial(count, mean, std), kind).reshape(
-                shape
-            )
+            return cast_real(self._normal_serial(count, mean, std), kind).reshape(shape)
         wide = kind == _FLOAT64
         fill = fill_normal_float64 if wide else fill_normal_float32
         result = np.empty(count, kind)
@@ -253,13 +266,13 @@ class Generator:
             samples = libm(_exp, samples) if kind == _FLOAT64 else np.exp(samples)
         return cast_real(samples, kind).reshape(shape)
 
-    def exponential(self, shape: Shape, dtype: Any = np.float32, rate: float = 1.0) -> Array:
-        """Samples of the density `rate * exp(-rate * x)`; follows `Tensor.exponential_`."""
-        if not rate > 0.0:
-            raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate:g}")
+    def exponential(self, shape: Shape, dtype: Any = np.float32, lambd: float = 1.0) -> Array:
+        """Samples of the density `lambd * exp(-lambd * x)`; follows `Tensor.exponential_`."""
+        if not lambd > 0.0:
+            raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
         kind = np.dtype(dtype)
         arguments.check_continuous("Exponential", kind, arguments.scalar_name(kind))
-        factor = -1.0 / rate
+        factor = -1.0 / lambd
 
         def transform(uniform: Array, exact: bool) -> Array:
             np.negative(uniform, out=uniform)
@@ -284,7 +297,8 @@ class Generator:
         return self._draw_real(shape, kind, transform)
 
     def geometric(self, shape: Shape, dtype: Any = np.float32, p: float = 0.5) -> Array:
-        """The number of trials up to the first success of probability `p`; follows `Tensor.geometric_`."""
+        """The number of trials up to the first success, each of probability `p`; follows
+        `Tensor.geometric_`."""
         if not 0.0 < p < 1.0:
             raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
         kind = np.dtype(dtype)
@@ -306,19 +320,19 @@ class Generator:
         return self._draw(_count(shape), 2, convert, _BOOL).reshape(shape)
 
     def bernoulli_tensor(self, p: Array) -> Array:
-        """True with the probability given for every element, as booleans; follows `torch.bernoulli`."""
+        """True with the probability given for each element, as booleans; follows
+        `torch.bernoulli`."""
         arguments.check_floating_point("bernoulli_tensor_cpu_p_", p.dtype)
         inside = (p >= 0) & (p <= 1)
         if not inside.all():
             raise RuntimeError(
-                f"Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli needs probabilities in [0, 1], "
-                f"and element {np.flatnonzero(~inside)[0]} is {p[~inside][0]}"
+                "Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli needs "
+                f"probabilities in [0, 1], and element {np.flatnonzero(~inside)[0]} "
+                f"is {p[~inside][0]}"
             )
         if p.dtype == _FLOAT64:
-            return self._draw(p.size, 2, unit64, _FLOAT64).reshape(p.shape) < p
-        return self._draw(p.size, 1, unit32, _FLOAT32).reshape(p.shape) < p.astype(
-            np.float32, copy=False
-        )
+            return self.uniform(p.shape, _FLOAT64) < p
+        return self.uniform(p.shape, _FLOAT32) < p.astype(np.float32, copy=False)
 
     def integers(self, low: int, high: int, shape: Shape, dtype: Any = np.int64) -> Array:
         """Whole numbers in [low, high); follows `torch.randint`.
@@ -342,12 +356,11 @@ class Generator:
         return self._integers(low, high - low, shape, kind)
 
     def random(self, shape: Shape, dtype: Any, low: int | None = None) -> Array:
-        """Whole numbers over all that `dtype` holds exactly, from 0 or `low` on; follows `Tensor.random_()`."""
+        """Whole numbers from 0 (or `low`) to the last that `dtype` holds exactly; follows
+        `Tensor.random_()`."""
         kind = np.dtype(dtype)
         arguments.check_supported("random_kernel_cpu", kind)
-        top = (
-            1 << DIGITS[kind] if kind in DIGITS else 1 if kind == _BOOL else int(np.iinfo(kind).max)
-        )
+        top = arguments.last_exact_integer(kind)
         if low is None:
             wide = kind in (_INT64, _FLOAT64)
             convert = (modulo64 if wide else modulo32)(0, top + 1, kind)
@@ -360,8 +373,8 @@ class Generator:
             low = arguments.representable_range(low, top, kind)[0]
             if not low < top:
                 raise RuntimeError(
-                    "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted to dtype, "
-                    f"but got from={low} > to_inc={top}"
+                    "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' "
+                    f"casted to dtype, but got from={low} > to_inc={top}"
                 )
         arguments.check_integer_bounds(kind, low, top)
         return self._integers(low, top + 1 - low, shape, kind)
@@ -375,7 +388,7 @@ class Generator:
         """The numbers 0 to n - 1 in random order; follows `torch.randperm`.
 
         >>> Generator().manual_seed(0).permutation(4)
-        array([2, 0, 1, 3])
+        array([0, 1, 3, 2])
         """
         kind = np.dtype(dtype)
         arguments.check_permutation(n, kind)
@@ -384,16 +397,14 @@ class Generator:
         if n < _LARGE_PERMUTATION:
             words = self._stream.words(n - 1)
             return cast_integer(shuffle_forward(words % np.arange(n, 1, -1, dtype=np.uint32)), kind)
-        divisor = np.arange(1, n + 1, dtype=np.uint64)
-        return cast_integer(
-            shuffle_inside_out((self._draw(n, 2, bits64, divisor.dtype) % divisor).view(np.int64)),
-            kind,
-        )
+        targets = self._draw(n, 2, bits64, np.dtype(np.uint64))
+        targets %= np.arange(1, n + 1, dtype=np.uint64)
+        return cast_integer(shuffle_inside_out(targets.view(np.int64)), kind)
 
     def multinomial(self, weights: Array, num_samples: int, replacement: bool = False) -> Array:
-        """Indices drawn with probabilities proportional to `weights` (n,) or (rows, n); follows `torch.multinomial`.
+        """Indices drawn with probabilities proportional to `weights`; follows `torch.multinomial`.
 
-        Returns int64 (num_samples,) or (rows, num_samples).
+        `weights` is (n,) or (rows, n), the result int64 (num_samples,) or (rows, num_samples).
         """
         arguments.check_weights(weights, num_samples, replacement)
         rows = weights if weights.ndim == 2 else weights.reshape(1, -1)
@@ -403,9 +414,7 @@ class Generator:
                 cumulative = np.cumsum(row if row.dtype == _FLOAT64 else row.astype(np.float32))
                 cumulative /= cumulative[-1]
                 cumulative[-1] = 1.0
-                picked[:] = np.searchsorted(
-                    cumulative, self._draw(num_samples, 2, unit64, _FLOAT64)
-                )
+                picked[:] = np.searchsorted(cumulative, self.uniform(num_samples, _FLOAT64))
         elif len(rows):
             # The largest of weight / exponential sample is every index with the wanted probability.
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -421,10 +430,6 @@ def _restore(state: Array) -> Generator:
 
 def _count(shape: Shape) -> int:
     return shape if isinstance(shape, int) else math.prod(shape)
-
-
-def _as_scalar(value: float, kind: np.dtype[Any]) -> Any:
-    return cast_real(np.array(value, np.float64), kind)[()]
 
 
 def _exp(value: float) -> float:

@@ -1,7 +1,8 @@
 """The Mersenne Twister (MT19937) as a stream of 32-bit words, at PyTorch's positions.
 
-NumPy's generator makes the words. It is always run to the end of a block of 624, and the words not yet asked for wait
-in `_rest`: a small draw is a slice, and the position inside the block is known without asking NumPy for its state.
+NumPy's generator makes the words. It is always run to the end of a block of 624, and the words not
+yet asked for wait in `_rest`: a small draw is a slice, and the position inside the block is known
+without asking NumPy for its state.
 """
 
 from __future__ import annotations
@@ -56,22 +57,25 @@ class MersenneStream:
             return np.concatenate((head, body)) if head.size else body
 
     def position(self) -> tuple[Array, int, int]:
-        """The 624 state words, the words left before the next block plus one, and the index of the next word."""
+        """The 624 state words, one more than the words left of the block, and the next's index."""
         with self._lock:
             key = self._bits.state["state"]["key"]
             waiting = self._rest.size - self._cursor
             return key, waiting + 1, 0 if self._fresh else BLOCK - waiting
 
     def set_position(self, key: Array, left: int, following: int) -> None:
-        """Continue from what `position` returned; RuntimeError where the parts contradict each other."""
+        """Continue from what `position` returned; RuntimeError where that contradicts itself."""
         fresh = left == 1 and following == 0
         if not fresh and not (1 <= left <= BLOCK and left + following == BLOCK + 1):
             raise RuntimeError(
-                f"Invalid mt19937 state: {left - 1} words left in the block, and the next word is number {following}"
+                f"Invalid mt19937 state: {left - 1} words left in the block, "
+                f"and the next word is number {following}"
             )
         with self._lock:
-            words = {"key": key.astype(np.uint32), "pos": BLOCK + 1 - left}
-            self._bits.state = {"bit_generator": "MT19937", "state": words}
+            self._bits.state = {
+                "bit_generator": "MT19937",
+                "state": {"key": key.astype(np.uint32), "pos": BLOCK + 1 - left},
+            }
             self._rest = self._bits.random_raw(left - 1).astype(np.uint32)
             self._cursor = 0
             self._fresh = fresh

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from .word_values import DIGITS
+from .word_values import DIGITS, LARGEST
 
 Array = np.ndarray[Any, Any]
 
@@ -59,7 +59,7 @@ def check_continuous(distribution: str, kind: np.dtype[Any], name: str) -> None:
 
 def check_uniform_bounds(kind: np.dtype[Any], low: float, high: float) -> None:
     check_floating_point("check_uniform_bounds", kind)
-    largest = float(ml_dtypes.finfo(kind).max)
+    largest = LARGEST[kind]
     for name, value in (("from", low), ("to", high)):
         if not -largest <= value <= largest:
             raise RuntimeError(
@@ -89,17 +89,24 @@ def representable_range(low: int, high: int, kind: np.dtype[Any]) -> tuple[int, 
 
 
 def _rounded(value: int, kind: np.dtype[Any]) -> int:
-    """`value` as `kind` holds it; what is too large for int64 then is its lowest, as in C on x86."""
+    """`value` as `kind` holds it; what int64 cannot hold becomes its lowest, as in C on x86."""
     with np.errstate(over="ignore"):
         wide = np.array(value, np.int64).astype(np.float64 if kind == np.float64 else np.float32)
         result = float(wide.astype(kind))
     return int(result) if abs(result) < 2.0**63 else -(1 << 63)
 
 
-def check_integer_bounds(kind: np.dtype[Any], low: int, last: int) -> None:
-    """[low, last] must fit into `kind`; a warning where a float type cannot hold every number in it."""
+def last_exact_integer(kind: np.dtype[Any]) -> int:
+    """The largest whole number up to which `kind` holds all of them."""
     if kind in DIGITS:
-        largest = float(ml_dtypes.finfo(kind).max)
+        return 1 << DIGITS[kind]
+    return 1 if kind == np.bool_ else int(np.iinfo(kind).max)
+
+
+def check_integer_bounds(kind: np.dtype[Any], low: int, last: int) -> None:
+    """[low, last] must fit into `kind`; warns where a float type leaves out numbers in between."""
+    if kind in DIGITS:
+        largest = LARGEST[kind]
         smallest = -largest
     elif kind in _NAMES:
         info = None if kind == np.bool_ else np.iinfo(kind)
@@ -113,12 +120,17 @@ def check_integer_bounds(kind: np.dtype[Any], low: int, last: int) -> None:
             raise RuntimeError(
                 f"{name} is out of bounds for {type_name(kind)}: random_ got {value}"
             )
+    if kind not in DIGITS:
+        return
+    digits, name_of_type = DIGITS[kind], type_name(kind)
     for name, value in (("from", low), ("to - 1", last)):
-        if kind in DIGITS and abs(value) > 1 << DIGITS[kind]:
+        if abs(value) > 1 << digits:
             warnings.warn(
-                f"{name} is out of bounds [-(2^{DIGITS[kind]}), 2^{DIGITS[kind]}]. Due to precision limitations "
-                f"{type_name(kind)} can support discrete uniform distribution only within this range. "
-                "This warning will become an error in version 1.7 release, please fix the code in advance",
+                f"{name} is out of bounds [-(2^{digits}), 2^{digits}]. "
+                f"Due to precision limitations {name_of_type} can support discrete uniform "
+                "distribution only within this range. "
+                "This warning will become an error in version 1.7 release, "
+                "please fix the code in advance",
                 UserWarning,
                 stacklevel=4,
             )
@@ -144,7 +156,8 @@ def check_weights(weights: Array, num_samples: int, replacement: bool) -> None:
         raise RuntimeError(f"prob_dist must be 1 or 2 dim, but got {weights.ndim}")
     if weights.dtype not in DIGITS:
         raise RuntimeError(
-            f"multinomial only supports floating-point dtypes for input, got: {scalar_name(weights.dtype)}"
+            "multinomial only supports floating-point dtypes for input, "
+            f"got: {scalar_name(weights.dtype)}"
         )
     if num_samples <= 0:
         raise RuntimeError(f"cannot sample n_sample <= 0 samples: multinomial got {num_samples}")
@@ -152,7 +165,8 @@ def check_weights(weights: Array, num_samples: int, replacement: bool) -> None:
     if not replacement and num_samples > categories:
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
-            f"multinomial got {num_samples} samples of {categories}; pass replacement=True to allow repeats"
+            f"multinomial got {num_samples} samples of {categories}; "
+            "pass replacement=True to allow repeats"
         )
     if categories > _MOST_CATEGORIES:
         raise RuntimeError(f"number of categories cannot exceed 2^24, but got {categories}")

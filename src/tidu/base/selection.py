@@ -1,8 +1,9 @@
 """The k largest values of a row, equal values in the order that PyTorch gives them.
 
-PyTorch selects with the C++ library's `partial_sort` (few of many) or `nth_element` followed by `sort`, none of which
-is stable. Where no two of the values at stake are equal the order is unique and NumPy finds it; otherwise the steps of
-libstdc++ are repeated: heap selection, introselect (Musser, 1997) and introsort.
+PyTorch selects with the C++ library's `partial_sort` (few of many) or `nth_element` and `sort`,
+none of which is stable. Where no two of the values at stake are equal the order is unique and NumPy
+finds it; otherwise the steps of libstdc++ are repeated: heap selection, introselect (Musser, 1997)
+and introsort.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _INSERTION_LIMIT = 16
 
 
 def largest(values: Array, k: int) -> Array:
-    """Indices of the `k` largest of `values` (n,), largest first, int64 (k,); NaN counts as largest.
+    """Indices of the `k` largest of `values` (n,), largest first, int64 (k,); NaN is largest.
 
     >>> largest(np.array([3.0, 9.0, 5.0]), 2).tolist()
     [1, 2]
@@ -43,7 +44,7 @@ def largest(values: Array, k: int) -> Array:
 
 
 def _sift(items: list[Item], first: int, hole: int, length: int, value: Item) -> None:
-    """Put `value` into the heap at `first`, whose node `hole` is free: down to a leaf, then up again."""
+    """Put `value` into the heap at `first`, whose node `hole` is free: down to a leaf, then up."""
     top = hole
     child = hole
     while child < (length - 1) // 2:
@@ -63,7 +64,7 @@ def _sift(items: list[Item], first: int, hole: int, length: int, value: Item) ->
 
 
 def _heap_select(items: list[Item], first: int, middle: int, last: int) -> None:
-    """Bring the highest of [first, last) into [first, middle), as a heap with the lowest of them on top."""
+    """Bring the highest of [first, last) into [first, middle), a heap with their lowest on top."""
     length = middle - first
     for parent in range((length - 2) // 2, -1, -1):
         _sift(items, first, parent, length, items[first + parent])
@@ -83,7 +84,7 @@ def _sort_heap(items: list[Item], first: int, last: int) -> None:
 
 
 def _partition(items: list[Item], first: int, last: int) -> int:
-    """Split [first, last) around the median of three; everything from the returned index on comes later."""
+    """Split [first, last) by the median of three; from the returned index on all are lower."""
     a, b, c = first + 1, first + (last - first) // 2, last - 1
     rank_a, rank_b, rank_c = items[a][0], items[b][0], items[c][0]
     if rank_a > rank_b:

@@ -1,7 +1,8 @@
 """Random permutations from drawn positions, without a Python loop over the elements.
 
-Every exchange of a shuffle reads what an earlier one wrote: step i reads position t[i], which the last earlier step
-with the same target wrote. So values are found by following such references back to a step that has none.
+Every exchange of a shuffle reads what an earlier one wrote: step i reads position t[i], which the
+last earlier step with the same target wrote. So values are found by following such references back
+to a step that has none.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-_FEW = 512  # below this a plain loop is faster
+_FEW = 400  # below this a plain loop is faster
 
 
 def shuffle_forward(offsets: Array) -> Array:
-    """Fisher-Yates: for i = 0 .. n - 2 exchange elements i and i + offsets[i] of 0 .. n - 1; int64 (n,)."""
+    """Fisher-Yates: for i = 0 .. n - 2 exchange elements i and i + offsets[i] of 0 .. n - 1.
+
+    Returns int64 (n,) for `offsets` (n - 1,).
+    """
     count = offsets.size + 1
     if count < _FEW:
         items = list(range(count))
@@ -27,7 +31,7 @@ def shuffle_forward(offsets: Array) -> Array:
     targets = steps.copy()  # the last element counts as exchanged with itself
     targets[:-1] += offsets
     previous = _previous_equal(targets)
-    # What element i holds when step i begins came from the last earlier step that exchanged with it.
+    # What element i holds when step i begins came from the last earlier step that reached it.
     writer = np.full(count, -1, np.int64)
     writer[targets] = steps
     writer = np.where(writer == steps, previous, writer)
@@ -36,11 +40,14 @@ def shuffle_forward(offsets: Array) -> Array:
 
 
 def shuffle_inside_out(targets: Array) -> Array:
-    """For i = 0 .. n - 1, put the element at targets[i] (at most i) to place i, and i in its stead; int64 (n,)."""
+    """For i = 0 .. n - 1, move what lies at targets[i] (at most i) to place i, and put i there.
+
+    Returns int64 (n,) for `targets` (n,).
+    """
     count = targets.size
     steps = np.arange(count, dtype=np.int64)
     previous = _previous_equal(targets)
-    # Place i receives what lies at targets[i]: the number of the last step that wrote there, or what it received.
+    # Place i receives the number of the last step that wrote to targets[i], or what that received.
     found = _follow(np.where((previous < 0) & (targets < steps), targets, steps))
     received = np.where(previous[found] < 0, found, previous[found])
     last = np.full(count, -1, np.int64)
@@ -63,7 +70,7 @@ def _previous_equal(targets: Array) -> Array:
 
 
 def _follow(parents: Array) -> Array:
-    """The root of every index, where roots are their own parents: the length of all paths is halved until it is 1."""
+    """The root of every index, where roots are their own parents, by halving all paths."""
     while True:
         grandparents = parents[parents]
         if np.array_equal(grandparents, parents):

@@ -11,12 +11,18 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Convert = Callable[[Array], Array]
 
-# Bits of the significand of every floating point type.
+# Bits of the significand, and the largest value, of every floating point type.
 DIGITS = {
     np.dtype(np.float16): 11,
     np.dtype(ml_dtypes.bfloat16): 8,
     np.dtype(np.float32): 24,
     np.dtype(np.float64): 53,
+}
+LARGEST = {
+    np.dtype(np.float16): 65504.0,
+    np.dtype(ml_dtypes.bfloat16): (2.0 - 2.0**-7) * 2.0**127,
+    np.dtype(np.float32): float(np.finfo(np.float32).max),
+    np.dtype(np.float64): float(np.finfo(np.float64).max),
 }
 MASK24, SCALE24 = np.uint32((1 << 24) - 1), np.float32(2.0**-24)
 MASK53, _SCALE53 = np.uint64((1 << 53) - 1), np.float64(2.0**-53)

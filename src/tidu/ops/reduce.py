@@ -172,13 +172,19 @@ def _infer_arg(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     return inputs, reduced(x.shape, (dim,), keepdim), dtypes.int64
 
 
-def _arg(name: str, function_: Any) -> Op:
+def _arg(name: str, function_: Any, before: Any) -> Op:
+    def emit(s: Any, best: Any, place: Any, x: Any, position: Any) -> Any:
+        """A pair is carried along: what is best so far, and where. NaN beats every number."""
+        better = s.bit_or(before(s, best, x), s.bit_and(s.ne(x, x), s.eq(best, best)))
+        return s.select(better, x, best), s.select(better, position, place)
+
     return define(
         name,
         attrs="dim keepdim",
         kind="reduction",
         infer=_infer_arg,
         numpy=_arg_numpy(function_),
+        emit=emit,
         samples=lambda: [
             Sample((Array((3, 4)), 0, False)),
             Sample((Array((2, 3, 4)), 2, True)),
@@ -188,8 +194,8 @@ def _arg(name: str, function_: Any) -> Op:
     )
 
 
-argmax_ = _arg("argmax", np.argmax)
-argmin_ = _arg("argmin", np.argmin)
+argmax_ = _arg("argmax", np.argmax, lambda s, best, x: s.lt(best, x))
+argmin_ = _arg("argmin", np.argmin, lambda s, best, x: s.lt(x, best))
 
 # The public functions -----------------------------------------------------------------------------
 
@@ -199,7 +205,7 @@ def _typed(x: Any, dtype: Any) -> Any:
 
 
 @function("torch.sum Tensor.sum")
-def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The sum over `dim` (an int, several, or None for all); integers and bools are summed as int64.
 
     >>> torch.ones(2, 3).sum(1)
@@ -209,7 +215,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 
 
 @function("torch.prod Tensor.prod")
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def prod_over(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The product over `dim`, or over all elements."""
     return prod_(_typed(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
 
@@ -386,13 +392,13 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 @function("torch.any Tensor.any")
-def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether any element is true (not 0), over `dim` or over all."""
     return any_(input, wrap_dims(dim, len(input.shape)), keepdim)
 
 
 @function("torch.all Tensor.all")
-def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def all_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether all elements are true (not 0)."""
     return all_(input, wrap_dims(dim, len(input.shape)), keepdim)
 
@@ -400,6 +406,6 @@ def all(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 @function("torch.count_nonzero Tensor.count_nonzero")
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """The number of elements that are not 0."""
-    return sum(logical_not(eq(input, 0)), dim)
+    return sum_over(logical_not(eq(input, 0)), dim)
 
 

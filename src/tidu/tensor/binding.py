@@ -23,7 +23,7 @@ def _with_out(call: Callable[..., Any]) -> Callable[..., Any]:
             return result
         if isinstance(out, Tensor):
             return write_out(out, result)
-        return type(result)(*(write_out(o, r) for o, r in zip(out, result, strict=True)))
+        return type(result)(write_out(o, r) for o, r in zip(out, result, strict=True))
 
     return function
 

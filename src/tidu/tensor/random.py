@@ -150,7 +150,10 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     """Overwrite with normal numbers; RuntimeError for a negative `std`."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    return _fill_with(self, (generator or default_generator).normal(tuple(self.shape), self.dtype.numpy, mean, std))
+    draw = (generator or default_generator).normal
+    return _fill_with(
+        self, draw(tuple(self.shape), self.dtype.numpy, mean, std, contiguous=self.is_contiguous())
+    )
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -168,6 +171,8 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None) -> T
     if not bounds:
         return _fill_with(self, source.random(shape, kind))
     low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
+    if high is None:
+        return _fill_with(self, source.random(shape, kind, low=low))
     return _fill_with(self, source.integers(low, high, shape, kind))
 
 
