@@ -64,7 +64,7 @@ def run_backward(
                     if (id(node), output) in captured and cotangents is not None:
                         captured[id(node), output] = cotangents[output]
             if node.retained is not None and cotangents is not None:
-                _retain(node, cotangents, accumulate)
+                _retain(node, cotangents)
             if node.__class__ is AccumulateGrad:
                 if accumulate and cotangents is not None and (needed is None or (id(node), 0) in captured):
                     accumulate_grad(node, cotangents[0], create_graph)  # type: ignore[arg-type]
@@ -224,11 +224,9 @@ def _run_hooks(node: GradFn, results: Sequence[Any], cotangents: list[Any], crea
     return results
 
 
-def _retain(node: GradFn, cotangents: list[Any], accumulate: bool) -> None:
+def _retain(node: GradFn, cotangents: list[Any]) -> None:
     """Keep the gradient of tensors that asked for it with retain_grad()."""
     assert node.retained is not None
-    if not accumulate:
-        return
     for output, reference in node.retained.items():
         tensor = reference()
         if tensor is not None and cotangents[output] is not None:

@@ -6,23 +6,33 @@ import itertools
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
-from tidu.base.dtypes import dtype
+from tidu.base.dtypes import dtype, int64
 from tidu.base.shapes import Shape
 from tidu.base.source import at
-from tidu.base.state import Position
+from tidu.base.state import Position, state
 from tidu.ir.op import NUMBERS_READ, Op, Spec
 from tidu.ir.value import Value
 from tidu.ops.elementwise import fill
+from tidu.ops.indexing import index_put
+from tidu.ops.movement import reshape
+from tidu.ops.pick import pick
+from tidu.ops.sources import arange_
 
 Edge = tuple["GradFn", int]
 _numbers = itertools.count()
 
 
 class Tape:
-    """How the tape makes tensors of Values; the tensor layer fills these in."""
+    """How the tape makes tensors of Values; the tensor layer fills these in.
 
+    That is all that this package knows of tensors, so it stands below the layer that defines them.
+    """
+
+    # The class of tensors, for isinstance()
+    tensor: type[Any]
     # (value, edge or None) -> a Tensor that continues the tape at that edge
     wrap: Callable[[Value, Edge | None], Any]
     # Tensor -> its current Value
@@ -48,6 +58,7 @@ class GradFn:
     hooks: OrderedDict[int, Any] | None = None  # after the node: hook(grad_inputs, grad_outputs)
     pre_hooks: list[tuple[int, OrderedDict[int, Any]]] | None = None  # tensor hooks, by output
     retained: dict[int, weakref.ref[Any]] | None = None  # non-leaf tensors that keep their gradient
+    node_pre_hooks: OrderedDict[int, Any] | None = None  # before the node: hook(grad_outputs)
 
     def __init__(self, shape: Any, dtype: Any, edges: tuple[Edge | None, ...], position: Position | None) -> None:
         self.shape = shape
@@ -71,6 +82,16 @@ class GradFn:
         return type(self).__name__
 
     @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for whatever somebody wants to remember about the node."""
+        kept: dict[Any, Any] = self.__dict__.setdefault("_metadata", {})
+        return kept
+
+    def _sequence_nr(self) -> int:
+        """The nodes of one thread in the order in which they were made."""
+        return self.number
+
+    @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
 
@@ -79,6 +100,12 @@ class GradFn:
         if self.hooks is None:
             self.hooks = OrderedDict()
         return Handle(self.hooks, hook)
+
+    def register_prehook(self, hook: Callable[..., Any]) -> Handle:
+        """Call ``hook(grad_outputs)`` before this node; it may return new grad_outputs."""
+        if self.node_pre_hooks is None:
+            self.node_pre_hooks = OrderedDict()
+        return Handle(self.node_pre_hooks, hook)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {hex(id(self))}>"
@@ -110,13 +137,18 @@ class OpNode(GradFn):
     op: Op
     attrs: tuple[Any, ...]
     saved: tuple[Any, ...] | None  # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
+    packed = False  # whether entries of `saved` are `Packed`
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         saved = self.saved
         if saved is None:
             raise RuntimeError(freed_message(self))
+        if self.packed:
+            saved = tuple(x.unpack() if isinstance(x, Packed) else x for x in saved)
         if create_graph:
             saved = self._unpack(saved)
+        elif self.op.outputs != 1 and saved[0].__class__ is Value:
+            saved = (self._results(saved[0], create_graph), *saved[1:])
         op, attrs = self.op, self.attrs
         g = cotangents[0] if op.outputs == 1 else self._complete(cotangents)
         if op.variadic:
@@ -124,6 +156,9 @@ class OpNode(GradFn):
             return [
                 None if edge is None else op.vjps(i, g, out, inputs, *attrs) for i, edge in enumerate(self.edges)
             ]
+        if op.vjps.__class__ is not tuple:  # one function for all; what is not needed stays lazy, and is dropped
+            cotangents_of_inputs = op.vjps(g, *saved, *attrs)
+            return [None if edge is None else c for edge, c in zip(self.edges, cotangents_of_inputs, strict=True)]
         result = []
         for edge, vjp in zip(self.edges, op.vjps, strict=False):
             result.append(None if edge is None or vjp is None else vjp(g, *saved, *attrs))
@@ -131,17 +166,60 @@ class OpNode(GradFn):
 
     def _unpack(self, saved: tuple[Any, ...]) -> tuple[Any, ...]:
         """The saved Values as Tensors that continue the tape, so that the derivative can be differentiated."""
-        out = Tape.wrap(saved[0], (self, 0)) if saved[0].__class__ is Value else saved[0]
+        out = saved[0]
+        if out.__class__ is Value:
+            out = self._results(out, True) if self.op.outputs != 1 else Tape.wrap(out, (self, 0))
         inputs = [
             Tape.wrap(x, edge) if x.__class__ is Value else x for x, edge in zip(saved[1:], self.edges, strict=True)
         ]
         return (out, *inputs)
 
+    def _results(self, out: Value, create_graph: bool) -> tuple[Any, ...]:
+        """The results of an op with several, which its derivative gets as a tuple."""
+        results = [pick.value((out,), (number,)) for number in range(self.op.outputs)]
+        if not create_graph:
+            return tuple(results)
+        return tuple(
+            Tape.wrap(x, (self, number) if x.dtype.is_floating_point else None) for number, x in enumerate(results)
+        )
+
     def _complete(self, cotangents: list[Any]) -> tuple[Any, ...]:
         return tuple(cotangents)
 
+    def pack(self) -> None:
+        """Let the innermost saved-tensor hooks put away what is saved."""
+        assert self.saved is not None
+        # The result goes without its history, which would be a cycle.
+        self.saved = tuple(
+            Packed(x, edge) if x.__class__ is Value else x
+            for x, edge in zip(self.saved, (None, *self.edges), strict=True)
+        )
+        self.packed = True
+
     def release(self) -> None:
-        self.saved = None
+        # A node that kept no numbers has nothing to lose and may run again, as in PyTorch.
+        for x in self.saved or ():
+            if x is not None and x.__class__ is not Spec:
+                self.saved = None
+                return
+
+    def __getattr__(self, name: str) -> Any:
+        """``node._saved_self``, ``node._saved_result``, ...: what is kept for the backward pass, under PyTorch's names."""
+        if not name.startswith("_saved_") or "op" not in self.__dict__:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        wanted = name.removeprefix("_saved_")
+        if wanted in self.op.attr_names:
+            return self.attrs[self.op.attr_names.index(wanted)]
+        names = ("result", *self.op.input_names)
+        place = 1 if wanted == "self" else names.index(wanted) if wanted in names else None
+        if place is None or self.op.variadic:
+            raise AttributeError(f"'{self.name()}' has no saved tensor '{wanted}'; it has {', '.join(names)}")
+        if self.saved is None:
+            raise RuntimeError(freed_message(self))
+        x = self.saved[place]
+        x = x.unpack() if isinstance(x, Packed) else x
+        edge = (self, 0) if place == 0 else self.edges[place - 1]
+        return tensor_at(x, edge) if x.__class__ is Value else None if x.__class__ is Spec else x
 
     def spec(self, output: int) -> tuple[Shape, dtype]:
         if self.op.outputs == 1:
@@ -184,12 +262,47 @@ def record(
         for x in values:
             level = levels[position]
             position += 1
-            if level == NUMBERS_READ or x.__class__ is not Value:
+            if level == NUMBERS_READ:
                 saved.append(x)
-            else:
+            elif x.__class__ is Value:
                 saved.append(Spec(x.shape, x.dtype) if level else None)
+            else:
+                saved.append(x if level else None)
     node.saved = tuple(saved)
+    if state.saved_hooks:
+        node.pack()
     return node
+
+
+class Packed:
+    """A saved Value that saved-tensor hooks have put away; `unpack()` brings it back."""
+
+    __slots__ = ("bring_back", "kept")
+
+    def __init__(self, value: Value, edge: Edge | None) -> None:
+        put_away, self.bring_back = state.saved_hooks[-1]
+        hooks, state.saved_hooks = state.saved_hooks, ()
+        try:
+            self.kept = put_away(tensor_at(value, edge))
+        finally:
+            state.saved_hooks = hooks
+
+    def unpack(self) -> Value:
+        tensor = self.bring_back(self.kept)
+        if not isinstance(tensor, Tape.tensor):
+            raise TypeError(
+                f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(tensor)}"
+            )
+        return Tape.value_of(tensor)
+
+
+def tensor_at(value: Value, edge: Edge | None) -> Any:
+    """A Tensor for a saved Value: the leaf itself where it still holds that, otherwise one that continues at `edge`."""
+    if edge is not None and isinstance(edge[0], AccumulateGrad):
+        leaf = edge[0].variable
+        if leaf is not None and Tape.value_of(leaf) is value:
+            return leaf
+    return Tape.wrap(value, edge)
 
 
 class AccumulateGrad(GradFn):
@@ -225,13 +338,25 @@ class CopySlices(GradFn):
 
 def write_through(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...], part: Any) -> Any:
     """`base` with the part that `chain` looks at replaced."""
+    if any(op.view is not None and op.view.write is None for op, _ in chain):
+        return _write_at_positions(base, chain, part)
     seen = [base]
     for op, attrs in chain[:-1]:
         seen.append(op(seen[-1], *attrs))
     for (op, attrs), below in zip(reversed(chain), reversed(seen), strict=True):
-        assert op.view is not None
+        assert op.view is not None and op.view.write is not None
         part = op.view.write(below, part, *attrs)
     return part
+
+
+def _write_at_positions(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...], part: Any) -> Any:
+    """For movements that cannot be undone one by one: follow the places of all elements through the chain."""
+    places: Any = arange_(0, 1, prod(base.shape), int64)
+    places = reshape(places, tuple(base.shape))
+    for op, attrs in chain:
+        places = op.value((places,), attrs)
+    flat = index_put((reshape(base, (-1,)), part, places), (0,), False)
+    return reshape(flat, tuple(base.shape))
 
 
 def freed_message(node: GradFn) -> str:

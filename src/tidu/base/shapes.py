@@ -54,6 +54,12 @@ def _broadcast_pair(operation: str, a: Shape, b: Shape) -> Shape:
     return tuple(result)
 
 
+def can_broadcast(shape: Shape, target: Shape) -> bool:
+    """Whether `shape` broadcasts to exactly `target`."""
+    extra = len(target) - len(shape)
+    return extra >= 0 and all(n in (1, m) for n, m in zip(shape, target[extra:], strict=True))
+
+
 def wrap_dim(dim: int, rank: int) -> int:
     """A dimension number in [0, rank); IndexError as PyTorch words it. A 0-d tensor counts as 1-d."""
     bound = max(rank, 1)
@@ -115,6 +121,11 @@ def flatten_sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
         if shape is None or len(shape) > 0:
             sizes = tuple(sizes[0])
     return tuple(n if n.__class__ is int else n.__index__() for n in sizes)
+
+
+def sizes_from(sizes: tuple[Any, ...], named: dict[str, Any], name: str) -> tuple[int, ...]:
+    """Sizes given one by one, as one sequence, or by keyword."""
+    return flatten_sizes((named[name],) if name in named else sizes)
 
 
 def contiguous_strides(shape: Shape) -> tuple[int, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import CodeType
+from typing import Any
 
 Position = tuple[CodeType, int]
 
@@ -15,6 +17,8 @@ class ThreadState(threading.local):
     inference: bool = False
     # Set while a backward pass runs, so that the values it makes carry the line of the forward op.
     position: Position | None = None
+    # The (pack, unpack) hooks for what the tape saves, innermost last.
+    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
 
 
 state = ThreadState()

@@ -58,8 +58,8 @@ class View(NamedTuple):
 
     # (shape, strides, offset, *attrs) -> (strides, offset) of the result
     layout: Callable[..., tuple[tuple[int, ...], int]]
-    # (base, part, *attrs) -> base with that part replaced
-    write: Callable[..., Any]
+    # (base, part, *attrs) -> base with that part replaced; None where several elements may share a place
+    write: Callable[..., Any] | None
 
 
 class Op:
@@ -207,9 +207,10 @@ def define(
     emit        the scalar emission: (builder, *scalars, *attrs) -> scalar
     decompose   (*inputs, *attrs) -> the same in terms of other ops, for composites
     vjp         a tuple with one function for each input, (g, out, *inputs, *attrs) -> cotangent, or None
-                where there is no derivative; for an op on a list, one function that gets the position
-                first. The result is summed over broadcast dimensions and cast to the input's dtype
-                by the engine. What a vjp reads is what the tape keeps.
+                where there is no derivative; or, where the derivatives share work, one function that
+                returns the cotangents of all inputs; for an op on a list, one function that gets the
+                position first. The result is summed over broadcast dimensions and cast to the input's
+                dtype by the engine. What a vjp reads is what the tape keeps.
     saved       for an op on a list: the part of it whose numbers the vjp reads
     view        for ops whose result shares memory with the input
     grad_name   the name shown in grad_fn=<...>
@@ -233,7 +234,8 @@ def define(
     op.arity = len(op.input_names)
     op.numpy, op.emit, op.decompose = numpy, emit, decompose
     op.vjps, op.saved = vjp, saved
-    op.reads = () if vjp is None or op.variadic else tuple(_reads(f, op) for f in vjp)
+    vjps = (vjp,) * op.arity if isinstance(vjp, FunctionType) else vjp
+    op.reads = () if vjp is None or op.variadic else tuple(_reads(f, op) for f in vjps)
     op.kept = {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace

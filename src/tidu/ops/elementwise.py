@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
-from tidu.base.shapes import broadcast
+from tidu.base.shapes import broadcast, can_broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.rules import arithmetic, bitwise, class_name, comparison, floating, is_number, logical, promote, same
 from tidu.ops.samples import binary, binary_tensors, unary
@@ -581,9 +581,15 @@ def _sign_emit(s: Any, x: Any) -> Any:
     return s.select(s.lt(zero, x), one, s.select(s.lt(x, zero), s.neg(one), zero))
 
 
+def _sign_numpy(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        return x
+    return np.where(x != x, np.zeros((), x.dtype), np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
+
+
 sign = _function(
     "sign",
-    lambda x: np.where(x != x, np.zeros((), x.dtype), np.sign(x)) if x.dtype.kind == "f" else np.sign(x),
+    _sign_numpy,
     _sign_emit,
     lambda g, out, x: fill(g, 0.0),
     infer=same,
@@ -661,11 +667,24 @@ sigmoid = _function(
     lambda g, out, x: g * ((1.0 - out) * out),
     torch_paths="torch.special.expit torch.nn.functional.sigmoid",
 )
+# The gradient of relu. An op of its own, because PyTorch's counts as depending on the output too.
+gate = define(
+    "gate",
+    inputs="gradient output",
+    infer=arithmetic,
+    numpy=lambda g, out: np.where(out > 0, g, np.zeros((), g.dtype)),
+    emit=lambda s, g, out: s.select(s.lt(s.const(0, out), out), g, s.const(0, g)),
+    vjp=(lambda g, out, gradient, output: gate(g, output), lambda g, out, gradient, output: fill(g, 0.0)),
+    grad_name="ThresholdBackwardBackward0",
+    samples=binary_tensors(),
+    dtypes="float",
+    reference=lambda torch, g, out: torch.ops.aten.threshold_backward(*torch.broadcast_tensors(g, out), 0),
+)
 relu = _function(
     "relu",
     lambda x: np.maximum(x, 0),
     lambda s, x: s.max(x, s.const(0, x)),
-    lambda g, out, x: where(out > 0, g, 0.0),
+    lambda g, out, x: gate(g, out),
     infer=same,
 )
 positive = define(
@@ -683,7 +702,7 @@ positive = define(
 
 def _overwrite_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, source = inputs
-    if broadcast("copy_", x.shape, source.shape) != x.shape:
+    if not can_broadcast(source.shape, x.shape):
         raise RuntimeError(
             f"The size of tensor a {list(x.shape)} must match the size of tensor b {list(source.shape)}: "
             "copy_() broadcasts its argument, never the tensor it writes to"

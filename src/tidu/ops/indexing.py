@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
-from tidu.base.shapes import broadcast
+from tidu.base.shapes import broadcast, can_broadcast
 from tidu.base.source import at, here
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ir.value import Value
@@ -117,7 +117,7 @@ def _index_put_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
     shape = indexed_shape(x.shape, _check_all("index assignment", x, tuple(indices), dims), dims)
     value = promote((value,), x.dtype)[0][0]
     value_shape = value.shape if value.__class__ is Value else ()
-    if broadcast("index assignment", value_shape, shape) != shape:
+    if not can_broadcast(value_shape, shape):
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(value_shape)} cannot be broadcast to indexing result of shape {list(shape)}"
         )

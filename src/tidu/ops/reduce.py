@@ -52,11 +52,11 @@ def _infer_truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     return inputs, reduced(x.shape, dims, keepdim), result
 
 
-def spread(g: Any, like: Any, dims: Dims, keepdim: bool) -> Any:
-    """A reduced tensor back in the shape of `like` (its Value or Spec), by repetition."""
+def spread(g: Any, shape: tuple[int, ...], dims: Dims, keepdim: bool) -> Any:
+    """A reduced tensor back in the shape it had before, by repetition."""
     if not keepdim and g.shape:
         g = unsqueeze_dims(g, dims)
-    return expand(g, like.shape)
+    return expand(g, shape)
 
 
 def _torch_sum(torch: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
@@ -70,7 +70,7 @@ sum_ = define(
     infer=_infer_summed,
     numpy=lambda x, dims, keepdim: np.add.reduce(x, dims, keepdims=keepdim),
     emit=lambda s, accumulator, x: s.add(accumulator, x),
-    vjp=(lambda g, out, x, dims, keepdim: spread(g, x, dims, keepdim),),
+    vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim),),
     samples=_reduction_samples(),
     reference=_torch_sum,
 )
@@ -83,7 +83,7 @@ def _prod_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
     count = sum_(zeros, dims, True)
     others = prod_(where(zero, 1.0, x), dims, True)
     kept = where(zero, where(eq(count, 1), others, 0.0), where(eq(count, 0), others / where(zero, 1.0, x), 0.0))
-    return spread(g, x, dims, keepdim) * kept
+    return spread(g, x.shape, dims, keepdim) * kept
 
 
 prod_ = define(
@@ -107,9 +107,9 @@ def _torch_prod(x: Any, dims: Dims, keepdim: bool) -> Any:
 
 def _extreme_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
     """The gradient is shared evenly among all places that hold the extreme value."""
-    chosen = eq(x, spread(out, x, dims, keepdim))
+    chosen = eq(x, spread(out, x.shape, dims, keepdim))
     shared = cast(chosen, g.dtype)
-    return spread(g, x, dims, keepdim) * (shared / sum_(shared, dims, True))
+    return spread(g, x.shape, dims, keepdim) * (shared / sum_(shared, dims, True))
 
 
 def _extreme(name: str, ufunc: Any, emit: Any) -> Op:
@@ -240,7 +240,7 @@ mean_ = define(
     kind="composite",
     infer=_mean_infer,
     decompose=lambda x, dims, keepdim: sum_(x, dims, keepdim) / float(_count(x.shape, dims)),
-    vjp=(lambda g, out, x, dims, keepdim: spread(g, x, dims, keepdim) / float(_count(x.shape, dims)),),
+    vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim) / float(_count(x.shape, dims)),),
     samples=_reduction_samples(),
     dtypes="float",
     reference=lambda torch, x, dims, keepdim: torch.mean(x, dims, keepdim),
@@ -265,7 +265,7 @@ def _var_decompose(x: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
 def _var_vjp(g: Any, out: Any, x: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
     divisor = _divisor(x.shape, dims, correction)
     scale = 2.0 / divisor if divisor else math.nan
-    return spread(g, x, dims, keepdim) * ((x - mean_(x, dims, True)) * scale)
+    return spread(g, x.shape, dims, keepdim) * ((x - mean_(x, dims, True)) * scale)
 
 
 def _var_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:

@@ -118,6 +118,13 @@ def class_name(d: dtype) -> str:
     return names[d.name]
 
 
+def require_tensors(op: Op, inputs: tuple[Any, ...]) -> None:
+    """TypeError for an input that is a Python number, where PyTorch takes tensors only."""
+    for number, (name, x) in enumerate(zip(op.input_names, inputs, strict=True), 1):
+        if x.__class__ is not Value:
+            raise TypeError(f"{op.name}(): argument '{name}' (position {number}) must be Tensor, not {type(x).__name__}")
+
+
 def require_float(operation: str, x: Any) -> None:
     if not x.dtype.is_floating_point:
         raise RuntimeError(

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import flatten_sizes, infer_size, wrap_dim
+from tidu.base.shapes import flatten_sizes, infer_size, sizes_from, wrap_dim
 from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
@@ -26,7 +26,7 @@ def reshape_to(input: Any, *shape: Any, **named: Any) -> Any:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    sizes = flatten_sizes(shape or (named["shape"],))
+    sizes = sizes_from(shape, named, "shape")
     return reshape(input, infer_size(sizes, prod(input.shape)))
 
 
@@ -87,6 +87,8 @@ def ravel(input: Any) -> Any:
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     """One dimension split into several; one of `sizes` may be -1."""
     shape = tuple(input.shape)
+    if not shape:
+        raise RuntimeError("unflatten(): a 0-d tensor has no dimension to split")
     d = wrap_dim(dim, len(shape))
     sizes = flatten_sizes((sizes,))
     known = prod(n for n in sizes if n != -1)
@@ -123,7 +125,7 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 @function("torch.permute Tensor.permute")
 def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
     """The dimensions in another order."""
-    order = flatten_sizes(dims or (named["dims"],))
+    order = sizes_from(dims, named, "dims")
     rank = len(input.shape)
     if len(order) != rank:
         raise RuntimeError(
@@ -159,6 +161,8 @@ def t(input: Any) -> Any:
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Dimensions moved to other places, the rest kept in order."""
     rank = len(input.shape)
+    if not rank:
+        return permute(input, ())
     sources = [wrap_dim(d, rank) for d in ((source,) if isinstance(source, int) else source)]
     targets = [wrap_dim(d, rank) for d in ((destination,) if isinstance(destination, int) else destination)]
     if len(sources) != len(targets):
@@ -173,7 +177,9 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 @function("torch.flip Tensor.flip")
 def flip_dims(input: Any, *dims: Any, **named: Any) -> Any:
     """The order along `dims` reversed."""
-    wanted = flatten_sizes(dims or (named["dims"],))
+    wanted = sizes_from(dims, named, "dims")
+    if not input.shape:
+        return positive(input)
     return flip(input, tuple(wrap_dim(d, len(input.shape)) for d in wanted))
 
 
@@ -199,7 +205,7 @@ def flipud(input: Any) -> Any:
 @function("Tensor.expand")
 def expand_to(input: Any, *size: Any, **named: Any) -> Any:
     """Dimensions of size 1 repeated without copying; -1 keeps a size; new ones may be added in front."""
-    sizes = flatten_sizes(size or (named["size"],))
+    sizes = sizes_from(size, named, "size")
     shape = tuple(input.shape)
     extra = len(sizes) - len(shape)
     if any(n == -1 for n in sizes[:max(extra, 0)]):
@@ -254,6 +260,8 @@ def narrow_range(input: Any, dim: int, start: int, stop: int, step: int = 1) -> 
 @function("torch.narrow Tensor.narrow")
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """`length` elements along `dim`, from `start` on."""
+    if not input.shape:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, len(input.shape))
     n = input.shape[d]
     start = int(start)

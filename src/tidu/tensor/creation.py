@@ -12,7 +12,7 @@ import numpy as np
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator
-from tidu.base.shapes import flatten_sizes
+from tidu.base.shapes import flatten_sizes, sizes_from
 from tidu.ops.rules import as_number
 from tidu.ops.sources import arange_, full
 from tidu.tensor.tensor import Tensor, from_array, from_value
@@ -208,7 +208,7 @@ def _sized(value: Any) -> Any:
         **named: Any,
     ) -> Tensor:
         devices.check(device or "cpu")
-        shape = flatten_sizes(size or (named.pop("size", ()),))
+        shape = sizes_from(size, named, "size")
         made = _constant(value, shape, dtype or dtypes.get_default_dtype(), requires_grad)
         if out is not None:
             out.data = made.to(out.dtype)

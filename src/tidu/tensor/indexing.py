@@ -132,12 +132,13 @@ def _parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[i
     if not any(k is Ellipsis for k in keys):
         keys = (*keys, Ellipsis)
     view: Any = x
-    dim = 0
+    dim = seen = 0  # the next dimension of the view, and of `x` itself for messages
     indices: list[Any] = []
     dims: list[int] = []
     for key in keys:
         if key is Ellipsis:
             dim += rank - used
+            seen += rank - used
         elif key is None:
             view = unsqueeze(view, dim)
             dim += 1
@@ -150,12 +151,13 @@ def _parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[i
             dims.append(dim)
             dim += 1
         elif isinstance(key, int) or isinstance(key, np.integer) or _is_integer_scalar(key):
-            view = _select(view, dim, int(key))
+            view = _select(view, dim, int(key), seen)
         else:
             for array in _index_arrays(key, view._value.shape, dim):
                 indices.append(array)
                 dims.append(dim)
                 dim += 1
+        seen += 0 if key is Ellipsis else _consumed(key)
     if view is x and not dims:
         view = slice_(x, tuple((0, n, 1) for n in x._value.shape))
     return view, indices, tuple(dims)
@@ -165,10 +167,10 @@ def _is_integer_scalar(key: Any) -> bool:
     return isinstance(key, Tensor) and not key._value.shape and key.dtype.category == dtypes.INTEGER and not _is_mask(key)
 
 
-def _select(view: Tensor, dim: int, number: int) -> Any:
+def _select(view: Tensor, dim: int, number: int, named: int) -> Any:
     n = view._value.shape[dim]
     if not -n <= number < n:
-        raise IndexError(f"index {number} is out of bounds for dimension {dim} with size {n}")
+        raise IndexError(f"index {number} is out of bounds for dimension {named} with size {n}")
     return select(view, dim, number)
 
 

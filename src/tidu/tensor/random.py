@@ -9,7 +9,7 @@ import numpy as np
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator
-from tidu.base.shapes import flatten_sizes
+from tidu.base.shapes import flatten_sizes, sizes_from
 from tidu.tensor.creation import default_generator, finish
 from tidu.tensor.tensor import Tensor, from_array
 
@@ -33,7 +33,7 @@ def rand(
     """Uniform in [0, 1)."""
     devices.check(device or "cpu")
     d = _float(dtype)
-    shape = flatten_sizes(size or (named["size"],))
+    shape = sizes_from(size, named, "size")
     return _drawn((generator or default_generator).uniform(shape, d.numpy), d, requires_grad)
 
 
@@ -48,7 +48,7 @@ def randn(
     """Normal with mean 0 and standard deviation 1."""
     devices.check(device or "cpu")
     d = _float(dtype)
-    shape = flatten_sizes(size or (named["size"],))
+    shape = sizes_from(size, named, "size")
     return _drawn((generator or default_generator).normal(shape, d.numpy), d, requires_grad)
 
 

@@ -56,7 +56,7 @@ class Tensor:
     _cached: Value | None = None  # what a view saw at `_version` of its storage
     _version = 0
     _base: Tensor | None = None  # the tensor whose history an in-place edit of this view changes
-    _history = 0  # of a base: how often its history was changed; of a view: which one it has seen
+    _tracked = 0  # the version of its storage for which a view's place on the tape was made
     _leaf_requires_grad = False
     _grad: Tensor | None = None
     _grad_fn: GradFn | None = None
@@ -152,7 +152,7 @@ class Tensor:
     def _edge(self) -> Edge | None:
         """Where the gradient of this tensor goes, or None where it needs none."""
         base = self._base
-        if base is not None and self._history != base._history:
+        if base is not None and self._tracked != self._storage.version:
             self._follow(base)
         node = self._grad_fn
         if node is not None:
@@ -171,9 +171,9 @@ class Tensor:
     def _follow(self, base: Tensor) -> None:
         """The base's history was rewritten by an in-place edit: make this view's anew from it."""
         edge = base._edge()
-        self._history = base._history
         if edge is None:
             return
+        self._tracked = self._storage.version
         start = len(base._chain or ())
         value = base._value
         for op, attrs in (self._chain or ())[start:]:
@@ -184,8 +184,12 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        if self._base is not None and self._history != self._base._history:
-            self._follow(self._base)
+        base = self._base
+        if base is not None:
+            if self._tracked != self._storage.version:
+                self._follow(base)
+            if base.requires_grad:  # asked for after the view was made, or the view was made under no_grad
+                return True
         return self._leaf_requires_grad or self._grad_fn is not None
 
     @requires_grad.setter
@@ -213,7 +217,7 @@ class Tensor:
 
     @property
     def grad_fn(self) -> GradFn | None:
-        if self._base is not None and self._history != self._base._history:
+        if self._base is not None and self._tracked != self._storage.version:
             self._follow(self._base)
         return self._grad_fn
 
@@ -344,7 +348,6 @@ class Tensor:
                 "detach_() cannot be called on these gradients."
             )
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
-        self._history += 1
         return self
 
     @property
@@ -373,6 +376,8 @@ class Tensor:
         """Make this tensor's memory hold `result`: what every in-place operation ends in."""
         if not isinstance(result, Tensor):
             result = from_value(result)
+        if self._chain is not None:
+            self._refuse_overlap()
         value: Value = result._value
         seen = self._value
         if value.shape != seen.shape:
@@ -402,6 +407,16 @@ class Tensor:
             storage.write(write_through(storage.value, self._chain, value))
             self._cached, self._version = value, storage.version
 
+    def _refuse_overlap(self) -> None:
+        """An expanded tensor has several elements in one place: writing to it has no meaning."""
+        if any(op.view is not None and op.view.write is None for op, _ in self._chain or ()):
+            shape = self._value.shape
+            if any(n > 1 and stride == 0 for n, stride in zip(shape, self._strides()[0], strict=True)):
+                raise RuntimeError(
+                    "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                    "location. Please clone() the tensor before performing the operation."
+                )
+
     def _refuse_leaf(self) -> None:
         if self._leaf_requires_grad and self._grad_fn is None:
             raise RuntimeError(
@@ -422,7 +437,6 @@ class Tensor:
             if edge is None and self._grad_fn is None:
                 return
             self._grad_fn, self._output = edge or (None, 0)
-            self._history += 1
             return
         base_edge = base._edge()
         if edge is None and base_edge is None:
@@ -431,7 +445,6 @@ class Tensor:
         node = CopySlices(whole.shape, whole.dtype, (base_edge, edge), here())
         node.chain = (self._chain or ())[len(base._chain or ()) :]
         base._grad_fn, base._output = node, 0
-        base._history += 1
 
     def accumulate_(self, g: Value) -> None:
         """Add to a gradient, in place and beside the tape."""
@@ -524,7 +537,7 @@ def _share_memory(op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made:
     made._version = source._storage.version
     base = source._base
     made._base = base = source if base is None else base
-    made._history = base._history
+    made._tracked = source._storage.version
     return True
 
 
