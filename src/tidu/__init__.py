@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tidu.tensor as _tensor
+from tidu import autograd, nn, optim, return_types, special, utils
 from tidu.base import dtypes as _dtypes
 from tidu.base.devices import device
 from tidu.base.dtypes import (
@@ -23,6 +24,8 @@ from tidu.base.dtypes import (
 from tidu.base.shapes import Size
 
 __version__ = "0.1.0"
+
+from tidu.tensor.printing import set_printoptions
 
 globals().update({name: x for name, x in vars(_tensor).items() if not name.startswith("_")})
 globals().update(_tensor.namespaces["torch"])

@@ -1,6 +1,7 @@
 """Run what is pending: cut a region, work out its key, and hand it to a backend.
 
-CPython counts every handle on a Value when it is made and dropped: a Tensor, the tape and a later Value's inputs
+CPython counts every handle on a Value when it is made and dropped: a Tensor, the tape and a later
+Value's inputs
 each hold one reference. A region is therefore cut without any search: the pending list holds one
 reference of its own, and a Value on which nothing else does is dead.
 """
@@ -56,7 +57,9 @@ def stats() -> dict[str, int]:
 
 
 def cut(batch: list[Value]) -> list[Value]:
-    """The Values of `batch` (in order of making) that somebody holds or that such a Value is made of."""
+    """The Values of `batch` (in order of making) that somebody holds or that such a Value is made
+    of.
+    """
     region = []
     while batch:
         value = batch.pop()
@@ -67,9 +70,11 @@ def cut(batch: list[Value]) -> list[Value]:
 
 
 def region_key(region: list[Value]) -> tuple[Any, ...]:
-    """The structure of a region: ops, attributes and connections, leaf shapes, and what is held from outside.
+    """The structure of a region: ops, attributes and connections, leaf shapes, and what is held
+    from outside.
 
-    Two regions with one key differ in nothing but the contents of their leaves and the numbers among their inputs.
+    Two regions with one key differ in nothing but the contents of their leaves and the numbers
+    among their inputs.
     """
     slots: dict[int, int] = {}
     leaves: list[Any] = []
@@ -91,7 +96,9 @@ def region_key(region: list[Value]) -> tuple[Any, ...]:
 
 
 def held(region: list[Value]) -> tuple[int, ...]:
-    """Which Values of a region outlive it: those with more references than the region itself explains."""
+    """Which Values of a region outlive it: those with more references than the region itself
+    explains.
+    """
     uses: dict[int, int] = {}
     for value in region:
         for x in value.inputs:
@@ -99,12 +106,16 @@ def held(region: list[Value]) -> tuple[int, ...]:
                 uses[id(x)] = uses.get(id(x), 0) + 1
     # One reference from the list and one from the loop variable, besides getrefcount's own.
     return tuple(
-        n for n, value in enumerate(region) if sys.getrefcount(value) - uses.get(id(value), 0) > _UNHELD + 1
+        n
+        for n, value in enumerate(region)
+        if sys.getrefcount(value) - uses.get(id(value), 0) > _UNHELD + 1
     )
 
 
 def realize() -> None:
-    """Run everything pending that somebody holds. Raises what an op raised, naming the line that made it."""
+    """Run everything pending that somebody holds. Raises what an op raised, naming the line that
+    made it.
+    """
     with _lock:
         error = _run(cut(pending.take()))
     if error is not None:
@@ -112,7 +123,9 @@ def realize() -> None:
 
 
 def _worth_a_key(region: list[Value]) -> bool:
-    """Whether running the region can cost more than telling it apart from others: a compiler would not help below."""
+    """Whether running the region can cost more than telling it apart from others: a compiler would
+    not help below.
+    """
     if len(region) >= _FEW_VALUES:
         return True
     return any(value.op.outputs == 1 and value.numel() >= _MANY_ELEMENTS for value in region)  # type: ignore[union-attr]
@@ -151,7 +164,11 @@ def _run_alone(value: Value) -> Any:
         stack = [value]
         while stack:
             top = stack[-1]
-            waiting = [x for x in top.inputs if isinstance(x, Value) and x.buffer is None and not any(x is y for y in order)]
+            waiting = [
+                x
+                for x in top.inputs
+                if isinstance(x, Value) and x.buffer is None and not any(x is y for y in order)
+            ]
             if top.buffer is None and waiting:
                 stack.extend(waiting)
             else:
@@ -163,7 +180,9 @@ def _run_alone(value: Value) -> Any:
 
 
 def _flush() -> None:
-    """Called when the list of pending Values has grown past its limit. Errors wait for whoever asks."""
+    """Called when the list of pending Values has grown past its limit. Errors wait for whoever
+    asks.
+    """
     with _lock:
         _run(cut(pending.take()))
 

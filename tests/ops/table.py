@@ -1,4 +1,6 @@
-"""What the registry-driven tests share: samples made into arrays, arrays into tensors of either library."""
+"""What the registry-driven tests share: samples made into arrays, arrays into tensors of either
+library.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2
 
 
 def tested_ops() -> list[Op]:
-    """Every op with a meaning of its own; `pick` is exercised by the ops that have several results."""
+    """Every op with a meaning of its own; `pick` is exercised by the ops that have several
+    results.
+    """
     return [op for op in registry.values() if op.reference != ""]
 
 
@@ -36,7 +40,9 @@ def cases(op: Op, kinds: tuple[str, ...] | None = None) -> Iterator[tuple[Sample
 
 
 def array_of(spec: Array, name: str, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    """The numbers of a placeholder, in a NumPy dtype that holds those of `name` (float32 for halves)."""
+    """The numbers of a placeholder, in a NumPy dtype that holds those of `name` (float32 for
+    halves).
+    """
     fixed = spec.dtype is not None
     name = spec.dtype or name
     if name == "bool":
@@ -44,7 +50,9 @@ def array_of(spec: Array, name: str, rng: np.random.Generator) -> np.ndarray[Any
     kind = dtypes.from_name(name)
     if kind.category == dtypes.INTEGER:
         low = int(np.ceil(spec.low)) if fixed or kind.is_signed else max(int(np.ceil(spec.low)), 0)
-        return np.asarray(rng.integers(low, max(int(np.ceil(spec.high)), low + 1), spec.shape), kind.numpy)
+        return np.asarray(
+            rng.integers(low, max(int(np.ceil(spec.high)), low + 1), spec.shape), kind.numpy
+        )
     numbers = rng.uniform(spec.low, spec.high, spec.shape)
     return np.asarray(numbers).astype(np.float64 if name == "float64" else np.float32)
 
@@ -80,7 +88,9 @@ def map_arrays(arguments: Any, function: Callable[[Made], Any]) -> Any:
     return arguments
 
 
-def tensors(module: Any, arguments: tuple[Any, ...], *, requires_grad: bool = False) -> tuple[tuple[Any, ...], list[Any]]:
+def tensors(
+    module: Any, arguments: tuple[Any, ...], *, requires_grad: bool = False
+) -> tuple[tuple[Any, ...], list[Any]]:
     """The arguments as tensors of `module`, and the list of those that require a gradient."""
     leaves: list[Any] = []
 
@@ -123,8 +133,12 @@ def numbers(tensor: Any) -> np.ndarray[Any, Any]:
 
 def assert_same(got: Any, want: Any, tolerance: float, what: str) -> None:
     """Shape, dtype and numbers of a tensor equal those of PyTorch's."""
-    assert tuple(got.shape) == tuple(want.shape), f"{what}: shape {tuple(got.shape)}, PyTorch {tuple(want.shape)}"
+    assert tuple(got.shape) == tuple(want.shape), (
+        f"{what}: shape {tuple(got.shape)}, PyTorch {tuple(want.shape)}"
+    )
     assert str(got.dtype) == str(want.dtype), f"{what}: dtype {got.dtype}, PyTorch {want.dtype}"
     # Integers in, floats out: what the result can hold decides.
     tolerance = max(tolerance, TOLERANCE.get(str(got.dtype).removeprefix("torch."), 0.0))
-    np.testing.assert_allclose(numbers(got), numbers(want), rtol=tolerance, atol=tolerance, equal_nan=True, err_msg=what)
+    np.testing.assert_allclose(
+        numbers(got), numbers(want), rtol=tolerance, atol=tolerance, equal_nan=True, err_msg=what
+    )

@@ -1,4 +1,6 @@
-"""Every op of the registry against PyTorch, against finite differences, and in the forms that break things."""
+"""Every op of the registry against PyTorch, against finite differences, and in the forms that
+break things.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,12 @@ def test_values_dtypes_and_shapes_are_those_of_pytorch(op: Op) -> None:
             continue
         got = table.as_outputs(table.ours(op, table.tensors(tidu, arguments)[0]))
         for number, (g, w) in enumerate(zip(got, want, strict=True)):
-            table.assert_same(_as_tensor(g), w, _tolerance(op, dtype), f"{op.name} {sample} {dtype} output {number}")
+            table.assert_same(
+                _as_tensor(g),
+                w,
+                _tolerance(op, dtype),
+                f"{op.name} {sample} {dtype} output {number}",
+            )
         compared += 1
     assert compared
 
@@ -62,14 +69,18 @@ def _gradients(op: Op, call: Any, module: Any, arguments: tuple[Any, ...], order
     first = module.autograd.grad(total, leaves, create_graph=order == 2, allow_unused=True)
     if order == 1:
         return list(first)
-    squares = [(g * g * _weights(module, g)).sum() for g in first if g is not None and g.requires_grad]
+    squares = [
+        (g * g * _weights(module, g)).sum() for g in first if g is not None and g.requires_grad
+    ]
     if not squares:
         return [None] * len(leaves)
     return list(module.autograd.grad(sum(squares), leaves, allow_unused=True))
 
 
 def _weights(module: Any, like: Any) -> Any:
-    """Fixed numbers that differ from element to element, so that no error hides in a symmetric sum."""
+    """Fixed numbers that differ from element to element, so that no error hides in a symmetric
+    sum.
+    """
     count = int(np.prod(tuple(like.shape)))
     array = (0.5 + np.arange(count) % 7 / 4).reshape(tuple(like.shape))
     return module.from_numpy(np.asarray(array)).to(like.dtype)
@@ -104,7 +115,11 @@ def test_gradients_are_those_of_finite_differences(op: Op) -> None:
             want = _differences(op, arguments, m)
             got = np.zeros(m.array.shape) if gradient is None else table.numbers(gradient)
             np.testing.assert_allclose(
-                got, want, rtol=1e-5 * op.tolerance, atol=1e-5 * op.tolerance, err_msg=f"{op.name} {sample} tensor {number}"
+                got,
+                want,
+                rtol=1e-5 * op.tolerance,
+                atol=1e-5 * op.tolerance,
+                err_msg=f"{op.name} {sample} tensor {number}",
             )
 
 
@@ -118,7 +133,9 @@ def _differences(op: Op, arguments: tuple[Any, ...], made: table.Made, step: flo
     def total() -> float:
         outputs = table.as_outputs(op(*table.tensors(tidu, arguments)[0]))
         tensors = [_as_tensor(o) for o in outputs]
-        return sum(float((o * _weights(tidu, o)).sum()) for o in tensors if o.dtype.is_floating_point)
+        return sum(
+            float((o * _weights(tidu, o)).sum()) for o in tensors if o.dtype.is_floating_point
+        )
 
     result = np.zeros(made.array.shape)
     for place in np.ndindex(*made.array.shape):
@@ -141,7 +158,9 @@ def test_views_that_are_not_contiguous_give_the_same_numbers(op: Op) -> None:
             tensor = tidu.from_numpy(np.array(made.array)).to(getattr(tidu, made.dtype))
             if tensor.dim() == 0:
                 return tidu.stack([tensor, tensor])[1]
-            doubled = tidu.stack([tensor, tensor], -1).transpose(0, -1).contiguous().transpose(0, -1)
+            doubled = (
+                tidu.stack([tensor, tensor], -1).transpose(0, -1).contiguous().transpose(0, -1)
+            )
             return doubled[..., 1]
 
         viewed = table.map_arrays(arguments, strided)
@@ -149,16 +168,22 @@ def test_views_that_are_not_contiguous_give_the_same_numbers(op: Op) -> None:
             # BLAS may add in another order where the memory lies differently.
             tolerance = 1e-6 if op.kind in ("contraction", "composite") else 0.0
             got, want = table.numbers(_as_tensor(g)), table.numbers(_as_tensor(w))
-            np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance, err_msg=f"{op.name} {sample}")
+            np.testing.assert_allclose(
+                got, want, rtol=tolerance, atol=tolerance, err_msg=f"{op.name} {sample}"
+            )
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if op.emit is not None and op.kind == "elementwise"], ids=_id)
+@pytest.mark.parametrize(
+    "op", [op for op in OPS if op.emit is not None and op.kind == "elementwise"], ids=_id
+)
 def test_the_scalar_emission_computes_what_numpy_does(op: Op) -> None:
     emitted = _from_emission(op)
     _compare_kernels(op, emitted)
 
 
-@pytest.mark.parametrize("op", [op for op in OPS if op.decompose is not None and op.numpy is not None], ids=_id)
+@pytest.mark.parametrize(
+    "op", [op for op in OPS if op.decompose is not None and op.numpy is not None], ids=_id
+)
 def test_the_decomposition_computes_what_numpy_does(op: Op) -> None:
     _compare_kernels(op, _from_decomposition(op))
 
@@ -169,13 +194,19 @@ def _compare_kernels(op: Op, kernel: Any) -> None:
         if op.numpy is None:
             continue
         value = op.value(*_split(op, table.map_arrays(arguments, lambda m: _leaf(m.array))))
-        inputs = [x.buffer if hasattr(x, "buffer") and x.buffer is not None else x for x in value.inputs]
+        inputs = [
+            x.buffer if hasattr(x, "buffer") and x.buffer is not None else x for x in value.inputs
+        ]
         if any(hasattr(x, "op") for x in inputs):
             continue  # a cast was inserted: its numbers are not there to call a kernel with
         with np.errstate(all="ignore"):
             got, want = kernel(*inputs, *value.attrs), op.numpy(*inputs, *value.attrs)
         np.testing.assert_allclose(
-            np.asarray(got, np.float64), np.asarray(want, np.float64), rtol=1e-12, atol=1e-12, err_msg=f"{op.name} {sample}"
+            np.asarray(got, np.float64),
+            np.asarray(want, np.float64),
+            rtol=1e-12,
+            atol=1e-12,
+            err_msg=f"{op.name} {sample}",
         )
 
 

@@ -1,10 +1,15 @@
-"""Random programs of arithmetic, views, in-place writes, cuts and backward passes must do what PyTorch does.
+"""Random programs of arithmetic, views, in-place writes, cuts and backward passes must do what
+PyTorch does.
 
-A program is a list of steps, each four integers; a step picks its tensors among those made so far. It is run under
-both libraries side by side, and after every step every tensor is compared: values, requires_grad, is_leaf, gradient.
-An exception in one must be an exception of the same type in the other, and must leave the same state behind.
+A program is a list of steps, each four integers; a step picks its tensors among those made so far.
+It is run under
+both libraries side by side, and after every step every tensor is compared: values, requires_grad,
+is_leaf, gradient.
+An exception in one must be an exception of the same type in the other, and must leave the same
+state behind.
 
-Where tidu departs on purpose, PyTorch is asked for the truth: what autograd saves is cloned there, so that an in-place
+Where tidu departs on purpose, PyTorch is asked for the truth: what autograd saves is cloned there,
+so that an in-place
 edit after the save gives the gradient of the out-of-place program instead of an error.
 
 TIDU_RANDOM_PROGRAMS sets how many programs are tried.
@@ -43,7 +48,8 @@ class Machine:
         self.tensors.append(tensor.requires_grad_() if requires_grad else tensor)
 
 
-# Each operation gets the machine and two tensors (and a third number to vary it), and returns a tensor or None.
+# Each operation gets the machine and two tensors (and a third number to vary it), and returns a
+# tensor or None.
 
 
 def _views(t: Any, how: int) -> Any:
@@ -218,7 +224,8 @@ def _run_step(machine: Machine, step: tuple[int, int, int, int]) -> str | None:
         elif kind in (6, 7):
             if any(n > 1 and s == 0 for n, s in zip(a.shape, a.stride(), strict=True)):
                 how = 0  # PyTorch refuses some writes to expanded memory, and lets others do what they will
-            # PyTorch refuses sources that overlap what is written; Values cannot overlap, so tidu need not.
+            # PyTorch refuses sources that overlap what is written; Values cannot overlap, so tidu
+            # need not.
             _in_place(a, b if b is a else b.clone(), how)
         else:
             result = _special(machine, a, b, how)
@@ -244,11 +251,15 @@ def _compare(ours: Machine, theirs: Machine, where: str) -> None:
         ga, gb = (x.grad if x.is_leaf or x.retains_grad else None for x in (a, b))
         assert (ga is None) == (gb is None), f"gradient of {what}: {ga} and {gb}"
         if ga is not None:
-            np.testing.assert_allclose(_numbers(ga), _numbers(gb), rtol=1e-6, atol=1e-9, err_msg=f"gradient of {what}")
+            np.testing.assert_allclose(
+                _numbers(ga), _numbers(gb), rtol=1e-6, atol=1e-9, err_msg=f"gradient of {what}"
+            )
 
 
 def _saved_as_copies() -> Any:
-    """PyTorch keeps copies of what it saves: in-place edits cannot reach them, as they cannot in tidu."""
+    """PyTorch keeps copies of what it saves: in-place edits cannot reach them, as they cannot in
+    tidu.
+    """
     return torch.autograd.graph.saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t)
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Sequence
 from typing import Any
 
+from tidu.autograd.anomaly import Anomaly, run_checked
 from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape
 from tidu.base.shapes import Shape
 from tidu.base.source import at
 from tidu.base.state import state
 from tidu.ir.value import Value
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import add
+from tidu.ops.elementwise import add, positive
 from tidu.ops.movement import reshape
 from tidu.ops.reduce import sum_
 
-
+_accumulating = threading.Lock()  # backward passes in several threads may reach one leaf
 _FIRST = -(1 << 62)  # leaves accumulate as soon as everything has arrived
 
 
@@ -35,6 +37,9 @@ def run_backward(
                 None runs all of it.
     accumulate  add to the `.grad` of the leaves reached (of those in `wanted`, if given)
 
+    At each node, in this order: hooks of its tensors, retain_grad(), capture, hooks before the node, its
+    derivative, hooks after it.
+
     Returns the captured cotangents, None where nothing arrived. Cost is linear in the number of nodes and edges.
     """
     starts = [node for (node, _), _ in roots]
@@ -49,40 +54,50 @@ def run_backward(
     for (node, output), g in roots:
         _deliver(arrived, node, output, g)
     # Latest node first, as in PyTorch; a heap because several can be ready at once.
-    ready = [(-node.number, id(node), node) for node in {id(n): n for n in starts}.values() if not waiting[id(node)]]
+    ready = [
+        (-node.number, id(node), node)
+        for node in {id(n): n for n in starts}.values()
+        if not waiting[id(node)]
+    ]
     heapq.heapify(ready)
     outer_position, outer_mode = state.position, state.grad_enabled
     state.grad_enabled = create_graph
+    checked = Anomaly.enabled
     try:
         while ready:
             node = heapq.heappop(ready)[2]
             cotangents = arrived.pop(id(node), None)
-            if node.pre_hooks is not None and cotangents is not None:
-                _run_pre_hooks(node, cotangents, create_graph)
-            if captured:
-                for output in range(node.outputs if cotangents is None else len(cotangents)):
-                    if (id(node), output) in captured and cotangents is not None:
-                        captured[id(node), output] = cotangents[output]
-            if node.retained is not None and cotangents is not None:
-                _retain(node, cotangents)
-            if node.__class__ is AccumulateGrad:
-                if accumulate and cotangents is not None and (needed is None or (id(node), 0) in captured):
-                    accumulate_grad(node, cotangents[0], create_graph)  # type: ignore[arg-type]
-                continue
-            run = cotangents is not None and (needed is None or _has_needed(node, needed))
-            results: Sequence[Any] = ()
-            if run:
-                state.position = node.position
-                results = node.backward(cotangents, create_graph)  # type: ignore[arg-type]
-                if node.hooks is not None:
-                    results = _run_hooks(node, results, cotangents, create_graph)  # type: ignore[arg-type]
-                if not retain_graph:
-                    node.release()
+            results: Sequence[Any] | None = None
+            if cotangents is not None:
+                if node.pre_hooks is not None:
+                    _run_tensor_hooks(node, cotangents, create_graph)
+                if node.retained is not None:
+                    _retain(node, cotangents)
+                if captured:
+                    for output, g in enumerate(cotangents):
+                        if (id(node), output) in captured:
+                            captured[id(node), output] = g
+                if node.__class__ is AccumulateGrad:
+                    if accumulate and (needed is None or (id(node), 0) in captured):
+                        _reach_leaf(node, cotangents, create_graph)  # type: ignore[arg-type]
+                    continue
+                if needed is None or _has_needed(node, needed):
+                    if node.node_pre_hooks is not None:
+                        cotangents = _run_node_pre_hooks(node, cotangents, create_graph)
+                    state.position = node.position
+                    if checked:
+                        results = run_checked(node, cotangents, create_graph)
+                    else:
+                        results = node.backward(cotangents, create_graph)
+                    if node.hooks is not None:
+                        results = _run_node_hooks(node, results, cotangents, create_graph)
+                    if not retain_graph:
+                        node.release()
             for i, edge in enumerate(node.edges):
                 if edge is None:
                     continue
                 target, output = edge
-                if run:
+                if results is not None:
                     g = results[i]
                     if g is not None and (needed is None or id(target) in needed):
                         _deliver(arrived, target, output, g)
@@ -166,62 +181,115 @@ def sum_to(g: Any, shape: Shape) -> Any:
     return g if g.shape == shape else reshape(g, shape)
 
 
+def _reach_leaf(node: AccumulateGrad, cotangents: list[Any], create_graph: bool) -> None:
+    """A whole gradient has arrived at a leaf: add it, and run the hooks of the leaf's node."""
+    if node.node_pre_hooks is not None:
+        cotangents = _run_node_pre_hooks(node, cotangents, create_graph)
+    if cotangents[0] is not None:
+        accumulate_grad(node, cotangents[0], create_graph)
+    if node.hooks is not None:
+        _run_node_hooks(node, (), cotangents, create_graph)
+
+
 def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
     """Add to the gradient of a leaf. The first one becomes its gradient, later ones are added in place."""
     leaf = node.variable
     if leaf is None:
         return
-    before = leaf._grad
-    if before is None:
-        leaf._grad = g if create_graph else Tape.wrap(g, None)
-    elif create_graph:
-        leaf._grad = before + g
-    else:
-        before.accumulate_(g)
+    with _accumulating:
+        before = leaf._grad
+        if before is None:
+            # A tensor of its own also with create_graph, where another leaf may get the same gradient.
+            leaf._grad = positive.named("CopyBackwards", g) if create_graph else Tape.wrap(g, None)
+        elif create_graph:
+            leaf._grad = before + g
+        else:
+            before.accumulate_(g)
     if node.post_hooks:
+        state.position = None
         for hook in list(node.post_hooks.values()):
             hook(leaf)
+
+
+# Hooks are code of the user's: what they compute, and what goes wrong there, carries their own lines.
 
 
 def _as_tensor(g: Any) -> Any:
     return Tape.wrap(g, None) if g.__class__ is Value else g
 
 
-def _from_hook(answer: Any, create_graph: bool) -> Any:
+def _from_hook(node: GradFn, answer: Any, create_graph: bool) -> Any:
+    if answer is None:
+        return None
+    if not isinstance(answer, Tape.tensor):
+        raise TypeError(f"a hook must return None or a Tensor, but got {type(answer).__name__}{at(node.position)}")
     return answer if create_graph else Tape.value_of(answer)
 
 
-def _run_pre_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -> None:
+def _run_tensor_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -> None:
     """Hooks on tensors: each sees the whole gradient of its tensor and may replace it."""
     assert node.pre_hooks is not None
+    state.position = None
     for output, hooks in node.pre_hooks:
+        if cotangents[output] is None:
+            continue
+        g = _as_tensor(cotangents[output])
         for hook in list(hooks.values()):
-            if cotangents[output] is None:
-                continue
-            answer = hook(_as_tensor(cotangents[output]))
+            answer = hook(g)
             if answer is not None:
-                check_replacement(node, cotangents[output], answer)
-                cotangents[output] = _from_hook(answer, create_graph)
+                _check_replacement(node, g, answer)
+                g = answer
+        cotangents[output] = _from_hook(node, g, create_graph)
 
 
-def check_replacement(node: GradFn, g: Any, answer: Any) -> None:
+def _check_replacement(node: GradFn, g: Any, answer: Any) -> None:
+    if not isinstance(answer, Tape.tensor):
+        raise TypeError(f"a hook must return None or a Tensor, but got {type(answer).__name__}{at(node.position)}")
     if tuple(answer.shape) != tuple(g.shape):
         raise RuntimeError(
-            f"hook has changed the size of value: the gradient has shape {list(g.shape)}, the hook returned {list(answer.shape)}"
+            f"hook has changed the size of value: the gradient has shape {list(g.shape)}, the hook returned "
+            f"{list(answer.shape)}{at(node.position)}"
+        )
+    if answer.dtype is not g.dtype:
+        raise RuntimeError(
+            f"hook has changed the type of value: the gradient is {g.dtype}, the hook returned {answer.dtype}"
             f"{at(node.position)}"
         )
 
 
-def _run_hooks(node: GradFn, results: Sequence[Any], cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
+def _run_node_pre_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -> list[Any]:
+    """Hooks before a node: each sees all cotangents of its results as a tuple and may replace them."""
+    assert node.node_pre_hooks is not None
+    state.position = None
+    grads = tuple(map(_as_tensor, cotangents))
+    for hook in list(node.node_pre_hooks.values()):
+        grads = _replaced(node, grads, hook(grads))
+    return [_from_hook(node, g, create_graph) for g in grads]
+
+
+def _run_node_hooks(
+    node: GradFn, results: Sequence[Any], cotangents: list[Any], create_graph: bool
+) -> Sequence[Any]:
+    """Hooks after a node: each sees the cotangents of its inputs and of its results, and may replace the former."""
     assert node.hooks is not None
+    state.position = None
+    grad_inputs = tuple(map(_as_tensor, results))
+    grad_outputs = tuple(map(_as_tensor, cotangents))
     for hook in list(node.hooks.values()):
-        grad_inputs = tuple(None if r is None else _as_tensor(r) for r in results)
-        grad_outputs = tuple(None if g is None else _as_tensor(g) for g in cotangents)
-        answer = hook(grad_inputs, grad_outputs)
-        if answer is not None:
-            answer = answer if isinstance(answer, tuple) else (answer,)
-            results = [None if a is None else _from_hook(a, create_graph) for a in answer]
-    return results
+        grad_inputs = _replaced(node, grad_inputs, hook(grad_inputs, grad_outputs))
+    return [_from_hook(node, g, create_graph) for g in grad_inputs]
+
+
+def _replaced(node: GradFn, before: tuple[Any, ...], answer: Any) -> tuple[Any, ...]:
+    if answer is None:
+        return before
+    answer = answer if isinstance(answer, tuple) else (answer,)
+    if len(answer) != len(before):
+        raise RuntimeError(
+            f"hooks on {node.name()} returned an incorrect number of values (got {len(answer)}, but expected "
+            f"{len(before)}){at(node.position)}"
+        )
+    return answer
 
 
 def _retain(node: GradFn, cotangents: list[Any]) -> None:

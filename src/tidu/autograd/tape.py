@@ -60,7 +60,9 @@ class GradFn:
     retained: dict[int, weakref.ref[Any]] | None = None  # non-leaf tensors that keep their gradient
     node_pre_hooks: OrderedDict[int, Any] | None = None  # before the node: hook(grad_outputs)
 
-    def __init__(self, shape: Any, dtype: Any, edges: tuple[Edge | None, ...], position: Position | None) -> None:
+    def __init__(
+        self, shape: Any, dtype: Any, edges: tuple[Edge | None, ...], position: Position | None
+    ) -> None:
         self.shape = shape
         self.dtype = dtype
         self.edges = edges
@@ -136,7 +138,9 @@ class OpNode(GradFn):
 
     op: Op
     attrs: tuple[Any, ...]
-    saved: tuple[Any, ...] | None  # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
+    saved: (
+        tuple[Any, ...] | None
+    )  # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
     packed = False  # whether entries of `saved` are `Packed`
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
@@ -154,11 +158,17 @@ class OpNode(GradFn):
         if op.variadic:
             out, inputs = saved[0], saved[1:]
             return [
-                None if edge is None else op.vjps(i, g, out, inputs, *attrs) for i, edge in enumerate(self.edges)
+                None if edge is None else op.vjps(i, g, out, inputs, *attrs)
+                for i, edge in enumerate(self.edges)
             ]
-        if op.vjps.__class__ is not tuple:  # one function for all; what is not needed stays lazy, and is dropped
+        if (
+            op.vjps.__class__ is not tuple
+        ):  # one function for all; what is not needed stays lazy, and is dropped
             cotangents_of_inputs = op.vjps(g, *saved, *attrs)
-            return [None if edge is None else c for edge, c in zip(self.edges, cotangents_of_inputs, strict=True)]
+            return [
+                None if edge is None else c
+                for edge, c in zip(self.edges, cotangents_of_inputs, strict=True)
+            ]
         result = []
         for edge, vjp in zip(self.edges, op.vjps, strict=False):
             result.append(None if edge is None or vjp is None else vjp(g, *saved, *attrs))
@@ -170,7 +180,8 @@ class OpNode(GradFn):
         if out.__class__ is Value:
             out = self._results(out, True) if self.op.outputs != 1 else Tape.wrap(out, (self, 0))
         inputs = [
-            Tape.wrap(x, edge) if x.__class__ is Value else x for x, edge in zip(saved[1:], self.edges, strict=True)
+            Tape.wrap(x, edge) if x.__class__ is Value else x
+            for x, edge in zip(saved[1:], self.edges, strict=True)
         ]
         return (out, *inputs)
 
@@ -180,7 +191,8 @@ class OpNode(GradFn):
         if not create_graph:
             return tuple(results)
         return tuple(
-            Tape.wrap(x, (self, number) if x.dtype.is_floating_point else None) for number, x in enumerate(results)
+            Tape.wrap(x, (self, number) if x.dtype.is_floating_point else None)
+            for number, x in enumerate(results)
         )
 
     def _complete(self, cotangents: list[Any]) -> tuple[Any, ...]:
@@ -213,7 +225,9 @@ class OpNode(GradFn):
         names = ("result", *self.op.input_names)
         place = 1 if wanted == "self" else names.index(wanted) if wanted in names else None
         if place is None or self.op.variadic:
-            raise AttributeError(f"'{self.name()}' has no saved tensor '{wanted}'; it has {', '.join(names)}")
+            raise AttributeError(
+                f"'{self.name()}' has no saved tensor '{wanted}'; it has {', '.join(names)}"
+            )
         if self.saved is None:
             raise RuntimeError(freed_message(self))
         x = self.saved[place]
@@ -238,7 +252,12 @@ def _node_class(name: str) -> type[OpNode]:
 
 
 def record(
-    op: Op, values: tuple[Any, ...], attrs: tuple[Any, ...], out: Value, edges: tuple[Edge | None, ...], grad_name: str | None
+    op: Op,
+    values: tuple[Any, ...],
+    attrs: tuple[Any, ...],
+    out: Value,
+    edges: tuple[Edge | None, ...],
+    grad_name: str | None,
 ) -> OpNode:
     """Put one operation on the tape. Only what its derivatives read is kept alive."""
     node = _node_class(grad_name or op.grad_name)(out.shape, out.dtype, edges, out.position)

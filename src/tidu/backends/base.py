@@ -8,7 +8,9 @@ from tidu.ir.value import Value
 
 
 class Failure:
-    """Takes the place of a buffer where running an op raised: whoever asks for the numbers gets the error."""
+    """Takes the place of a buffer where running an op raised: whoever asks for the numbers gets
+    the error.
+    """
 
     __slots__ = ("error",)
 
@@ -22,7 +24,9 @@ class Backend(Protocol):
     def run(self, region: list[Value]) -> BaseException | None:
         """Give every Value of the region its buffer, in order, dropping each entry as it is done.
 
-        A Value that has its buffer forgets op and inputs, so that what nobody holds is freed on the way.
-        An op that raises leaves a Failure behind, and so does everything made from it; the first such error is
+        A Value that has its buffer forgets op and inputs, so that what nobody holds is freed on
+        the way.
+        An op that raises leaves a Failure behind, and so does everything made from it; the first
+        such error is
         returned.
         """

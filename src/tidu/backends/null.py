@@ -1,4 +1,6 @@
-"""The null backend: every region is taken as run, and nothing is computed. For looking at graphs and costs."""
+"""The null backend: every region is taken as run, and nothing is computed. For looking at graphs
+and costs.
+"""
 
 from __future__ import annotations
 

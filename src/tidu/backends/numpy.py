@@ -27,7 +27,9 @@ class NumpyBackend:
                 region[position] = None  # type: ignore[call-overload]
                 try:
                     _run(value)
-                except Exception as error:  # reported to whoever asks, with the line that made the op
+                except (
+                    Exception
+                ) as error:  # reported to whoever asks, with the line that made the op
                     located = _locate(value, error)
                     value.buffer = Failure(located)
                     first_error = first_error or located
@@ -46,7 +48,8 @@ def _run(value: Value) -> None:
         value.buffer = tuple(_fit(r, d) for r, d in zip(results, result_type, strict=True))  # type: ignore[call-overload]
         return
     if result_type.is_half and op.kind != "movement":
-        # Half precision is for storage: arithmetic is done in float32 and rounded once, as PyTorch does.
+        # Half precision is for storage: arithmetic is done in float32 and rounded once, as PyTorch
+        # does.
         arguments = [_widen(a) for a in arguments]
     result = kernel(*arguments, *value.attrs)
     if result.__class__ is not np.ndarray or result.dtype is not result_type.numpy:
@@ -55,7 +58,11 @@ def _run(value: Value) -> None:
 
 
 def _widen(argument: Any) -> Any:
-    if argument.__class__ is np.ndarray and argument.dtype.itemsize == 2 and argument.dtype.kind in "fV":
+    if (
+        argument.__class__ is np.ndarray
+        and argument.dtype.itemsize == 2
+        and argument.dtype.kind in "fV"
+    ):
         return argument.astype(np.float32)
     return argument
 
@@ -95,14 +102,20 @@ def _from_emission(op: Op) -> Callable[..., Any]:
 
     def run(*arguments: Any) -> Any:
         arrays = _as_scalars(arguments[:arity])
-        return np.broadcast_to(emit(_SCALARS, *arrays, *arguments[arity:]), np.broadcast_shapes(*(a.shape for a in arrays if a is not None)))
+        return np.broadcast_to(
+            emit(_SCALARS, *arrays, *arguments[arity:]),
+            np.broadcast_shapes(*(a.shape for a in arrays if a is not None)),
+        )
 
     return run
 
 
 def _as_scalars(arguments: tuple[Any, ...]) -> list[Any]:
     """Python numbers as 0-d arrays of the dtype of the tensors beside them."""
-    like = next((a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype != np.bool_), np.dtype(np.float32))
+    like = next(
+        (a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype != np.bool_),
+        np.dtype(np.float32),
+    )
     return [a if a is None or isinstance(a, np.ndarray) else np.asarray(a, like) for a in arguments]
 
 
@@ -113,7 +126,10 @@ def _from_decomposition(op: Op) -> Callable[..., Any]:
 
     def run(*arguments: Any) -> Any:
         count = len(arguments) - len(op.attr_names) if op.variadic else arity
-        inputs = [leaf(a, from_numpy(a.dtype)) if isinstance(a, np.ndarray) else a for a in arguments[:count]]
+        inputs = [
+            leaf(a, from_numpy(a.dtype)) if isinstance(a, np.ndarray) else a
+            for a in arguments[:count]
+        ]
         attrs = arguments[count:]
         outer, pending.values = pending.values, []
         limit, pending.limit = pending.limit, 1 << 60

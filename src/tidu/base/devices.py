@@ -14,15 +14,16 @@ class device:  # noqa: N801 (the name users know it by: torch.device)
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:  # noqa: A002
+    def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index  # noqa: A001
+            type, index = type.type, type.index
         if not isinstance(type, str):
             raise RuntimeError(f"device() takes a string such as 'cpu', but got {type!r}")
         kind, colon, number = type.partition(":")
         if kind not in ("cpu", "cuda", "mps", "meta", "xpu"):
             raise RuntimeError(
-                f"Expected one of cpu, cuda, xpu, mps, meta device type at start of device string: {type}"
+                "Expected one of cpu, cuda, xpu, mps, meta device type at start of device string: "
+                f"{type}"
             )
         if colon and not number.isdigit():
             raise RuntimeError(f"Invalid device string: '{type}'")
@@ -54,7 +55,8 @@ def check(wanted: Any) -> device:
     found = wanted if isinstance(wanted, device) else device(wanted)
     if found.type != "cpu":
         raise RuntimeError(
-            f"tidu runs on the CPU only, and device '{found}' was asked for. Choose the device with "
+            f"tidu runs on the CPU only, and device '{found}' was asked for. Choose the device "
+            "with "
             "'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'."
         )
     return CPU

@@ -18,7 +18,16 @@ BOOL, INTEGER, FLOAT = 0, 1, 2
 class dtype:  # noqa: N801 (the name users know it by: torch.dtype)
     """An element type: ``tidu.float32`` and its siblings are the only instances."""
 
-    __slots__ = ("category", "is_floating_point", "is_half", "is_signed", "itemsize", "name", "numpy", "short")
+    __slots__ = (
+        "category",
+        "is_floating_point",
+        "is_half",
+        "is_signed",
+        "itemsize",
+        "name",
+        "numpy",
+        "short",
+    )
 
     def __init__(self, name: str, numpy_type: Any, category: int, short: str) -> None:
         self.name = name
@@ -55,13 +64,29 @@ int64 = dtype("int64", np.int64, INTEGER, "i64")
 uint8 = dtype("uint8", np.uint8, INTEGER, "u8")
 bool_ = dtype("bool", np.bool_, BOOL, "b1")
 
-ALL: tuple[dtype, ...] = (float16, bfloat16, float32, float64, int8, int16, int32, int64, uint8, bool_)
+ALL: tuple[dtype, ...] = (
+    float16,
+    bfloat16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    bool_,
+)
 _BY_NAME = {d.name: d for d in ALL}
 _BY_NUMPY = {d.numpy: d for d in ALL}
 ALIASES = {
-    "float": float32, "double": float64, "half": float16, "long": int64,
-    "int": int32, "short": int16, "bool": bool_,
-}  # fmt: skip
+    "float": float32,
+    "double": float64,
+    "half": float16,
+    "long": int64,
+    "int": int32,
+    "short": int16,
+    "bool": bool_,
+}
 
 
 def from_name(name: str) -> dtype:
@@ -74,7 +99,8 @@ def from_numpy(numpy_type: Any) -> dtype:
     if found is None:
         supported = ", ".join(d.name for d in ALL)
         raise TypeError(
-            f"can't convert np.ndarray of type numpy.{np.dtype(numpy_type)}. The only supported types are: {supported}."
+            f"can't convert np.ndarray of type numpy.{np.dtype(numpy_type)}. The only supported "
+            f"types are: {supported}."
         )
     return found
 
@@ -126,7 +152,9 @@ def of_number(number: bool | int | float) -> dtype:
 
 
 def result_type(operands: Iterable[Any]) -> dtype:
-    """The dtype in which operands meet; each has ``.shape`` and ``.dtype`` or is a Python number."""
+    """The dtype in which operands meet; each has ``.shape`` and ``.dtype`` or is a Python
+    number.
+    """
     ranked: list[dtype | None] = [None, None, None]  # numbers, 0-d, with dimensions
     for x in operands:
         if isinstance(x, (bool, int, float)):

@@ -437,3 +437,7 @@ def _exp(value: float) -> float:
         return math.exp(value)
     except OverflowError:
         return math.inf
+
+
+# What every draw without a generator of its own uses, and `manual_seed` seeds.
+default_generator = Generator()

@@ -10,7 +10,9 @@ from tidu.base.dtypes import FLOAT, INTEGER, dtype, get_default_dtype
 
 def _checked(name: str, d: object) -> dtype:
     if not isinstance(d, dtype):
-        raise TypeError(f"{name}(): argument 'type' (position 1) must be torch.dtype, not {type(d).__name__}")
+        raise TypeError(
+            f"{name}(): argument 'type' (position 1) must be torch.dtype, not {type(d).__name__}"
+        )
     return d
 
 
@@ -23,11 +25,12 @@ class finfo:  # noqa: N801 (the name users know it by: torch.finfo)
 
     __slots__ = ("bits", "dtype", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 
-    def __init__(self, type: dtype | None = None) -> None:  # noqa: A002
+    def __init__(self, type: dtype | None = None) -> None:
         d = _checked("finfo", get_default_dtype() if type is None else type)
         if d.category != FLOAT:
             raise TypeError(
-                "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'"
+                "torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
+                "'torch.finfo'"
             )
         limits = ml_dtypes.finfo(d.numpy) if d.numpy.kind == "V" else np.finfo(d.numpy)
         self.dtype = d.name
@@ -39,7 +42,8 @@ class finfo:  # noqa: N801 (the name users know it by: torch.finfo)
 
     def __repr__(self) -> str:
         return (
-            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, "
             f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})"
         )
 
@@ -59,11 +63,12 @@ class iinfo:  # noqa: N801 (the name users know it by: torch.iinfo)
 
     __slots__ = ("bits", "dtype", "max", "min")
 
-    def __init__(self, type: dtype) -> None:  # noqa: A002
+    def __init__(self, type: dtype) -> None:
         d = _checked("iinfo", type)
         if d.category == FLOAT:
             raise TypeError(
-                "torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'"
+                "torch.iinfo() requires an integer input type. Use torch.finfo to handle "
+                "'torch.iinfo'"
             )
         if d.category != INTEGER:
             raise TypeError(f"{d} is not supported by torch.iinfo")

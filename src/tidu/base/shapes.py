@@ -29,7 +29,9 @@ class Size(tuple[int, ...]):
 
 
 def broadcast(operation: str, *shapes: Shape) -> Shape:
-    """The common shape, matching dimensions from the right; RuntimeError naming the first that differs."""
+    """The common shape, matching dimensions from the right; RuntimeError naming the first that
+    differs.
+    """
     result = shapes[0]
     for shape in shapes[1:]:
         if shape != result:
@@ -46,9 +48,10 @@ def _broadcast_pair(operation: str, a: Shape, b: Shape) -> Shape:
         if size_a != size_b and 1 not in (size_a, size_b):
             raise RuntimeError(
                 f"The size of tensor a ({size_a}) must match the size of tensor b ({size_b}) "
-                f"at non-singleton dimension {rank - back}: {operation} of shapes {list(a)} and {list(b)} does not "
+                f"at non-singleton dimension {rank - back}: {operation} of shapes {list(a)} and "
+                f"{list(b)} does not "
                 f"broadcast; dimension -{back} is the first from the right that does not fit. "
-                f"Each pair of sizes must be equal, or one of them 1."
+                "Each pair of sizes must be equal, or one of them 1."
             )
         result[-back] = size_b if size_a == 1 else size_a
     return tuple(result)
@@ -61,11 +64,14 @@ def can_broadcast(shape: Shape, target: Shape) -> bool:
 
 
 def wrap_dim(dim: int, rank: int) -> int:
-    """A dimension number in [0, rank); IndexError as PyTorch words it. A 0-d tensor counts as 1-d."""
+    """A dimension number in [0, rank); IndexError as PyTorch words it. A 0-d tensor counts as
+    1-d.
+    """
     bound = max(rank, 1)
     if not -bound <= dim < bound:
         raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
+            f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got "
+            f"{dim})"
         )
     return dim + bound if dim < 0 else dim
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import warnings
 from types import CodeType
 
 from tidu.base.state import Position, state
@@ -24,7 +25,8 @@ def here() -> Position | None:
     """The position of the first frame outside this package: (code object, instruction offset)."""
     if state.position is not None:
         return state.position
-    # The three innermost frames are always ours (this one, Op.value and what called it); stepping over
+    # The three innermost frames are always ours (this one, Op.value and what called it); stepping
+    # over
     # them at once spares the interpreter from making frame objects for them.
     frame = sys._getframe(_ALWAYS_OURS)
     while frame is not None:
@@ -73,4 +75,14 @@ def at(position: Position | None) -> str:
     return f" (at {text})" if text else ""
 
 
-__all__ = ["CodeType", "at", "columns_of", "describe", "here", "line_of"]
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's code that led here."""
+    level = 2
+    frame = sys._getframe(1)
+    while frame is not None and _is_internal(frame.f_code.co_filename):
+        frame = frame.f_back  # type: ignore[assignment]
+        level += 1
+    warnings.warn(message, category, stacklevel=level - 1)
+
+
+__all__ = ["CodeType", "at", "columns_of", "describe", "here", "line_of", "warn"]

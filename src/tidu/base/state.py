@@ -1,4 +1,6 @@
-"""What differs from thread to thread: the gradient mode and the source line on whose behalf we work."""
+"""What differs from thread to thread: the gradient mode and the source line on whose behalf we
+work.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Op: everything about one operation in one record, and the registry of all of them.
 
-An operation is called with its inputs, then its attributes: ``sum_(x, dims, keepdim)``. On Values it
+An operation is called with its inputs, then its attributes: ``sum_(x, dims, keepdim)``. On Values
+it
 makes a Value. On anything else that knows ``apply_op`` (a Tensor) it asks that, which is how the
 same derivative, written once, makes plain Values in a backward pass and a new tape in a second one.
 """
@@ -8,6 +9,7 @@ same derivative, written once, makes plain Values in a backward pass and a new t
 from __future__ import annotations
 
 import dis
+import itertools
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -42,7 +44,8 @@ class Sample(NamedTuple):
 
 
 class Array(NamedTuple):
-    """A placeholder for random numbers: uniform in [low, high), or integers of `dtype` if one is given.
+    """A placeholder for random numbers: uniform in [low, high), or integers of `dtype` if one is
+    given.
 
     `dtype` names a fixed dtype ("int64", "bool"); None stands for the dtype under test.
     """
@@ -58,7 +61,8 @@ class View(NamedTuple):
 
     # (shape, strides, offset, *attrs) -> (strides, offset) of the result
     layout: Callable[..., tuple[tuple[int, ...], int]]
-    # (base, part, *attrs) -> base with that part replaced; None where several elements may share a place
+    # (base, part, *attrs) -> base with that part replaced; None where several elements may share a
+    # place
     write: Callable[..., Any] | None
 
 
@@ -66,10 +70,31 @@ class Op:
     """One operation. Made by `define`; the fields are described there."""
 
     __slots__ = (
-        "arity", "attr_names", "decompose", "dtypes", "emit", "grad_name", "host", "infer", "inplace",
-        "input_names", "kept", "kind", "name", "numpy", "outputs", "public", "reads", "reference", "samples",
-        "saved", "tolerance", "variadic", "view", "vjps",
-    )  # fmt: skip
+        "arity",
+        "attr_names",
+        "decompose",
+        "dtypes",
+        "emit",
+        "grad_name",
+        "host",
+        "infer",
+        "inplace",
+        "input_names",
+        "kept",
+        "kind",
+        "name",
+        "numpy",
+        "outputs",
+        "public",
+        "reads",
+        "reference",
+        "samples",
+        "saved",
+        "tolerance",
+        "variadic",
+        "view",
+        "vjps",
+    )
 
     name: str
     kind: str
@@ -124,11 +149,14 @@ class Op:
         position, x = next((i, x) for i, x in enumerate(inputs) if x.__class__ not in PLAIN)
         name = self.input_names[min(position, len(self.input_names) - 1)]
         raise TypeError(
-            f"{self.name}(): argument '{name}' (position {position + 1}) must be Tensor, not {type(x).__name__}"
+            f"{self.name}(): argument '{name}' (position {position + 1}) must be Tensor, not "
+            f"{type(x).__name__}"
         )
 
     def value(self, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Value:
-        """Make the Value of this op: check and promote the inputs, work out shape and dtype, record."""
+        """Make the Value of this op: check and promote the inputs, work out shape and dtype,
+        record.
+        """
         inputs, shape, result = self.infer(self, inputs, attrs)
         made = Value(self, inputs, attrs, shape, result, here())
         values = pending.values
@@ -147,11 +175,16 @@ class Op:
                 break
         if kwargs:
             name = next(iter(kwargs))
-            raise TypeError(f"{self.name}() got an unexpected keyword argument '{name}'; it takes {', '.join(names)}")
+            raise TypeError(
+                f"{self.name}() got an unexpected keyword argument '{name}'; it takes "
+                f"{', '.join(names)}"
+            )
         return tuple(values)
 
     def keeps(self, mask: int) -> tuple[int, ...]:
-        """What the tape keeps of (out, *inputs) when the inputs whose bits are set in `mask` need gradients."""
+        """What the tape keeps of (out, *inputs) when the inputs whose bits are set in `mask` need
+        gradients.
+        """
         levels = self.kept.get(mask)
         if levels is None:
             wanted = [reads for i, reads in enumerate(self.reads) if mask >> i & 1]
@@ -198,7 +231,8 @@ def define(
     """Declare an operation and put it into the registry.
 
     name        unique; the word for it in graphs and messages
-    infer       (op, inputs, attrs) -> (inputs with casts inserted, shape, dtype); raises on bad arguments
+    infer       (op, inputs, attrs) -> (inputs with casts inserted, shape, dtype); raises on bad
+                arguments
     samples     () -> the calls with which the tests compare it with PyTorch and finite differences
     inputs      names of the tensor inputs; "*tensors" for an op on a list of them
     attrs       names of the attributes (hashable), which follow the inputs
@@ -206,10 +240,14 @@ def define(
     numpy       the NumPy implementation: (*arrays, *attrs) -> array
     emit        the scalar emission: (builder, *scalars, *attrs) -> scalar
     decompose   (*inputs, *attrs) -> the same in terms of other ops, for composites
-    vjp         a tuple with one function for each input, (g, out, *inputs, *attrs) -> cotangent, or None
-                where there is no derivative; or, where the derivatives share work, one function that
-                returns the cotangents of all inputs; for an op on a list, one function that gets the
-                position first. The result is summed over broadcast dimensions and cast to the input's
+    vjp         a tuple with one function for each input, (g, out, *inputs, *attrs) -> cotangent,
+                or None
+                where there is no derivative; or, where the derivatives share work, one function
+                that
+                returns the cotangents of all inputs; for an op on a list, one function that gets
+                the
+                position first. The result is summed over broadcast dimensions and cast to the
+                input's
                 dtype by the engine. What a vjp reads is what the tape keeps.
     saved       for an op on a list: the part of it whose numbers the vjp reads
     view        for ops whose result shares memory with the input
@@ -250,7 +288,9 @@ UNREAD, METADATA, NUMBERS_READ = 0, 1, 2
 
 
 def _reads(vjp: Any, op: Op) -> tuple[int, ...]:
-    """What a derivative reads of (out, *inputs), found in its bytecode: nothing, shape or dtype, or the numbers."""
+    """What a derivative reads of (out, *inputs), found in its bytecode: nothing, shape or dtype,
+    or the numbers.
+    """
     if vjp is None:
         return (UNREAD,) * (op.arity + 1)
     assert isinstance(vjp, FunctionType), f"the vjp of '{op.name}' must be a plain function"
@@ -259,14 +299,16 @@ def _reads(vjp: Any, op: Op) -> tuple[int, ...]:
     levels = []
     for name in vjp.__code__.co_varnames[1 : op.arity + 2]:
         level = NUMBERS_READ if name in captured else UNREAD
-        for load, following in zip(instructions, instructions[1:], strict=False):
+        for load, following in itertools.pairwise(instructions):
             if "LOAD_FAST" not in load.opname:
                 continue
             # Newer interpreters load two variables with one instruction.
             loaded = load.argval if isinstance(load.argval, tuple) else (load.argval,)
             if name in loaded:
                 metadata = following.opname == "LOAD_ATTR" and following.argval in _METADATA
-                level = max(level, METADATA if metadata and name not in loaded[:-1] else NUMBERS_READ)
+                level = max(
+                    level, METADATA if metadata and name not in loaded[:-1] else NUMBERS_READ
+                )
         levels.append(level)
     return tuple(levels)
 
@@ -282,11 +324,15 @@ class Function(NamedTuple):
 functions: list[Function] = []
 
 
-def function(paths: str, *, inplace: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def function(
+    paths: str, *, inplace: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a public function: ``@function("torch.addmm Tensor.addmm")``.
 
-    Paths are "torch.x", "Tensor.x", "torch.nn.functional.x", "torch.linalg.x", ... `inplace` adds Tensor.x_.
-    It is written in ops and other public functions, so that it works on Values and on Tensors alike.
+    Paths are "torch.x", "Tensor.x", "torch.nn.functional.x", "torch.linalg.x", ... `inplace` adds
+    Tensor.x_.
+    It is written in ops and other public functions, so that it works on Values and on Tensors
+    alike.
     """
 
     def declare(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
 """The scalar instructions: all that an emission may use, and all that a target has to implement.
 
 An elementwise op is written once against this protocol. `backends.numpy` implements it on whole
-arrays (and is its living definition), the compiler implements it as LLVM instructions, and neither knows an op by
+arrays (and is its living definition), the compiler implements it as LLVM instructions, and neither
+knows an op by
 name. `S` is whatever a target uses for a scalar.
 """
 

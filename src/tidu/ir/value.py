@@ -15,16 +15,30 @@ if TYPE_CHECKING:
 
 
 class Value:
-    """What an operation makes of its inputs: shape and dtype at once, the numbers when somebody asks.
+    """What an operation makes of its inputs: shape and dtype at once, the numbers when somebody
+    asks.
 
     `inputs` holds Values, Python numbers (arguments of the program, never constants of it) and None
-    for an absent optional input; for an operation on a list of tensors it holds that list as a tuple.
-    A Value that has been run keeps its `buffer` and forgets `op` and `inputs`, so that a graph is freed
-    as it is consumed. A Value of an operation with several results has a tuple of shapes and of dtypes,
+    for an absent optional input; for an operation on a list of tensors it holds that list as a
+    tuple.
+    A Value that has been run keeps its `buffer` and forgets `op` and `inputs`, so that a graph is
+    freed
+    as it is consumed. A Value of an operation with several results has a tuple of shapes and of
+    dtypes,
     and is read through the operation `pick`.
     """
 
-    __slots__ = ("__weakref__", "attrs", "bounds", "buffer", "dtype", "inputs", "op", "position", "shape")
+    __slots__ = (
+        "__weakref__",
+        "attrs",
+        "bounds",
+        "buffer",
+        "dtype",
+        "inputs",
+        "op",
+        "position",
+        "shape",
+    )
 
     op: Op | None
     inputs: tuple[Any, ...]
@@ -87,12 +101,16 @@ class Value:
 
 
 def leaf(buffer: Any, dtype: dtype) -> Value:
-    """A Value of numbers that are already there. The buffer is owned from here on and never written."""
+    """A Value of numbers that are already there. The buffer is owned from here on and never
+    written.
+    """
     return Value(None, (), (), buffer.shape, dtype, None, buffer)
 
 
 class Pending:
-    """The Values not run yet, in the order in which they were made, which is a topological order."""
+    """The Values not run yet, in the order in which they were made, which is a topological
+    order.
+    """
 
     __slots__ = ("flush", "limit", "values")
 

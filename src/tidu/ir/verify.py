@@ -11,20 +11,23 @@ from tidu.ir.render import render_value
 from tidu.ir.value import Value
 
 
-class InvalidGraph(AssertionError):
-    """A region breaks a rule of the intermediate representation: a bug in tidu, never in a user's program."""
+class InvalidGraphError(AssertionError):
+    """A region breaks a rule of the intermediate representation: a bug in tidu, never in a user's
+    program.
+    """
 
 
 def verify_region(region: Sequence[Value]) -> None:
-    """Check a region in the order in which it will run; raises InvalidGraph.
+    """Check a region in the order in which it will run; raises InvalidGraphError.
 
-    Every input is a leaf, stands earlier in the region, or is a number; every Value has a registered op,
+    Every input is a leaf, stands earlier in the region, or is a number; every Value has a
+    registered op,
     and shape and dtype are those that the op's own rule gives.
     """
     defined: set[int] = set()
     for value in region:
         for complaint in _complaints(value, defined):
-            raise InvalidGraph(f"{complaint}: {render_value(value)}")
+            raise InvalidGraphError(f"{complaint}: {render_value(value)}")
         defined.add(id(value))
 
 
@@ -46,7 +49,9 @@ def _complaints(value: Value, defined: set[int]) -> Iterator[str]:
     except TypeError:
         yield "attributes that cannot be part of a key"
     inputs, shape, result = op.infer(op, value.inputs, value.attrs)
-    if any(a is not b for a, b in zip(inputs, value.inputs, strict=True) if not isinstance(b, NUMBERS)):
+    if any(
+        a is not b for a, b in zip(inputs, value.inputs, strict=True) if not isinstance(b, NUMBERS)
+    ):
         yield "inputs that the op would still cast"
     if not _same(shape, value.shape) or result != value.dtype:
         yield f"its rule gives {result}{list(shape)}"

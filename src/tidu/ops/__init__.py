@@ -8,9 +8,45 @@ from typing import Any
 
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value
-from tidu.ops import cast, contract, elementwise, indexing, movement, reduce, shaping, sources
+from tidu.ops import (
+    cast,
+    contract,
+    convolution,
+    convolving,
+    elementwise,
+    embedding,
+    embedding_bag,
+    extremes,
+    indexing,
+    movement,
+    pointwise,
+    reduce,
+    scan,
+    selection,
+    shaping,
+    sources,
+    windows,
+)
 
-__all__ = ["cast", "contract", "elementwise", "indexing", "movement", "reduce", "shaping", "sources"]
+__all__ = [
+    "cast",
+    "contract",
+    "convolution",
+    "convolving",
+    "elementwise",
+    "embedding",
+    "embedding_bag",
+    "extremes",
+    "indexing",
+    "movement",
+    "pointwise",
+    "reduce",
+    "scan",
+    "selection",
+    "shaping",
+    "sources",
+    "windows",
+]
 
 
 def _operator(op: Op) -> Callable[[Value, Any], Any]:
@@ -25,14 +61,29 @@ def _bind_operators() -> None:
     """Give Value the operators with which derivatives and decompositions are written."""
     e = elementwise
     binary = {
-        "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.div, "pow": e.pow_, "floordiv": e.floor_divide,
-        "mod": e.remainder, "and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor,
+        "add": e.add,
+        "sub": e.sub,
+        "mul": e.mul,
+        "truediv": e.div,
+        "pow": e.pow_,
+        "floordiv": e.floor_divide,
+        "mod": e.remainder,
+        "and": e.bitwise_and,
+        "or": e.bitwise_or,
+        "xor": e.bitwise_xor,
         "matmul": contract.matmul,
-    }  # fmt: skip
+    }
     for name, op in binary.items():
         setattr(Value, f"__{name}__", _operator(op))
         setattr(Value, f"__r{name}__", lambda x, y, op=op: op.value((y, x)))
-    for name, op in {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}.items():
+    for name, op in {
+        "eq": e.eq,
+        "ne": e.ne,
+        "lt": e.lt,
+        "le": e.le,
+        "gt": e.gt,
+        "ge": e.ge,
+    }.items():
         setattr(Value, f"__{name}__", _operator(op))
     Value.__neg__ = lambda x: e.neg(x)  # type: ignore[method-assign]
     Value.__invert__ = lambda x: e.bitwise_not(x)  # type: ignore[attr-defined]

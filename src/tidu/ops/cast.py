@@ -29,7 +29,9 @@ cast = define(
     vjp=(lambda g, out, x, d: g,),
     grad_name="ToCopyBackward0",
     samples=lambda: [
-        Sample((Array(shape), d)) for shape in ((3, 4), (), (0, 2)) for d in (dtypes.float64, dtypes.int32, dtypes.bool_)
+        Sample((Array(shape), d))
+        for shape in ((3, 4), (), (0, 2))
+        for d in (dtypes.float64, dtypes.int32, dtypes.bool_)
     ],
     reference=lambda torch, x, d: x.to(getattr(torch, d.name)),
 )

@@ -16,8 +16,10 @@ def _matmul_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     x, y = inputs
     if x.dtype is not y.dtype:
         raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {class_name(x.dtype)} != {class_name(y.dtype)} "
-            f"(matmul of {x.dtype} and {y.dtype}); convert one of them, for example with .to({x.dtype})"
+            f"expected m1 and m2 to have the same dtype, but got: {class_name(x.dtype)} != "
+            f"{class_name(y.dtype)} "
+            f"(matmul of {x.dtype} and {y.dtype}); convert one of them, for example with "
+            f".to({x.dtype})"
         )
     if not x.shape or not y.shape:
         raise RuntimeError(
@@ -34,21 +36,30 @@ def _matmul_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
 
 
 def _mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
-    shapes = f"matmul of shapes {list(a)} and {list(b)}: the last dimension of the first must equal the "
+    shapes = (
+        f"matmul of shapes {list(a)} and {list(b)}: the last dimension of the first must equal the "
+    )
     if len(b) == 1 and len(a) == 1:
-        return f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number of elements"
+        return (
+            f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the "
+            "same number of elements"
+        )
     if len(b) == 1:
-        return f"size mismatch, got input ({a[-2]}), mat ({a[-2]}x{a[-1]}), vec ({b[0]}); {shapes}length of the second"
+        return (
+            f"size mismatch, got input ({a[-2]}), mat ({a[-2]}x{a[-1]}), vec ({b[0]}); "
+            f"{shapes}length of the second"
+        )
     if len(a) > 2 and len(b) > 2:
         return (
-            f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[-1]}] but got: "
-            f"[{b[0]}, {b[-2]}]. {shapes}second to last of the second"
+            f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[-1]}] but "
+            f"got: [{b[0]}, {b[-2]}]. {shapes}second to last of the second"
         )
     rows = 1
     for n in a[:-1]:
         rows *= n
     return (
-        f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[-2]}x{b[-1]}); {shapes}second to last of the second"
+        f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a[-1]} and {b[-2]}x{b[-1]}); "
+        f"{shapes}second to last of the second"
     )
 
 
@@ -83,7 +94,9 @@ def _matmul_vjp_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     if len(y.shape) == 2:
         # All leading dimensions are summed over: one product of two matrices.
         rows = reshape(x, (-1, x.shape[-1])) if len(x.shape) > 2 else x
-        return matmul(permute(rows, (1, 0)), reshape(g, (-1, g.shape[-1])) if len(g.shape) > 2 else g)
+        return matmul(
+            permute(rows, (1, 0)), reshape(g, (-1, g.shape[-1])) if len(g.shape) > 2 else g
+        )
     return matmul(swap(x, -2, -1), g)
 
 
@@ -132,7 +145,8 @@ def _grad_name(x: Any, y: Any) -> str:
 def matmul_any(input: Any, other: Any) -> Any:
     """The matrix product over the last two dimensions; leading dimensions broadcast.
 
-    (…, n, k) @ (…, k, m) gives (…, n, m); a vector on either side loses its dimension. Raises RuntimeError
+    (…, n, k) @ (…, k, m) gives (…, n, m); a vector on either side loses its dimension. Raises
+    RuntimeError
     for sizes or dtypes that do not fit.
 
     >>> (torch.ones(2, 3) @ torch.ones(3, 2)).shape
@@ -144,7 +158,8 @@ def matmul_any(input: Any, other: Any) -> Any:
 def _exact(name: str, x: Any, y: Any, dims_x: int, dims_y: int) -> None:
     if len(x.shape) != dims_x or len(y.shape) != dims_y:
         raise RuntimeError(
-            f"{name}: expected tensors of {dims_x} and {dims_y} dimensions, but got shapes {list(x.shape)} and "
+            f"{name}: expected tensors of {dims_x} and {dims_y} dimensions, but got shapes "
+            f"{list(x.shape)} and "
             f"{list(y.shape)}; torch.matmul takes any number of dimensions"
         )
 
@@ -176,7 +191,9 @@ def mv(input: Any, vec: Any) -> Any:
 def dot(input: Any, tensor: Any) -> Any:
     """Σ input · tensor, for two vectors of one length."""
     if len(input.shape) != 1 or len(tensor.shape) != 1:
-        raise RuntimeError(f"1D tensors expected, but got {len(input.shape)}D and {len(tensor.shape)}D tensors")
+        raise RuntimeError(
+            f"1D tensors expected, but got {len(input.shape)}D and {len(tensor.shape)}D tensors"
+        )
     return matmul.named("DotBackward0", input, tensor)
 
 
@@ -185,17 +202,22 @@ def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     for role, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype is not x.dtype:
             raise RuntimeError(
-                f"mat1 and mat2 must have the same dtype, but got {class_name(x.dtype)} and {class_name(tensor.dtype)} "
-                f"(linear: the input is {x.dtype}, the {role} {tensor.dtype}); write x.to({tensor.dtype}) or convert the module"
+                f"mat1 and mat2 must have the same dtype, but got {class_name(x.dtype)} and "
+                f"{class_name(tensor.dtype)} "
+                f"(linear: the input is {x.dtype}, the {role} {tensor.dtype}); write "
+                f"x.to({tensor.dtype}) or convert the module"
             )
     if not x.shape or x.shape[-1] != weight.shape[-1]:
         rows = 1
         for n in x.shape[:-1]:
             rows *= n
         raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.shape else 1} and "
-            f"{weight.shape[-1]}x{weight.shape[0]}); linear: the input of shape {list(x.shape)} has to end in "
-            f"in_features = {weight.shape[-1]}, the last dimension of the weight {list(weight.shape)}"
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.shape else 1} "
+            "and "
+            f"{weight.shape[-1]}x{weight.shape[0]}); linear: the input of shape {list(x.shape)} "
+            "has to end in "
+            f"in_features = {weight.shape[-1]}, the last dimension of the weight "
+            f"{list(weight.shape)}"
         )
     columns = weight.shape[:-1]
     return inputs, (*x.shape[:-1], *columns), x.dtype
@@ -248,12 +270,13 @@ linear = define(
 def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:
     """input · weightᵀ + bias: (…, in_features) gives (…, out_features).
 
-    `weight` has shape (out_features, in_features). Raises RuntimeError for sizes or dtypes that do not fit.
+    `weight` has shape (out_features, in_features). Raises RuntimeError for sizes or dtypes that do
+    not fit.
     """
     if bias is not None and len(input.shape) == 2:
         return linear(input, weight, bias)
     if bias is None:
-        return linear.named("MmBackward0" if len(input.shape) == 2 else "UnsafeViewBackward0", input, weight, None)
+        return linear.named(
+            "MmBackward0" if len(input.shape) == 2 else "UnsafeViewBackward0", input, weight, None
+        )
     return linear.named("ViewBackward0", input, weight, bias)
-
-

@@ -10,10 +10,21 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import broadcast, can_broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ops.rules import arithmetic, bitwise, class_name, comparison, floating, is_number, logical, promote, same
+from tidu.ops.rules import (
+    arithmetic,
+    bitwise,
+    class_name,
+    comparison,
+    floating,
+    is_number,
+    logical,
+    promote,
+    same,
+)
 from tidu.ops.samples import binary, binary_tensors, unary
 
-# Arithmetic of two operands ------------------------------------------------------------------------
+# Arithmetic of two operands
+# ------------------------------------------------------------------------
 
 add = define(
     "add",
@@ -110,7 +121,10 @@ floor_divide = define(
 )
 
 
-@function("torch.div torch.divide torch.true_divide Tensor.div Tensor.divide Tensor.true_divide", inplace=True)
+@function(
+    "torch.div torch.divide torch.true_divide Tensor.div Tensor.divide Tensor.true_divide",
+    inplace=True,
+)
 def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """input / other; `rounding_mode` 'floor' or 'trunc' rounds the quotient and keeps integers.
 
@@ -120,7 +134,8 @@ def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
         return div(input, other)
     if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(
-            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
         )
     if rounding_mode == "floor":
         return floor_divide(input, other)
@@ -255,13 +270,21 @@ atan2 = define(
     inplace=True,
 )
 
-# Comparison ----------------------------------------------------------------------------------------
+# Comparison
+# ----------------------------------------------------------------------------------------
 
 
 def _comparison(name: str, ufunc: Any, emit: Any, aliases: str = "") -> Op:
     paths = " ".join(f"torch.{n} Tensor.{n}" for n in (name, *aliases.split()))
     return define(
-        name, inputs="input other", infer=comparison, numpy=ufunc, emit=emit, samples=binary(), public=paths, inplace=True
+        name,
+        inputs="input other",
+        infer=comparison,
+        numpy=ufunc,
+        emit=emit,
+        samples=binary(),
+        public=paths,
+        inplace=True,
     )
 
 
@@ -280,20 +303,29 @@ def _test(name: str, ufunc: Any, emit: Any) -> Op:
         return inputs, inputs[0].shape, dtypes.bool_
 
     return define(
-        name, infer=infer, numpy=ufunc, emit=emit, samples=unary(), dtypes="number", public=f"torch.{name} Tensor.{name}"
+        name,
+        infer=infer,
+        numpy=ufunc,
+        emit=emit,
+        samples=unary(),
+        dtypes="number",
+        public=f"torch.{name} Tensor.{name}",
     )
 
 
 isnan = _test("isnan", lambda x: x != x, lambda s, x: s.ne(x, x))
 isinf = _test(
     "isinf",
-    lambda x: np.isinf(x) if x.dtype.kind != "i" and x.dtype.kind != "u" else np.zeros(x.shape, bool),
+    lambda x: (
+        np.isinf(x) if x.dtype.kind != "i" and x.dtype.kind != "u" else np.zeros(x.shape, bool)
+    ),
     lambda s, x: s.bit_and(s.eq(x, x), s.ne(s.sub(x, x), s.const(0, x))),
 )
 # x - x is 0 for every number that is finite, integers included, and NaN for the others.
 isfinite = _test("isfinite", np.isfinite, lambda s, x: s.eq(s.sub(x, x), s.const(0, x)))
 
-# Logic and bits ------------------------------------------------------------------------------------
+# Logic and bits
+# ------------------------------------------------------------------------------------
 
 
 def _logical(name: str, ufunc: Any, emit: Any) -> Op:
@@ -367,25 +399,31 @@ def _shift(name: str, ufunc: Any, emit: Any) -> Op:
 
 
 bitwise_left_shift = _shift("bitwise_left_shift", np.left_shift, lambda s, x, y: s.shift_left(x, y))
-bitwise_right_shift = _shift("bitwise_right_shift", np.right_shift, lambda s, x, y: s.shift_right(x, y))
+bitwise_right_shift = _shift(
+    "bitwise_right_shift", np.right_shift, lambda s, x, y: s.shift_right(x, y)
+)
 
-# Choice --------------------------------------------------------------------------------------------
+# Choice
+# --------------------------------------------------------------------------------------------
 
 
 def _where_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     condition, x, y = inputs
     if is_number(condition):
-        raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
+        raise TypeError(
+            f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}"
+        )
     if condition.dtype is not dtypes.bool_ and condition.dtype is not dtypes.uint8:
         raise RuntimeError(
-            f"where expected condition to be a boolean tensor, but got a tensor with dtype {class_name(condition.dtype)}"
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{class_name(condition.dtype)}"
         )
     (x, y), d = promote((x, y))
     shapes = [condition.shape, *(z.shape for z in (x, y) if not is_number(z))]
     return (condition, x, y), broadcast("where", *shapes), d
 
 
-where = define(
+where: Op = define(
     "where",
     inputs="condition input other",
     infer=_where_infer,
@@ -439,7 +477,11 @@ clamp = define(
     infer=_clamp_infer,
     numpy=_clamp_numpy,
     emit=_clamp_emit,
-    vjp=(lambda g, out, x, low, high: where(_within(x, low, high), g, 0.0), _clamp_vjp_low, _clamp_vjp_high),
+    vjp=(
+        lambda g, out, x, low, high: where(_within(x, low, high), g, 0.0),
+        _clamp_vjp_low,
+        _clamp_vjp_high,
+    ),
     samples=lambda: [
         Sample((Array((3, 4)), -0.5, 1.0)),
         Sample((Array((5,)), None, 0.7)),
@@ -455,7 +497,8 @@ clamp = define(
 def clamp_between(input: Any, min: Any = None, max: Any = None) -> Any:
     """min(max(input, `min`), `max`), each bound a number, a tensor or None.
 
-    The gradient is that of the input inside the bounds and 0 outside. Raises RuntimeError without bounds.
+    The gradient is that of the input inside the bounds and 0 outside. Raises RuntimeError without
+    bounds.
 
     >>> torch.clamp(torch.tensor([-1., 0.5, 2.]), 0, 1)
     tensor([0.0000, 0.5000, 1.0000])
@@ -475,8 +518,9 @@ def clamp_max(input: Any, max: Any) -> Any:
     return clamp(input, None, max)
 
 
-# A tensor of the same shape, every element one number. It stays on the tape (with a zero gradient), as in PyTorch.
-fill = define(
+# A tensor of the same shape, every element one number. It stays on the tape (with a zero
+# gradient), as in PyTorch.
+fill: Op = define(
     "fill",
     inputs="input value",
     infer=lambda op, inputs, attrs: (
@@ -487,12 +531,17 @@ fill = define(
     numpy=lambda x, value: np.full(x.shape, value, x.dtype),
     emit=lambda s, x, value: value,
     vjp=(lambda g, out, x, value: fill(g, 0.0), lambda g, out, x, value: g),
-    samples=lambda: [Sample((Array((3, 4)), 1.5)), Sample((Array(()), 2)), Sample((Array((2, 3)), Array(())))],
+    samples=lambda: [
+        Sample((Array((3, 4)), 1.5)),
+        Sample((Array(()), 2)),
+        Sample((Array((2, 3)), Array(()))),
+    ],
     public="torch.fill Tensor.fill",
     inplace=True,
 )
 
-# Functions of one operand --------------------------------------------------------------------------
+# Functions of one operand
+# --------------------------------------------------------------------------
 
 _integer_is_whole = {
     "floor": np.floor,
@@ -517,10 +566,12 @@ def _rounding(name: str, emit: Any) -> Op:
 
 floor = _rounding("floor", lambda s, x: s.floor(x))
 ceil = _rounding("ceil", lambda s, x: s.ceil(x))
-trunc = _rounding("trunc", lambda s, x: s.trunc(x))
+trunc: Op = _rounding("trunc", lambda s, x: s.trunc(x))
 round_ = _rounding("round", lambda s, x: s.round(x))
 for _op, _names in ((floor, "floor"), (ceil, "ceil"), (trunc, "trunc fix")):
-    _op.public = tuple(f"{where_}.{name}" for name in _names.split() for where_ in ("torch", "Tensor"))
+    _op.public = tuple(
+        f"{where_}.{name}" for name in _names.split() for where_ in ("torch", "Tensor")
+    )
     _op.inplace = True
 
 
@@ -569,10 +620,20 @@ def _function(
 
 
 neg = _function(
-    "neg", np.negative, lambda s, x: s.neg(x), lambda g, out, x: -g, infer=_negation, names="negative"
+    "neg",
+    np.negative,
+    lambda s, x: s.neg(x),
+    lambda g, out, x: -g,
+    infer=_negation,
+    names="negative",
 )
 abs_ = _function(
-    "abs", np.abs, lambda s, x: s.abs(x), lambda g, out, x: g * sign(x), infer=same, names="absolute"
+    "abs",
+    np.abs,
+    lambda s, x: s.abs(x),
+    lambda g, out, x: g * sign(x),
+    infer=same,
+    names="absolute",
 )
 
 
@@ -584,10 +645,12 @@ def _sign_emit(s: Any, x: Any) -> Any:
 def _sign_numpy(x: Any) -> Any:
     if x.dtype.kind == "b":
         return x
-    return np.where(x != x, np.zeros((), x.dtype), np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
+    return (
+        np.where(x != x, np.zeros((), x.dtype), np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
+    )
 
 
-sign = _function(
+sign: Op = _function(
     "sign",
     _sign_numpy,
     _sign_emit,
@@ -598,7 +661,11 @@ square = _function(
     "square", np.square, lambda s, x: s.mul(x, x), lambda g, out, x: g * (x * 2.0), infer=same
 )
 sqrt = _function(
-    "sqrt", np.sqrt, lambda s, x: s.sqrt(x), lambda g, out, x: g / (out * 2.0), samples=unary(0.1, 4)
+    "sqrt",
+    np.sqrt,
+    lambda s, x: s.sqrt(x),
+    lambda g, out, x: g / (out * 2.0),
+    samples=unary(0.1, 4),
 )
 rsqrt = _function(
     "rsqrt",
@@ -617,39 +684,85 @@ reciprocal = _function(
 exp = _function("exp", np.exp, lambda s, x: s.exp(x), lambda g, out, x: g * out)
 exp2 = _function("exp2", np.exp2, lambda s, x: s.exp2(x), lambda g, out, x: g * (out * math.log(2)))
 expm1 = _function("expm1", np.expm1, lambda s, x: s.expm1(x), lambda g, out, x: g * (out + 1.0))
-log = _function("log", np.log, lambda s, x: s.log(x), lambda g, out, x: g / x, samples=unary(0.1, 5))
+log = _function(
+    "log", np.log, lambda s, x: s.log(x), lambda g, out, x: g / x, samples=unary(0.1, 5)
+)
 log2 = _function(
-    "log2", np.log2, lambda s, x: s.log2(x), lambda g, out, x: g / (x * math.log(2)), samples=unary(0.1, 5)
+    "log2",
+    np.log2,
+    lambda s, x: s.log2(x),
+    lambda g, out, x: g / (x * math.log(2)),
+    samples=unary(0.1, 5),
 )
 log10 = _function(
-    "log10", np.log10, lambda s, x: s.log10(x), lambda g, out, x: g / (x * math.log(10)), samples=unary(0.1, 5)
+    "log10",
+    np.log10,
+    lambda s, x: s.log10(x),
+    lambda g, out, x: g / (x * math.log(10)),
+    samples=unary(0.1, 5),
 )
 log1p = _function(
-    "log1p", np.log1p, lambda s, x: s.log1p(x), lambda g, out, x: g / (x + 1.0), samples=unary(-0.8, 5)
+    "log1p",
+    np.log1p,
+    lambda s, x: s.log1p(x),
+    lambda g, out, x: g / (x + 1.0),
+    samples=unary(-0.8, 5),
 )
 sin = _function("sin", np.sin, lambda s, x: s.sin(x), lambda g, out, x: g * cos(x))
-cos = _function("cos", np.cos, lambda s, x: s.cos(x), lambda g, out, x: g * -sin(x))
-tan = _function("tan", np.tan, lambda s, x: s.tan(x), lambda g, out, x: g * (out * out + 1.0), unary(-1, 1))
+cos: Op = _function("cos", np.cos, lambda s, x: s.cos(x), lambda g, out, x: g * -sin(x))
+tan = _function(
+    "tan", np.tan, lambda s, x: s.tan(x), lambda g, out, x: g * (out * out + 1.0), unary(-1, 1)
+)
 asin = _function(
-    "asin", np.arcsin, lambda s, x: s.asin(x), lambda g, out, x: g * rsqrt(1.0 - x * x), unary(-0.9, 0.9), names="arcsin"
+    "asin",
+    np.arcsin,
+    lambda s, x: s.asin(x),
+    lambda g, out, x: g * rsqrt(1.0 - x * x),
+    unary(-0.9, 0.9),
+    names="arcsin",
 )
 acos = _function(
-    "acos", np.arccos, lambda s, x: s.acos(x), lambda g, out, x: g * -rsqrt(1.0 - x * x), unary(-0.9, 0.9), names="arccos"
+    "acos",
+    np.arccos,
+    lambda s, x: s.acos(x),
+    lambda g, out, x: g * -rsqrt(1.0 - x * x),
+    unary(-0.9, 0.9),
+    names="arccos",
 )
 atan = _function(
     "atan", np.arctan, lambda s, x: s.atan(x), lambda g, out, x: g / (x * x + 1.0), names="arctan"
 )
 sinh = _function("sinh", np.sinh, lambda s, x: s.sinh(x), lambda g, out, x: g * cosh(x))
-cosh = _function("cosh", np.cosh, lambda s, x: s.cosh(x), lambda g, out, x: g * sinh(x))
-tanh = _function("tanh", np.tanh, lambda s, x: s.tanh(x), lambda g, out, x: g * (1.0 - out * out), torch_paths="torch.nn.functional.tanh")
+cosh: Op = _function("cosh", np.cosh, lambda s, x: s.cosh(x), lambda g, out, x: g * sinh(x))
+tanh = _function(
+    "tanh",
+    np.tanh,
+    lambda s, x: s.tanh(x),
+    lambda g, out, x: g * (1.0 - out * out),
+    torch_paths="torch.nn.functional.tanh",
+)
 asinh = _function(
-    "asinh", np.arcsinh, lambda s, x: s.asinh(x), lambda g, out, x: g * rsqrt(x * x + 1.0), names="arcsinh"
+    "asinh",
+    np.arcsinh,
+    lambda s, x: s.asinh(x),
+    lambda g, out, x: g * rsqrt(x * x + 1.0),
+    names="arcsinh",
 )
 acosh = _function(
-    "acosh", np.arccosh, lambda s, x: s.acosh(x), lambda g, out, x: g * rsqrt(x * x - 1.0), unary(1.2, 4), names="arccosh"
+    "acosh",
+    np.arccosh,
+    lambda s, x: s.acosh(x),
+    lambda g, out, x: g * rsqrt(x * x - 1.0),
+    unary(1.2, 4),
+    names="arccosh",
 )
 atanh = _function(
-    "atanh", np.arctanh, lambda s, x: s.atanh(x), lambda g, out, x: g / (1.0 - x * x), unary(-0.9, 0.9), names="arctanh"
+    "atanh",
+    np.arctanh,
+    lambda s, x: s.atanh(x),
+    lambda g, out, x: g / (1.0 - x * x),
+    unary(-0.9, 0.9),
+    names="arctanh",
 )
 
 
@@ -668,17 +781,22 @@ sigmoid = _function(
     torch_paths="torch.special.expit torch.nn.functional.sigmoid",
 )
 # The gradient of relu. An op of its own, because PyTorch's counts as depending on the output too.
-gate = define(
+gate: Op = define(
     "gate",
     inputs="gradient output",
     infer=arithmetic,
     numpy=lambda g, out: np.where(out > 0, g, np.zeros((), g.dtype)),
     emit=lambda s, g, out: s.select(s.lt(s.const(0, out), out), g, s.const(0, g)),
-    vjp=(lambda g, out, gradient, output: gate(g, output), lambda g, out, gradient, output: fill(g, 0.0)),
+    vjp=(
+        lambda g, out, gradient, output: gate(g, output),
+        lambda g, out, gradient, output: fill(g, 0.0),
+    ),
     grad_name="ThresholdBackwardBackward0",
     samples=binary_tensors(),
     dtypes="float",
-    reference=lambda torch, g, out: torch.ops.aten.threshold_backward(*torch.broadcast_tensors(g, out), 0),
+    reference=lambda torch, g, out: torch.ops.aten.threshold_backward(
+        *torch.broadcast_tensors(g, out), 0
+    ),
 )
 relu = _function(
     "relu",
@@ -704,13 +822,15 @@ def _overwrite_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
     x, source = inputs
     if not can_broadcast(source.shape, x.shape):
         raise RuntimeError(
-            f"The size of tensor a {list(x.shape)} must match the size of tensor b {list(source.shape)}: "
+            f"The size of tensor a {list(x.shape)} must match the size of tensor b "
+            f"{list(source.shape)}: "
             "copy_() broadcasts its argument, never the tensor it writes to"
         )
     return (x, promote((source,), x.dtype)[0][0]), x.shape, x.dtype
 
 
-# Another tensor's numbers in the shape and dtype of the first, which stays on the tape with a zero gradient.
+# Another tensor's numbers in the shape and dtype of the first, which stays on the tape with a zero
+# gradient.
 overwrite = define(
     "overwrite",
     inputs="input source",

@@ -1,4 +1,6 @@
-"""Reading and writing by index arrays. Where the indices are known already, they are checked at the call."""
+"""Reading and writing by index arrays. Where the indices are known already, they are checked at
+the call.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,18 @@ def bounds_of(index: Value) -> tuple[int, int] | None:
     return index.bounds
 
 
-def check_index(operation: str, index: Any, size: int, dim: int, *, negative: bool = True, error: Any = IndexError) -> None:
-    """Raise IndexError for an element outside [-size, size), if the numbers are there to look at."""
+def check_index(
+    operation: str,
+    index: Any,
+    size: int,
+    dim: int,
+    *,
+    negative: bool = True,
+    error: Any = IndexError,
+) -> None:
+    """Raise IndexError for an element outside [-size, size), if the numbers are there to look
+    at.
+    """
     if index.__class__ is not Value:
         return
     bounds = bounds_of(index)
@@ -38,7 +50,8 @@ def check_index(operation: str, index: Any, size: int, dim: int, *, negative: bo
     wrong = high if high >= size else low
     if high >= size or low < (-size if negative else 0):
         raise error(
-            f"index {wrong} is out of bounds for dimension {dim} with size {size}: {operation} takes indices in "
+            f"index {wrong} is out of bounds for dimension {dim} with size {size}: {operation} "
+            "takes indices in "
             f"[{-size if negative else 0}, {size - 1}]{at(here())}"
         )
 
@@ -46,7 +59,8 @@ def check_index(operation: str, index: Any, size: int, dim: int, *, negative: bo
 def _require_integers(operation: str, index: Any) -> None:
     if index.dtype.category != dtypes.INTEGER:
         raise IndexError(
-            f"tensors used as indices must be long, int, byte or bool tensors: {operation} got {index.dtype}"
+            f"tensors used as indices must be long, int, byte or bool tensors: {operation} got "
+            f"{index.dtype}"
         )
 
 
@@ -61,7 +75,9 @@ def _key(indices: tuple[Any, ...], dims: Shape) -> tuple[Any, ...]:
 
 
 def indexed_shape(shape: Shape, index_shape: Shape, dims: Shape) -> Shape:
-    """NumPy's rule: the index dimensions stand where the indexed ones stood, or first if those are apart."""
+    """NumPy's rule: the index dimensions stand where the indexed ones stood, or first if those are
+    apart.
+    """
     rest = tuple(n for i, n in enumerate(shape) if i not in dims)
     adjacent = dims[-1] - dims[0] == len(dims) - 1
     start = dims[0] if adjacent else 0
@@ -103,7 +119,9 @@ index = define(
     samples=lambda: [
         Sample(((Array((4, 3)), Array((5,), -4, 4, "int64")), (0,))),
         Sample(((Array((4, 3)), Array((2, 2), 0, 3, "int64")), (1,))),
-        Sample(((Array((4, 3, 5)), Array((2,), 0, 3, "int64"), Array((2,), 0, 5, "int64")), (0, 2))),
+        Sample(
+            ((Array((4, 3, 5)), Array((2,), 0, 3, "int64"), Array((2,), 0, 5, "int64")), (0, 2))
+        ),
         Sample(((Array((4, 3)), Array((2, 1), 0, 4, "int64"), Array((3,), 0, 3, "int64")), (0, 1))),
         Sample(((Array((4, 3)), Array((0,), 0, 4, "int64")), (0,))),
     ],
@@ -119,7 +137,8 @@ def _index_put_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
     value_shape = value.shape if value.__class__ is Value else ()
     if not can_broadcast(value_shape, shape):
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(value_shape)} cannot be broadcast to indexing result of shape {list(shape)}"
+            f"shape mismatch: value tensor of shape {list(value_shape)} cannot be broadcast to "
+            f"indexing result of shape {list(shape)}"
         )
     return (x, value, *indices), x.shape, x.dtype
 
@@ -140,7 +159,9 @@ def _index_put_numpy(x: Any, value: Any, *arguments: Any) -> Any:
 def _add_rows(out: Any, value: Any, rows: Any) -> None:
     """out[rows] += value where rows repeat: sort, then add up each run of equal rows at once."""
     rows = rows.reshape(-1) % out.shape[0]
-    value = np.broadcast_to(value, (*rows.shape, out.shape[1]) if np.ndim(value) < 2 else np.shape(value))
+    value = np.broadcast_to(
+        value, (*rows.shape, out.shape[1]) if np.ndim(value) < 2 else np.shape(value)
+    )
     value = value.reshape(rows.size, out.shape[1])
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
@@ -148,13 +169,15 @@ def _add_rows(out: Any, value: Any, rows: Any) -> None:
     out[rows[starts]] += np.add.reduceat(value[order], starts, axis=0)
 
 
-def _index_put_vjp(i: int, g: Any, out: Any, tensors: tuple[Any, ...], dims: Shape, accumulate: bool) -> Any:
+def _index_put_vjp(
+    i: int, g: Any, out: Any, tensors: tuple[Any, ...], dims: Shape, accumulate: bool
+) -> Any:
     if i == 1:
         return index((g, *tensors[2:]), dims)
     return g if accumulate else index_put((g, 0.0, *tensors[2:]), dims, False)
 
 
-index_put = define(
+index_put: Op = define(
     "index_put",
     inputs="*tensors",
     attrs="dims accumulate",
@@ -166,11 +189,24 @@ index_put = define(
     samples=lambda: [
         Sample(((Array((4, 3)), Array((5, 3)), Array((5,), 0, 4, "int64")), (0,), True)),
         Sample(((Array((4, 3)), Array(()), Array((2,), 0, 4, "int64")), (0,), False)),
-        Sample(((Array((4, 3, 5)), Array((2, 3)), Array((2,), 0, 4, "int64"), Array((2,), 0, 5, "int64")), (0, 2), True)),
+        Sample(
+            (
+                (
+                    Array((4, 3, 5)),
+                    Array((2, 3)),
+                    Array((2,), 0, 4, "int64"),
+                    Array((2,), 0, 5, "int64"),
+                ),
+                (0, 2),
+                True,
+            )
+        ),
     ],
     reference=lambda torch, tensors, dims, accumulate: torch.index_put(
         tensors[0].transpose(0, 1) if dims == (1,) else tensors[0],
-        tuple(tensors[2:]) if dims != (0, 2) else (tensors[2], torch.arange(3)[:, None], tensors[3]),
+        tuple(tensors[2:])
+        if dims != (0, 2)
+        else (tensors[2], torch.arange(3)[:, None], tensors[3]),
         tensors[1] if dims != (0, 2) else tensors[1].t(),
         accumulate,
     ),
@@ -183,14 +219,16 @@ def _check_along(operation: str, x: Any, dim: int, index: Any, others: bool = Tr
     if len(index.shape) != len(x.shape) and x.shape and index.shape:
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as "
-            f"{'input' if operation == 'gather' else 'self'} tensor ({operation}: {list(index.shape)} and {list(x.shape)})"
+            f"{'input' if operation == 'gather' else 'self'} tensor ({operation}: "
+            f"{list(index.shape)} and {list(x.shape)})"
         )
     if index.dtype.category != dtypes.INTEGER:
         raise RuntimeError(f"{operation}(): Expected dtype int64 for index, but got {index.dtype}")
     for i, (n, m) in enumerate(zip(index.shape, x.shape, strict=False)):
         if others and i != dim and n > m:
             raise RuntimeError(
-                f"Size does not match at dimension {i} expected index {list(index.shape)} to be no larger than self "
+                f"Size does not match at dimension {i} expected index {list(index.shape)} to be no "
+                "larger than self "
                 f"{list(x.shape)} apart from dimension {dim}"
             )
     size = x.shape[dim] if x.shape else 1
@@ -255,7 +293,11 @@ def _scatter_numpy(accumulate: bool) -> Any:
         if not index.size:
             return out
         if not x.ndim:
-            return out + np.sum(source) if accumulate else np.array(np.reshape(source, (-1,))[-1], x.dtype)
+            return (
+                out + np.sum(source)
+                if accumulate
+                else np.array(np.reshape(source, (-1,))[-1], x.dtype)
+            )
         _in_range(index, x.shape[dim])
         key = _along(index, dim)
         part = source[tuple(slice(n) for n in index.shape)] if np.ndim(source) else source
@@ -268,8 +310,7 @@ def _scatter_numpy(accumulate: bool) -> Any:
     return run
 
 
-
-scatter_add = define(
+scatter_add: Op = define(
     "scatter_add",
     inputs="input index source",
     attrs="dim",
@@ -287,7 +328,7 @@ scatter_add = define(
     ],
     reference=lambda torch, x, index, source, dim: torch.scatter_add(x, dim, index, source),
 )
-scatter = define(
+scatter: Op = define(
     "scatter",
     inputs="input index source",
     attrs="dim",

@@ -1,4 +1,5 @@
-"""Movement: reshaping, reordering, slicing and joining. Most of these share memory with their input.
+"""Movement: reshaping, reordering, slicing and joining. Most of these share memory with their
+input.
 
 A view is declared with `layout`, how it reads the strides of its input, and `write`, how writing
 through it changes its input: that is all that in-place operations on views rest on.
@@ -115,14 +116,17 @@ def _expand_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     extra = len(shape) - len(x.shape)
     if extra < 0:
         raise RuntimeError(
-            f"expand(torch.{x.dtype.name}{list(x.shape)}, size={list(shape)}): the number of sizes provided ({len(shape)}) "
+            f"expand(torch.{x.dtype.name}{list(x.shape)}, size={list(shape)}): the number of sizes "
+            f"provided ({len(shape)}) "
             f"must be greater or equal to the number of dimensions in the tensor ({len(x.shape)})"
         )
     for i, (n, wanted) in enumerate(zip(x.shape, shape[extra:], strict=True)):
         if n not in (1, wanted):
             raise RuntimeError(
-                f"The expanded size of the tensor ({wanted}) must match the existing size ({n}) at non-singleton "
-                f"dimension {i + extra}.  Target sizes: {list(shape)}.  Tensor sizes: {list(x.shape)}"
+                f"The expanded size of the tensor ({wanted}) must match the existing size ({n}) at "
+                "non-singleton "
+                f"dimension {i + extra}.  Target sizes: {list(shape)}.  Tensor sizes: "
+                f"{list(x.shape)}"
             )
     return inputs, shape, x.dtype
 
@@ -170,7 +174,9 @@ def _as_slices(ranges: Ranges) -> tuple[slice, ...]:
     return tuple(slice(*r) for r in ranges)
 
 
-def _slice_layout(shape: Shape, strides: Strides, offset: int, ranges: Ranges) -> tuple[Strides, int]:
+def _slice_layout(
+    shape: Shape, strides: Strides, offset: int, ranges: Ranges
+) -> tuple[Strides, int]:
     offset += sum(r[0] * s for r, s in zip(ranges, strides, strict=True))
     return tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset
 
@@ -231,7 +237,7 @@ def _slice_write_numpy(base: Any, part: Any, ranges: Ranges) -> Any:
     return out
 
 
-slice_write = define(
+slice_write: Op = define(
     "slice_write",
     inputs="input part",
     attrs="ranges",
@@ -252,7 +258,9 @@ slice_write = define(
 # diagonal, windows, flip, cat, pad ----------------------------------------------------------------
 
 
-def _diagonal_layout(shape: Shape, strides: Strides, offset: int, k: int, a: int, b: int) -> tuple[Strides, int]:
+def _diagonal_layout(
+    shape: Shape, strides: Strides, offset: int, k: int, a: int, b: int
+) -> tuple[Strides, int]:
     rest = tuple(s for i, s in enumerate(strides) if i not in (a, b))
     start = k * strides[b] if k >= 0 else -k * strides[a]
     return (*rest, strides[a] + strides[b]), offset + start
@@ -287,7 +295,7 @@ diagonal_ = define(
         Sample((Array((2, 3, 3)), -1, 1, 2)),
     ],
 )
-diagonal_write = define(
+diagonal_write: Op = define(
     "diagonal_write",
     inputs="input part",
     attrs="offset dim1 dim2",
@@ -298,19 +306,26 @@ diagonal_write = define(
         lambda g, out, base, part, k, a, b: diagonal_write(g, 0.0, k, a, b),
         lambda g, out, base, part, k, a, b: diagonal_(g, k, a, b),
     ),
-    samples=lambda: [Sample((Array((3, 4)), Array((3,)), 0, 0, 1)), Sample((Array((2, 3, 3)), Array((2, 2)), 1, 1, 2))],
+    samples=lambda: [
+        Sample((Array((3, 4)), Array((3,)), 0, 0, 1)),
+        Sample((Array((2, 3, 3)), Array((2, 2)), 1, 1, 2)),
+    ],
     reference=lambda torch, base, part, k, a, b: torch.diagonal_scatter(base, part, k, a, b),
 )
 
 
-flip = define(
+flip: Op = define(
     "flip",
     attrs="dims",
     kind="movement",
     infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
     numpy=lambda x, dims: np.flip(x, dims),
     vjp=(lambda g, out, x, dims: flip(g, dims),),
-    samples=lambda: [Sample((Array((3, 4)), (0,))), Sample((Array((2, 3, 2)), (0, 2))), Sample((Array((0, 2)), (1,)))],
+    samples=lambda: [
+        Sample((Array((3, 4)), (0,))),
+        Sample((Array((2, 3, 2)), (0, 2))),
+        Sample((Array((0, 2)), (1,))),
+    ],
 )
 
 
@@ -327,8 +342,10 @@ def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
         for i, (n, m) in enumerate(zip(first, x.shape, strict=True)):
             if n != m and i != dim:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} "
-                    f"for tensor number {number} in the list. (cat of shapes {[list(y.shape) for y in inputs]})"
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but "
+                    f"got size {m} "
+                    f"for tensor number {number} in the list. (cat of shapes "
+                    f"{[list(y.shape) for y in inputs]})"
                 )
     total = sum(x.shape[dim] for x in inputs)
     return inputs, (*first[:dim], total, *first[dim + 1 :]), d
@@ -337,7 +354,9 @@ def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
 def _cat_vjp(position: int, g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> Any:
     start = sum(x.shape[dim] for x in tensors[:position])
     stop = start + tensors[position].shape[dim]
-    return slice_(g, tuple((start, stop, 1) if i == dim else (0, n, 1) for i, n in enumerate(g.shape)))
+    return slice_(
+        g, tuple((start, stop, 1) if i == dim else (0, n, 1) for i, n in enumerate(g.shape))
+    )
 
 
 cat_ = define(

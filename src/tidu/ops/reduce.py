@@ -78,11 +78,17 @@ sum_ = define(
 
 def _prod_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
     """g times the product of the others, which stays right where factors are zero."""
+    if not dims:
+        return g
     zero = eq(x, 0)
     zeros = cast(zero, dtypes.int64)
     count = sum_(zeros, dims, True)
     others = prod_(where(zero, 1.0, x), dims, True)
-    kept = where(zero, where(eq(count, 1), others, 0.0), where(eq(count, 0), others / where(zero, 1.0, x), 0.0))
+    kept = where(
+        zero,
+        where(eq(count, 1), others, 0.0),
+        where(eq(count, 0), others / where(zero, 1.0, x), 0.0),
+    )
     return spread(g, x.shape, dims, keepdim) * kept
 
 
@@ -117,7 +123,8 @@ def _extreme(name: str, ufunc: Any, emit: Any) -> Op:
         (x,), (dims, _) = inputs, attrs
         if any(x.shape[d] == 0 for d in dims):
             raise IndexError(
-                f"{name}(): Expected reduction dim to have non-zero size, but the input has shape {list(x.shape)}: "
+                f"{name}(): Expected reduction dim to have non-zero size, but the input has shape "
+                f"{list(x.shape)}: "
                 "the extreme of no elements is not defined."
             )
         return _infer_reduction(op, inputs, attrs)
@@ -206,7 +213,8 @@ def _typed(x: Any, dtype: Any) -> Any:
 
 @function("torch.sum Tensor.sum")
 def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The sum over `dim` (an int, several, or None for all); integers and bools are summed as int64.
+    """The sum over `dim` (an int, several, or None for all); integers and bools are summed as
+    int64.
 
     >>> torch.ones(2, 3).sum(1)
     tensor([3., 3.])
@@ -215,7 +223,9 @@ def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any =
 
 
 @function("torch.prod Tensor.prod")
-def prod_over(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def prod_over(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
     """The product over `dim`, or over all elements."""
     return prod_(_typed(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
 
@@ -224,7 +234,8 @@ def _mean_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     d = inputs[0].dtype
     if not d.is_floating_point:
         raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            "complex dtype. "
             f"Got: {class_name(d)}. Use x.float().mean()."
         )
     return _infer_reduction(op, inputs, attrs)
@@ -240,7 +251,11 @@ mean_ = define(
     kind="composite",
     infer=_mean_infer,
     decompose=lambda x, dims, keepdim: sum_(x, dims, keepdim) / float(_count(x.shape, dims)),
-    vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim) / float(_count(x.shape, dims)),),
+    vjp=(
+        lambda g, out, x, dims, keepdim: (
+            spread(g, x.shape, dims, keepdim) / float(_count(x.shape, dims))
+        ),
+    ),
     samples=_reduction_samples(),
     dtypes="float",
     reference=lambda torch, x, dims, keepdim: torch.mean(x, dims, keepdim),
@@ -288,7 +303,9 @@ var_ = define(
         Sample((Array((5,)), (0,), 1.0, False)),
     ],
     dtypes="float",
-    reference=lambda torch, x, dims, correction, keepdim: torch.var(x, dims, correction=correction, keepdim=keepdim),
+    reference=lambda torch, x, dims, correction, keepdim: torch.var(
+        x, dims, correction=correction, keepdim=keepdim
+    ),
 )
 std_ = define(
     "std",
@@ -307,7 +324,9 @@ std_ = define(
         Sample((Array((5,)), (0,), 1.0, False)),
     ],
     dtypes="float",
-    reference=lambda torch, x, dims, correction, keepdim: torch.std(x, dims, correction=correction, keepdim=keepdim),
+    reference=lambda torch, x, dims, correction, keepdim: torch.std(
+        x, dims, correction=correction, keepdim=keepdim
+    ),
 )
 
 
@@ -322,7 +341,12 @@ def _spread_arguments(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, fl
 
 @function("torch.var Tensor.var")
 def var(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> Any:
     """The variance: Σ(x - mean)² / (n - correction); `correction` is 1 unless given (Bessel's)."""
     dim, correction = _spread_arguments(dim, unbiased, correction)
@@ -331,7 +355,12 @@ def var(
 
 @function("torch.std Tensor.std")
 def std(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> Any:
     """The standard deviation, the square root of `var`."""
     dim, correction = _spread_arguments(dim, unbiased, correction)
@@ -340,7 +369,12 @@ def std(
 
 @function("torch.var_mean")
 def var_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Any, Any]:
     """(variance, mean) over `dim`."""
     return var(input, dim, unbiased, keepdim, correction=correction), mean(
@@ -350,7 +384,12 @@ def var_mean(
 
 @function("torch.std_mean")
 def std_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Any, Any]:
     """(standard deviation, mean) over `dim`."""
     return std(input, dim, unbiased, keepdim, correction=correction), mean(
@@ -373,7 +412,9 @@ def amin_over(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
 def _all_or_one(op: Op, input: Any, dim: int | None, keepdim: bool) -> Any:
     if dim is None:
         if product(input.shape) == 0:
-            raise IndexError(f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0.")
+            raise IndexError(
+                f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0."
+            )
         flat = op(reshape(input, (-1,)), 0, False)
         return reshape(flat, (1,) * len(input.shape)) if keepdim else flat
     return op(input, wrap_dim(dim, len(input.shape)), keepdim)
@@ -381,7 +422,9 @@ def _all_or_one(op: Op, input: Any, dim: int | None, keepdim: bool) -> Any:
 
 @function("torch.argmax Tensor.argmax")
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The index of the greatest element (the first of equal ones), over `dim` or of the flattened input."""
+    """The index of the greatest element (the first of equal ones), over `dim` or of the flattened
+    input.
+    """
     return _all_or_one(argmax_, input, dim, keepdim)
 
 
@@ -407,5 +450,3 @@ def all_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """The number of elements that are not 0."""
     return sum_over(logical_not(eq(input, 0)), dim)
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tidu.base import dtypes
@@ -24,7 +25,9 @@ def as_number(x: Any, d: dtype) -> Any:
 
 
 def cast_to(x: Any, d: dtype) -> Any:
-    """An input in dtype `d`: a cast where it is a Value of another, a converted number, or None as it is."""
+    """An input in dtype `d`: a cast where it is a Value of another, a converted number, or None as
+    it is.
+    """
     if x.__class__ is Value:
         return x if x.dtype is d else cast.value((x,), (d,))
     return None if x is None else as_number(x, d)
@@ -40,7 +43,9 @@ def promote(inputs: tuple[Any, ...], d: dtype | None = None) -> tuple[tuple[Any,
 def shape_of(op: Op, inputs: tuple[Any, ...]) -> Shape:
     shapes = [x.shape for x in inputs if x.__class__ is Value]
     if not shapes:
-        raise TypeError(f"{op.name}(): at least one argument must be a Tensor, but got numbers only: {inputs}")
+        raise TypeError(
+            f"{op.name}(): at least one argument must be a Tensor, but got numbers only: {inputs}"
+        )
     return shapes[0] if len(shapes) == 1 else broadcast(op.name, *shapes)
 
 
@@ -52,13 +57,21 @@ def arithmetic(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
             d = x.dtype
             if y.__class__ is Value:
                 if d is y.dtype:
-                    return inputs, x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape), d
+                    return (
+                        inputs,
+                        x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape),
+                        d,
+                    )
             elif d.category == FLOAT:
                 if y.__class__ is float:
                     return inputs, x.shape, d
                 if y.__class__ is int:
                     return (x, float(y)), x.shape, d
-        elif y.__class__ is Value and y.dtype.category == FLOAT and (x.__class__ is float or x.__class__ is int):
+        elif (
+            y.__class__ is Value
+            and y.dtype.category == FLOAT
+            and (x.__class__ is float or x.__class__ is int)
+        ):
             return (float(x), y), y.shape, y.dtype
     shape = shape_of(op, inputs)
     inputs, d = promote(inputs)
@@ -77,7 +90,11 @@ def floating(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferre
             if y.__class__ is float:
                 return inputs, x.shape, x.dtype
             if y.__class__ is Value and y.dtype is x.dtype:
-                return inputs, x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape), x.dtype
+                return (
+                    inputs,
+                    x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape),
+                    x.dtype,
+                )
     shape = shape_of(op, inputs)
     d = dtypes.result_type(x for x in inputs if x is not None)
     inputs, d = promote(inputs, d if d.category == FLOAT else dtypes.get_default_dtype())
@@ -105,16 +122,24 @@ def bitwise(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred
     """As `arithmetic`, for integers and bools only."""
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if d.category == FLOAT:
-        raise RuntimeError(f'"{op.name}_cpu" not implemented for \'{class_name(d)}\'')
+        raise RuntimeError(f"\"{op.name}_cpu\" not implemented for '{class_name(d)}'")
     return inputs, shape, d
 
 
 def class_name(d: dtype) -> str:
     """What PyTorch's messages call a dtype: Float, Long, ..."""
     names = {
-        "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
-        "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
-    }  # fmt: skip
+        "float32": "Float",
+        "float64": "Double",
+        "float16": "Half",
+        "bfloat16": "BFloat16",
+        "int64": "Long",
+        "int32": "Int",
+        "int16": "Short",
+        "int8": "Char",
+        "uint8": "Byte",
+        "bool": "Bool",
+    }
     return names[d.name]
 
 
@@ -122,17 +147,41 @@ def require_tensors(op: Op, inputs: tuple[Any, ...]) -> None:
     """TypeError for an input that is a Python number, where PyTorch takes tensors only."""
     for number, (name, x) in enumerate(zip(op.input_names, inputs, strict=True), 1):
         if x.__class__ is not Value:
-            raise TypeError(f"{op.name}(): argument '{name}' (position {number}) must be Tensor, not {type(x).__name__}")
+            raise TypeError(
+                f"{op.name}(): argument '{name}' (position {number}) must be Tensor, not "
+                f"{type(x).__name__}"
+            )
+
+
+def not_implemented(kernel: str, d: dtype) -> NotImplementedError:
+    """PyTorch's answer to a dtype that a kernel is not written for, with what to do about it."""
+    return NotImplementedError(
+        f"\"{kernel}\" not implemented for '{class_name(d)}'; convert the tensor first, for example with .float()"
+    )
+
+
+def floats(kernel: str) -> Callable[[Op, tuple[Any, ...], tuple[Any, ...]], Inferred]:
+    """A rule: one input of a float dtype, whose shape and dtype are kept."""
+
+    def infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+        x = inputs[0]
+        if x.__class__ is not Value:
+            require_tensors(op, inputs)
+        if x.dtype.category != FLOAT:
+            raise not_implemented(kernel, x.dtype)
+        return inputs, x.shape, x.dtype
+
+    return infer
 
 
 def require_float(operation: str, x: Any) -> None:
     if not x.dtype.is_floating_point:
         raise RuntimeError(
-            f"{operation}(): could not infer output dtype. Input dtype must be a floating point dtype. "
+            f"{operation}(): could not infer output dtype. Input dtype must be a floating point "
+            "dtype. "
             f"Got: {class_name(x.dtype)}"
         )
 
 
 def is_number(x: Any) -> bool:
     return isinstance(x, NUMBERS)
-

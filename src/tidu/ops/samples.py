@@ -14,10 +14,19 @@ def unary(low: float = -2.0, high: float = 2.0) -> Samples:
     return lambda: [Sample((Array(shape, low, high),)) for shape in ((3, 4), (5,), (), (0, 3))]
 
 
-def binary(low: float = -2.0, high: float = 2.0, low2: float | None = None, high2: float | None = None) -> Samples:
+def binary(
+    low: float = -2.0, high: float = 2.0, low2: float | None = None, high2: float | None = None
+) -> Samples:
     """Two tensors: equal shapes, broadcasting both ways, 0-d, empty, and a Python number."""
     a, b = low if low2 is None else low2, high if high2 is None else high2
-    shapes = [((3, 4), (3, 4)), ((3, 4), (4,)), ((2, 1, 3), (4, 1)), ((), (2,)), ((), ()), ((0, 3), (1, 3))]
+    shapes = [
+        ((3, 4), (3, 4)),
+        ((3, 4), (4,)),
+        ((2, 1, 3), (4, 1)),
+        ((), (2,)),
+        ((), ()),
+        ((0, 3), (1, 3)),
+    ]
     number = (a + b) / 2 + 0.3
 
     def make() -> list[Sample]:

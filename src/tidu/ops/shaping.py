@@ -39,8 +39,10 @@ def view(input: Any, *shape: Any) -> Any:
     result = reshape(input, sizes)
     if getattr(result, "_storage", None) is not getattr(input, "_storage", None):
         raise RuntimeError(
-            "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
-            f"contiguous subspaces). Use .reshape(...) instead. (view of shape {list(input.shape)} as {list(sizes)})"
+            "view size is not compatible with input tensor's size and stride (at least one "
+            "dimension spans across two "
+            f"contiguous subspaces). Use .reshape(...) instead. (view of shape {list(input.shape)} "
+            f"as {list(sizes)})"
         )
     return result
 
@@ -48,7 +50,10 @@ def view(input: Any, *shape: Any) -> Any:
 def _view_dtype(input: Any, d: dtype) -> Any:
     if input.dtype is d:
         return reshape(input, tuple(input.shape))
-    raise RuntimeError(f"view(dtype): reading the bits of {input.dtype} as {d} is not supported; .to({d}) converts the numbers")
+    raise RuntimeError(
+        f"view(dtype): reading the bits of {input.dtype} as {d} is not supported; .to({d}) "
+        "converts the numbers"
+    )
 
 
 @function("Tensor.view_as")
@@ -94,7 +99,8 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
     known = prod(n for n in sizes if n != -1)
     if (shape[d] != known) if -1 not in sizes else (known == 0 or shape[d] % known):
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({shape[d]}) in the input tensor"
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} "
+            f"({shape[d]}) in the input tensor"
         )
     return reshape(input, (*shape[:d], *infer_size(sizes, shape[d]), *shape[d + 1 :]))
 
@@ -129,7 +135,8 @@ def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
     rank = len(input.shape)
     if len(order) != rank:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering "
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            "length of the desired ordering "
             f"of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}"
         )
     wrapped = tuple(wrap_dim(d, rank) for d in order)
@@ -138,7 +145,9 @@ def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
     return permute(input, wrapped)
 
 
-@function("torch.transpose torch.swapaxes torch.swapdims Tensor.transpose Tensor.swapaxes Tensor.swapdims")
+@function(
+    "torch.transpose torch.swapaxes torch.swapdims Tensor.transpose Tensor.swapaxes Tensor.swapdims"
+)
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two dimensions exchanged."""
     rank = len(input.shape)
@@ -153,7 +162,9 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 def t(input: Any) -> Any:
     """The transpose of a matrix; vectors and 0-d tensors as they are."""
     if len(input.shape) > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D")
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D"
+        )
     return permute.named("TBackward0", input, tuple(range(len(input.shape)))[::-1])
 
 
@@ -164,9 +175,14 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     if not rank:
         return permute(input, ())
     sources = [wrap_dim(d, rank) for d in ((source,) if isinstance(source, int) else source)]
-    targets = [wrap_dim(d, rank) for d in ((destination,) if isinstance(destination, int) else destination)]
+    targets = [
+        wrap_dim(d, rank) for d in ((destination,) if isinstance(destination, int) else destination)
+    ]
     if len(sources) != len(targets):
-        raise RuntimeError("movedim: Invalid source or destination dims: they should contain the same number of dims")
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: they should contain the same number of "
+            "dims"
+        )
     order: list[int | None] = [None] * rank
     for a, b in zip(sources, targets, strict=True):
         order[b] = a
@@ -204,13 +220,16 @@ def flipud(input: Any) -> Any:
 
 @function("Tensor.expand")
 def expand_to(input: Any, *size: Any, **named: Any) -> Any:
-    """Dimensions of size 1 repeated without copying; -1 keeps a size; new ones may be added in front."""
+    """Dimensions of size 1 repeated without copying; -1 keeps a size; new ones may be added in
+    front.
+    """
     sizes = sizes_from(size, named, "size")
     shape = tuple(input.shape)
     extra = len(sizes) - len(shape)
-    if any(n == -1 for n in sizes[:max(extra, 0)]):
+    if any(n == -1 for n in sizes[: max(extra, 0)]):
         raise RuntimeError(
-            f"expand(): The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0 (got {list(sizes)})"
+            "expand(): The expanded size of the tensor (-1) isn't allowed in a leading, "
+            f"non-existing dimension 0 (got {list(sizes)})"
         )
     return expand(input, tuple(shape[i - extra] if n == -1 else n for i, n in enumerate(sizes)))
 
@@ -239,7 +258,8 @@ def repeat(input: Any, *repeats: Any) -> Any:
     shape = tuple(input.shape)
     if len(counts) < len(shape):
         raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor: "
             f"{list(counts)} for shape {list(shape)}"
         )
     shape = (1,) * (len(counts) - len(shape)) + shape
@@ -252,7 +272,9 @@ def repeat(input: Any, *repeats: Any) -> Any:
 # Parts --------------------------------------------------------------------------------------------
 
 
-def narrow_range(input: Any, dim: int, start: int, stop: int, step: int = 1) -> tuple[tuple[int, int, int], ...]:
+def narrow_range(
+    input: Any, dim: int, start: int, stop: int, step: int = 1
+) -> tuple[tuple[int, int, int], ...]:
     """The ranges of a slice along one dimension."""
     return tuple((start, stop, step) if i == dim else (0, n, 1) for i, n in enumerate(input.shape))
 
@@ -266,7 +288,9 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     n = input.shape[d]
     start = int(start)
     if not -n <= start <= n:
-        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
+        )
     start = start + n if start < 0 else start
     if length < 0 or start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
@@ -283,7 +307,8 @@ def select(input: Any, dim: int, index: int) -> Any:
     index = int(index)
     if not -shape[d] <= index < shape[d]:
         raise IndexError(
-            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {d}"
+            f"select(): index {index} out of range for tensor of size {list(shape)} at dimension "
+            f"{d}"
         )
     index = index + shape[d] if index < 0 else index
     part = slice_.named("SelectBackward0", input, narrow_range(input, d, index, index + 1))
@@ -298,14 +323,24 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0:
-            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
+            raise RuntimeError(
+                f"split expects split_size be non-negative, but got split_size={size}"
+            )
         if size == 0 and n:
-            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
-        return _cut(tensor, d, [size] * (n // size) + [n % size] * bool(n % size) if n else [0], "SplitBackward0")
+            raise RuntimeError(
+                f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}"
+            )
+        return _cut(
+            tensor,
+            d,
+            [size] * (n // size) + [n % size] * bool(n % size) if n else [0],
+            "SplitBackward0",
+        )
     sizes = [int(s) for s in split_size_or_sections]
     if sum(sizes) != n or any(s < 0 for s in sizes):
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got "
+            f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at "
+            f"dimension {d}), but got "
             f"split_sizes={sizes}"
         )
     return _cut(tensor, d, sizes, "SplitWithSizesBackward0")
@@ -344,7 +379,11 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     d = wrap_dim(dim, len(shape))
     rest = shape[:d] + shape[d + 1 :]
     return tuple(
-        reshape.named("UnbindBackward0", slice_.named("UnbindBackward0", input, narrow_range(input, d, i, i + 1)), rest)
+        reshape.named(
+            "UnbindBackward0",
+            slice_.named("UnbindBackward0", input, narrow_range(input, d, i, i + 1)),
+            rest,
+        )
         for i in range(shape[d])
     )
 
@@ -368,7 +407,9 @@ def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
         raise RuntimeError(f"{operation} expects a non-empty list of Tensors")
     for number, item in enumerate(items):
         if not hasattr(item, "shape"):
-            raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(item).__name__}")
+            raise TypeError(
+                f"expected Tensor as element {number} in argument 0, but got {type(item).__name__}"
+            )
     return items
 
 
@@ -396,7 +437,8 @@ def stack(tensors: Any, dim: int = 0) -> Any:
     for number, x in enumerate(items):
         if tuple(x.shape) != first:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(x.shape)} at entry {number}"
+                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
+                f"{list(x.shape)} at entry {number}"
             )
     d = wrap_dim(dim, len(first) + 1)
     return cat_.named("StackBackward0", tuple(unsqueeze(x, d) for x in items), d)

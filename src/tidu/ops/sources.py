@@ -41,7 +41,7 @@ arange_ = define(
     numpy=lambda start, step, size, d: (start + step * np.arange(size)).astype(d.numpy),
     emit=lambda s, index, start, step, size, d: s.cast(s.fma(index, step, start), d),
     samples=lambda: [Sample((0, 1, 5, dtypes.int64)), Sample((0.5, 0.25, 4, dtypes.float32))],
-    reference=lambda torch, start, step, size, d: (torch.arange(size, dtype=torch.float64) * step + start).to(
-        getattr(torch, d.name)
-    ),
+    reference=lambda torch, start, step, size, d: (
+        torch.arange(size, dtype=torch.float64) * step + start
+    ).to(getattr(torch, d.name)),
 )

@@ -14,7 +14,7 @@ from tidu.autograd.modes import (
 from tidu.base.generator import Generator
 from tidu.execute import realize
 from tidu.tensor.binding import bind_registry, namespaces
-from tidu.tensor.creation import *  # noqa: F403
+from tidu.tensor.creation import *
 from tidu.tensor.methods import bind_methods, typed
 from tidu.tensor.random import (
     bernoulli,

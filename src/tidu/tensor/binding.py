@@ -1,4 +1,6 @@
-"""Gives users the operations: methods on Tensor, and the tables behind torch.x, torch.nn.functional.x, ..."""
+"""Gives users the operations: methods on Tensor, and the tables behind torch.x,
+torch.nn.functional.x, ...
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def _in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> None:
-    """Make `call` available under each path ("torch.exp", "Tensor.exp", "torch.special.exp", ...)."""
+    """Make `call` available under each path ("torch.exp", "Tensor.exp", "torch.special.exp",
+    ...).
+    """
     for path in paths:
         space, _, name = path.rpartition(".")
         if space == "Tensor":
@@ -57,7 +61,9 @@ def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> Non
                 setattr(Tensor, name + "_", _in_place(call, name))
         else:
             table = namespaces.setdefault(space, {})
-            table[name] = _with_out(call) if hasattr(call, "__get__") else _with_out(_as_function(call, name))
+            table[name] = (
+                _with_out(call) if hasattr(call, "__get__") else _with_out(_as_function(call, name))
+            )
             if inplace and space == "torch" and any(p == f"Tensor.{name}" for p in paths):
                 table[name + "_"] = _in_place(call, name)
 

@@ -11,13 +11,11 @@ import numpy as np
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
-from tidu.base.generator import Generator
+from tidu.base.generator import Generator, default_generator
 from tidu.base.shapes import flatten_sizes, sizes_from
 from tidu.ops.rules import as_number
 from tidu.ops.sources import arange_, full
 from tidu.tensor.tensor import Tensor, from_array, from_value
-
-default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
@@ -50,7 +48,9 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 def to_array(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
-    """A fresh NumPy array of nested sequences, numbers, arrays or tensors, in the dtype PyTorch would infer."""
+    """A fresh NumPy array of nested sequences, numbers, arrays or tensors, in the dtype PyTorch
+    would infer.
+    """
     if isinstance(data, Tensor):
         array = data._array()
     elif isinstance(data, (np.ndarray, np.generic)):
@@ -70,8 +70,10 @@ def _from_sequence(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
     if hasattr(data, "__array__"):
         return np.asarray(data)
     if not isinstance(data, Sequence) and not hasattr(data, "__getitem__"):
-        raise TypeError(f"must be real number, not {type(data).__name__}") if not isinstance(data, str) else TypeError(
-            "new(): invalid data type 'str'"
+        raise (
+            TypeError(f"must be real number, not {type(data).__name__}")
+            if not isinstance(data, str)
+            else TypeError("new(): invalid data type 'str'")
         )
     if isinstance(data, str):
         raise TypeError("new(): invalid data type 'str'")
@@ -96,12 +98,18 @@ def _resolve(data: Any) -> Any:
     if isinstance(data, Tensor):
         return data.numpy() if data.ndim else data.item()
     if isinstance(data, (list, tuple)):
-        return [_resolve(x) for x in data] if any(isinstance(x, (list, tuple, Tensor)) for x in data) else data
+        return (
+            [_resolve(x) for x in data]
+            if any(isinstance(x, (list, tuple, Tensor)) for x in data)
+            else data
+        )
     return data
 
 
 def _all_python(data: Any) -> bool:
-    """Whether the numbers are Python's: then floats take the default dtype, as NumPy's keep theirs."""
+    """Whether the numbers are Python's: then floats take the default dtype, as NumPy's keep
+    theirs.
+    """
     while isinstance(data, (list, tuple)) and data:
         data = data[0]
     return isinstance(data, (bool, int, float, list, tuple)) and not isinstance(data, np.generic)
@@ -152,8 +160,10 @@ def tensor(
     devices.check(device or "cpu")
     if isinstance(data, Tensor):
         warnings.warn(
-            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
-            "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+            "To copy construct from a tensor, it is recommended to use "
+            "sourceTensor.detach().clone() or "
+            "sourceTensor.detach().clone().requires_grad_(True), rather than "
+            "torch.tensor(sourceTensor).",
             UserWarning,
             stacklevel=2,
         )
@@ -190,7 +200,9 @@ def from_numpy(array: Any) -> Tensor:
 
 def _constant(value: Any, shape: tuple[int, ...], d: dtype, requires_grad: bool) -> Tensor:
     if any(n < 0 for n in shape):
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+        )
     return finish(from_value(full(as_number(value, d), shape, d)), requires_grad)
 
 
@@ -227,18 +239,31 @@ empty.__doc__ = """A tensor whose contents are not specified (they are zeros).""
 
 
 def full_of(
-    size: Any, fill_value: Any, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **rest: Any,
 ) -> Tensor:
     """A tensor of shape `size` with every element `fill_value`, whose kind gives the dtype."""
     devices.check(device or "cpu")
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
-    return _constant(fill_value, flatten_sizes((size,)), dtype or dtypes.of_number(fill_value), requires_grad)
+    return _constant(
+        fill_value, flatten_sizes((size,)), dtype or dtypes.of_number(fill_value), requires_grad
+    )
 
 
 def _like(value: Any) -> Any:
     def make(
-        input: Tensor, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any
+        input: Tensor,
+        *,
+        dtype: dtype | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        **rest: Any,
     ) -> Tensor:
         devices.check(device or "cpu")
         return _constant(value, tuple(input._value.shape), dtype or input.dtype, requires_grad)
@@ -251,18 +276,32 @@ ones_like = _like(1)
 empty_like = _like(0)
 zeros_like.__doc__ = """Zeros of the shape and dtype of `input`."""
 ones_like.__doc__ = """Ones of the shape and dtype of `input`."""
-empty_like.__doc__ = """A tensor of the shape and dtype of `input` whose contents are not specified."""
+empty_like.__doc__ = (
+    """A tensor of the shape and dtype of `input` whose contents are not specified."""
+)
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **rest: Any,
 ) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
     return _constant(fill_value, tuple(input._value.shape), dtype or input.dtype, requires_grad)
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **rest: Any,
 ) -> Tensor:
     """An n × m matrix with ones on the diagonal."""
     devices.check(device or "cpu")
@@ -270,7 +309,14 @@ def eye(
     return finish(from_array(np.eye(n, m).astype(d.numpy), d), requires_grad)
 
 
-def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any) -> Tensor:
+def scalar_tensor(
+    s: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **rest: Any,
+) -> Tensor:
     """A 0-d tensor of one number, in the default dtype unless `dtype` is given."""
     return _constant(s, (), dtype or dtypes.get_default_dtype(), requires_grad)
 
@@ -289,14 +335,17 @@ def arange(
     out: Any = None,
     **rest: Any,
 ) -> Tensor:
-    """start, start + step, ... up to but without `end`; int64 if all three are ints, else the default dtype.
+    """start, start + step, ... up to but without `end`; int64 if all three are ints, else the
+    default dtype.
 
     Raises RuntimeError for a step of 0 or of the wrong sign.
     """
     devices.check(device or "cpu")
     if end is None:
         start, end = 0, start
-    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    start, end, step = (
+        x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step)
+    )
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -310,7 +359,14 @@ def arange(
 
 
 def linspace(
-    start: Any, end: Any, steps: int, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **rest: Any,
 ) -> Tensor:
     """`steps` numbers from `start` to `end`, both included, evenly spaced."""
     devices.check(device or "cpu")
@@ -322,7 +378,9 @@ def linspace(
 
 
 def _spaced(start: float, end: float, steps: int, d: dtype) -> Any:
-    """From both ends towards the middle, in the arithmetic of the dtype, so that both ends are exact."""
+    """From both ends towards the middle, in the arithmetic of the dtype, so that both ends are
+    exact.
+    """
     if d.category != dtypes.FLOAT:
         step = (end - start) / (steps - 1) if steps > 1 else 0.0
         i = np.arange(steps)
@@ -336,7 +394,14 @@ def _spaced(start: float, end: float, steps: int, d: dtype) -> Any:
 
 
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None, device: Any = None, **rest: Any
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    **rest: Any,
 ) -> Tensor:
     """base ** x for x in linspace(start, end, steps)."""
     d = dtype or dtypes.get_default_dtype()

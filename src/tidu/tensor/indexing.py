@@ -1,4 +1,6 @@
-"""``x[key]`` and ``x[key] = value``: views for ints, slices, None and Ellipsis; index arrays for the rest."""
+"""``x[key]`` and ``x[key] = value``: views for ints, slices, None and Ellipsis; index arrays for
+the rest.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,8 @@ def _check_mask(mask: tuple[int, ...], shape: tuple[int, ...], start: int) -> No
     for i, n in enumerate(mask):
         if start + i >= len(shape) or n != shape[start + i]:
             raise IndexError(
-                f"The shape of the mask {list(mask)} at index {i} does not match the shape of the indexed tensor "
+                f"The shape of the mask {list(mask)} at index {i} does not match the shape of the "
+                "indexed tensor "
                 f"{list(shape)} at index {start + i}"
             )
 
@@ -122,7 +125,9 @@ def _consumed(key: Any) -> int:
 
 
 def _parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[int, ...]]:
-    """Apply the basic entries as views; return index arrays and the dimensions of the view that they index."""
+    """Apply the basic entries as views; return index arrays and the dimensions of the view that
+    they index.
+    """
     used = sum(_consumed(k) for k in keys)
     rank = len(x._value.shape)
     if used > rank:
@@ -164,7 +169,12 @@ def _parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[i
 
 
 def _is_integer_scalar(key: Any) -> bool:
-    return isinstance(key, Tensor) and not key._value.shape and key.dtype.category == dtypes.INTEGER and not _is_mask(key)
+    return (
+        isinstance(key, Tensor)
+        and not key._value.shape
+        and key.dtype.category == dtypes.INTEGER
+        and not _is_mask(key)
+    )
 
 
 def _select(view: Tensor, dim: int, number: int, named: int) -> Any:
@@ -182,19 +192,24 @@ def _slice(view: Tensor, dim: int, key: slice) -> Any:
     start, stop, step = slice(*parts).indices(shape[dim])
     if (start, stop, step) == (0, shape[dim], 1):
         return view
-    ranges = tuple((start, max(start, stop), step) if i == dim else (0, n, 1) for i, n in enumerate(shape))
+    ranges = tuple(
+        (start, max(start, stop), step) if i == dim else (0, n, 1) for i, n in enumerate(shape)
+    )
     return slice_(view, ranges)
 
 
 def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
-    """Index arrays for one entry of a key: a list, an array, a tensor; a mask becomes the positions it marks."""
+    """Index arrays for one entry of a key: a list, an array, a tensor; a mask becomes the
+    positions it marks.
+    """
     if not isinstance(key, Tensor):
         array = np.array(key)
         if array.size == 0 and array.dtype.kind == "f":
             array = array.astype(np.int64)
         if array.dtype.kind not in "iub":
             raise IndexError(
-                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
+                "are valid indices "
                 f"(got {type(key).__name__})"
             )
         key = from_array(array)
@@ -205,5 +220,3 @@ def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
     if key.dtype.category != dtypes.INTEGER:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return [key]
-
-

@@ -1,4 +1,6 @@
-"""The methods of Tensor that are not operations: numbers out, conversions, operators, printing, pickling."""
+"""The methods of Tensor that are not operations: numbers out, conversions, operators, printing,
+pickling.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ def item(self: Tensor) -> Any:
     """The one element, as a Python number; RuntimeError for another number of elements."""
     array = self._array()
     if array.size != 1:
-        raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar (shape {list(array.shape)})")
+        raise RuntimeError(
+            f"a Tensor with {array.size} elements cannot be converted to Scalar (shape "
+            f"{list(array.shape)})"
+        )
     number = array.item()
     return number if isinstance(number, (bool, int, float)) else float(number)
 
@@ -46,10 +51,13 @@ def tolist(self: Tensor) -> Any:
 def numpy(self: Tensor, *, force: bool = False) -> Any:
     """A NumPy array with the same numbers. It is a copy: writing to it does not change the tensor.
 
-    Raises RuntimeError on a tensor that requires a gradient, and TypeError for bfloat16, which NumPy lacks.
+    Raises RuntimeError on a tensor that requires a gradient, and TypeError for bfloat16, which
+    NumPy lacks.
     """
     if self.requires_grad and not force:
-        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        raise RuntimeError(
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+        )
     if self.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16; use .float().numpy()")
     return np.array(self._array(), order="C")
@@ -66,7 +74,8 @@ def _truth(self: Tensor) -> bool:
         raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
     if count > 1:
         raise RuntimeError(
-            f"Boolean value of Tensor with more than one value is ambiguous (shape {list(self.shape)}); "
+            "Boolean value of Tensor with more than one value is ambiguous (shape "
+            f"{list(self.shape)}); "
             "use .any() or .all(), or compare with torch.equal"
         )
     return bool(item(self))
@@ -94,13 +103,20 @@ def _iterate(self: Tensor) -> Iterator[Tensor]:
 
 def _contains(self: Tensor, element: Any) -> bool:
     if not isinstance(element, (Tensor, bool, int, float)):
-        raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
+        raise RuntimeError(
+            "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+            f"{type(element)}."
+        )
     return bool(item((self == element).any()))
 
 
 def _format(self: Tensor, specification: str) -> str:
     if self._value.shape or not specification:
-        return object.__format__(str(self), specification) if not specification else format(str(self), specification)
+        return (
+            object.__format__(str(self), specification)
+            if not specification
+            else format(str(self), specification)
+        )
     return format(item(self), specification)
 
 
@@ -223,7 +239,9 @@ def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, **r
     return creation.full_of(size, fill_value, dtype=dtype or self.dtype, **rest)
 
 
-def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, requires_grad: bool = False, **rest: Any) -> Tensor:
+def new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, requires_grad: bool = False, **rest: Any
+) -> Tensor:
     """A copy of `data`, of this dtype."""
     return creation.finish(from_array(creation.to_array(data, dtype or self.dtype)), requires_grad)
 
@@ -240,7 +258,9 @@ def _transposed(self: Tensor) -> Tensor:
 def _matrix_transposed(self: Tensor) -> Tensor:
     rank = len(self._value.shape)
     if rank < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {rank}-D tensor.")
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {rank}-D tensor."
+        )
     return self.transpose(-2, -1)  # type: ignore[no-any-return]
 
 
@@ -252,8 +272,10 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         return memo[id(self)]  # type: ignore[no-any-return]
     if not self.is_leaf:
         raise RuntimeError(
-            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
-            "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage; "
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol at the moment. "
+            "If you were attempting to deepcopy a module, this may be because of a "
+            "torch.nn.utils.weight_norm usage; "
             "for a tensor with history, copy x.detach().clone()."
         )
     made = _new(type(self))
@@ -280,7 +302,9 @@ def _reduce(self: Tensor, protocol: int) -> Any:
     return _rebuild, (type(self), array, self.dtype, self._leaf_requires_grad, user)
 
 
-def _rebuild(kind: type[Tensor], array: Any, d: dtype, requires_grad: bool, user: dict[str, Any]) -> Tensor:
+def _rebuild(
+    kind: type[Tensor], array: Any, d: dtype, requires_grad: bool, user: dict[str, Any]
+) -> Tensor:
     made = _new(kind)
     made._storage = from_array(array, d)._storage
     made._leaf_requires_grad = requires_grad
@@ -332,7 +356,9 @@ typed: dict[str, Any] = {
 
 
 def _supported(x: Any) -> bool:
-    return x.__class__ is float or isinstance(x, (Tensor, bool, int, float, np.generic, np.ndarray, Value))
+    return x.__class__ is float or isinstance(
+        x, (Tensor, bool, int, float, np.generic, np.ndarray, Value)
+    )
 
 
 def _binary(op: Op) -> tuple[Any, Any, Any]:
@@ -416,5 +442,3 @@ def _shape_in_place(call: Any) -> Any:
         return self
 
     return method
-
-

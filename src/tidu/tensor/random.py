@@ -1,4 +1,6 @@
-"""Random tensors. They are drawn when asked for, from a generator that follows PyTorch's: same seed, same numbers."""
+"""Random tensors. They are drawn when asked for, from a generator that follows PyTorch's: same
+seed, same numbers.
+"""
 
 from __future__ import annotations
 
@@ -70,30 +72,55 @@ def randint(
     if high is None:
         low, high = 0, low
     if high <= low:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
     d = dtype or dtypes.int64
-    array = (generator or default_generator).integers(int(low), int(high), flatten_sizes((size,)), d.numpy)
+    array = (generator or default_generator).integers(
+        int(low), int(high), flatten_sizes((size,)), d.numpy
+    )
     return _drawn(array, d, requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: dtype | None = None, device: Any = None, **rest: Any) -> Tensor:
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: dtype | None = None,
+    device: Any = None,
+    **rest: Any,
+) -> Tensor:
     """A random order of 0, 1, ..., n - 1."""
     d = dtype or dtypes.int64
     return _drawn((generator or default_generator).permutation(n, d.numpy), d)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None, **rest: Any) -> Tensor:
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    **rest: Any,
+) -> Tensor:
     """Normal numbers; `mean` and `std` may be tensors, one for each number drawn."""
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         d = _float(dtype)
-        return _drawn((generator or default_generator).normal(flatten_sizes((size,)), d.numpy, mean, std), d)
+        return _drawn(
+            (generator or default_generator).normal(flatten_sizes((size,)), d.numpy, mean, std), d
+        )
     like = mean if isinstance(mean, Tensor) else std
-    shape = tuple(np.broadcast_shapes(*(tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor))))
+    shape = tuple(
+        np.broadcast_shapes(*(tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)))
+    )
     drawn = _drawn((generator or default_generator).normal(shape, like.dtype.numpy), like.dtype)
     return drawn * std + mean
 
 
-def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None
+) -> Tensor:
     """1 with the probability that each element of `input` gives, else 0."""
     source = generator or default_generator
     if p is not None:
@@ -101,7 +128,13 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     return _drawn(source.bernoulli_tensor(input._array()), input.dtype)
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+) -> Tensor:
     """`num_samples` indices for each row, drawn with the row's weights."""
     drawn = (generator or default_generator).multinomial(input._array(), num_samples, replacement)
     return from_array(drawn.astype(np.int64), dtypes.int64)
@@ -109,13 +142,27 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson numbers with the rates in `input`."""
-    source = np.random.default_rng(int((generator or default_generator).integers(0, 2**31, (), np.int64)))
+    source = np.random.default_rng(
+        int((generator or default_generator).integers(0, 2**31, (), np.int64))
+    )
     return _drawn(source.poisson(input._array()), input.dtype)
 
 
 def _like(draw: Any) -> Any:
-    def make(input: Tensor, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **rest: Any) -> Tensor:
-        return draw(tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    def make(
+        input: Tensor,
+        *,
+        dtype: dtype | None = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        **rest: Any,
+    ) -> Tensor:
+        return draw(
+            tuple(input.shape),
+            dtype=dtype or input.dtype,
+            device=device,
+            requires_grad=requires_grad,
+        )
 
     return make
 
@@ -126,7 +173,9 @@ rand_like.__doc__ = """Uniform in [0, 1), in the shape and dtype of `input`."""
 randn_like.__doc__ = """Standard normal, in the shape and dtype of `input`."""
 
 
-def randint_like(input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, **rest: Any) -> Tensor:
+def randint_like(
+    input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, **rest: Any
+) -> Tensor:
     """Integers in [low, high), in the shape and dtype of `input`."""
     if high is None:
         low, high = 0, low
@@ -140,13 +189,24 @@ def _fill_with(self: Tensor, array: Any) -> Tensor:
     return self.copy_(from_array(array.astype(self.dtype.numpy, copy=False), self.dtype))
 
 
-def uniform_(self: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None, **named: Any) -> Tensor:
+def uniform_(
+    self: Tensor,
+    a: float = 0.0,
+    b: float = 1.0,
+    *,
+    generator: Generator | None = None,
+    **named: Any,
+) -> Tensor:
     """Overwrite with uniform numbers in [a, b)."""
     a, b = named.get("from", a), named.get("to", b)
-    return _fill_with(self, (generator or default_generator).uniform(tuple(self.shape), self.dtype.numpy, a, b))
+    return _fill_with(
+        self, (generator or default_generator).uniform(tuple(self.shape), self.dtype.numpy, a, b)
+    )
 
 
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Overwrite with normal numbers; RuntimeError for a negative `std`."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
@@ -160,7 +220,9 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """Overwrite with ones of probability `p`."""
     source = generator or default_generator
     if isinstance(p, Tensor):
-        return _fill_with(self, source.bernoulli_tensor(np.broadcast_to(p._array(), tuple(self.shape))))
+        return _fill_with(
+            self, source.bernoulli_tensor(np.broadcast_to(p._array(), tuple(self.shape)))
+        )
     return _fill_with(self, source.bernoulli(tuple(self.shape), p))
 
 
@@ -177,7 +239,9 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None) -> T
 
 
 def _distribution(name: str) -> Any:
-    def method(self: Tensor, *parameters: float, generator: Generator | None = None, **named: float) -> Tensor:
+    def method(
+        self: Tensor, *parameters: float, generator: Generator | None = None, **named: float
+    ) -> Tensor:
         draw = getattr(generator or default_generator, name)
         return _fill_with(self, draw(tuple(self.shape), self.dtype.numpy, *parameters, **named))
 

@@ -1,4 +1,6 @@
-"""Storage and Tensor: mutable cells over immutable Values, views of them, and their place on the tape."""
+"""Storage and Tensor: mutable cells over immutable Values, views of them, and their place on the
+tape.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tidu.autograd.engine import run_backward
-from tidu.autograd.tape import AccumulateGrad, CopySlices, Edge, GradFn, Handle, Tape, record, write_through
+from tidu.autograd.tape import (
+    AccumulateGrad,
+    CopySlices,
+    Edge,
+    GradFn,
+    Handle,
+    Tape,
+    record,
+    write_through,
+)
 from tidu.base import dtypes
 from tidu.base.devices import CPU, device
 from tidu.base.dtypes import dtype
@@ -46,13 +57,17 @@ class Storage:
 
 
 class Tensor:
-    """A view of a Storage with PyTorch's interface; most methods are bound from the registry of ops.
+    """A view of a Storage with PyTorch's interface; most methods are bound from the registry of
+    ops.
 
-    The attributes below are defaults: an instance only stores what differs, which keeps making one cheap.
+    The attributes below are defaults: an instance only stores what differs, which keeps making one
+    cheap.
     """
 
     _storage: Storage
-    _chain: Chain | None = None  # movement ops from the storage's Value to what is seen; None: all of it
+    _chain: Chain | None = (
+        None  # movement ops from the storage's Value to what is seen; None: all of it
+    )
     _cached: Value | None = None  # what a view saw at `_version` of its storage
     _version = 0
     _base: Tensor | None = None  # the tensor whose history an in-place edit of this view changes
@@ -188,7 +203,9 @@ class Tensor:
         if base is not None:
             if self._tracked != self._storage.version:
                 self._follow(base)
-            if base.requires_grad:  # asked for after the view was made, or the view was made under no_grad
+            if (
+                base.requires_grad
+            ):  # asked for after the view was made, or the view was made under no_grad
                 return True
         return self._leaf_requires_grad or self._grad_fn is not None
 
@@ -197,21 +214,29 @@ class Tensor:
         self.requires_grad_(wanted)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for the gradient of this leaf; RuntimeError on integers and on tensors that are no leaves."""
+        """Ask for the gradient of this leaf; RuntimeError on integers and on tensors that are no
+        leaves.
+        """
         if self.grad_fn is not None:
             if not requires_grad:
                 raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables. If you want to use a computed "
-                    "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                    "you can only change requires_grad flags of leaf variables. If you want to use "
+                    "a computed "
+                    "variable in a subgraph that doesn't require differentiation use var_no_grad = "
+                    "var.detach()."
                 )
             return self
         if requires_grad and not self.dtype.is_floating_point:
             raise RuntimeError(
-                f"only Tensors of floating point dtype can require gradients, but this one is {self.dtype}; "
+                "only Tensors of floating point dtype can require gradients, but this one is "
+                f"{self.dtype}; "
                 "write x.float() first"
             )
         if requires_grad and self._inference:
-            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
+                "allowed."
+            )
         self._leaf_requires_grad = bool(requires_grad)
         return self
 
@@ -234,9 +259,12 @@ class Tensor:
         """The accumulated gradient of a leaf, or of a tensor on which retain_grad() was called."""
         if self._grad is None and self._grad_fn is not None and not self.retains_grad:
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
-                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
-                "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
+                ".grad attribute won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be "
+                "populated for a non-leaf "
+                "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf "
+                "Tensor by mistake, make sure "
                 "you access the leaf Tensor instead.",
                 UserWarning,
                 stacklevel=2,
@@ -247,12 +275,16 @@ class Tensor:
     def grad(self, gradient: Tensor | None) -> None:
         if gradient is not None:
             if not isinstance(gradient, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(gradient)}")
+                raise TypeError(
+                    "assigned grad expected to be a Tensor or None but got grad of type "
+                    f"{type(gradient)}"
+                )
             if gradient is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if gradient.dtype is not self.dtype:
                 raise RuntimeError(
-                    f"assigned grad has data of a different type: the tensor is {self.dtype}, the gradient {gradient.dtype}"
+                    f"assigned grad has data of a different type: the tensor is {self.dtype}, the "
+                    f"gradient {gradient.dtype}"
                 )
             if gradient._value.shape != self._value.shape:
                 raise RuntimeError(
@@ -284,7 +316,9 @@ class Tensor:
             node.retained[self._output] = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
-        """Call `hook` with the gradient of this tensor when it is known; what it returns replaces it."""
+        """Call `hook` with the gradient of this tensor when it is known; what it returns replaces
+        it.
+        """
         edge = self._edge()
         if edge is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -301,7 +335,9 @@ class Tensor:
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
         """Call `hook` with this leaf after a gradient was added to its `.grad`."""
         if not self.is_leaf or not self.requires_grad:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise RuntimeError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         node = self._leaf_node()
         if node.post_hooks is None:
             node.post_hooks = OrderedDict()
@@ -320,14 +356,21 @@ class Tensor:
         retain_graph  keep what the tape saved, for another pass; defaults to `create_graph`
         create_graph  put the backward pass itself on the tape, for higher derivatives
         inputs        only these tensors accumulate
-        Raises RuntimeError without a graph, for a non-scalar without `gradient`, and on a second pass.
+        Raises RuntimeError without a graph, for a non-scalar without `gradient`, and on a second
+        pass.
 
         >>> x = tensor(3.0, requires_grad=True)
         >>> (x * x).backward()
         >>> x.grad
         tensor(6.)
         """
-        backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs=inputs)
+        backward(
+            (self,),
+            None if gradient is None else (gradient,),
+            retain_graph,
+            create_graph,
+            inputs=inputs,
+        )
 
     # Sharing and cutting --------------------------------------------------------------------------
 
@@ -343,8 +386,10 @@ class Tensor:
         """Forget the history of this tensor itself; it becomes a leaf. RuntimeError on a view."""
         if self._base is not None and self._base is not self:
             raise RuntimeError(
-                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
-                "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
+                "Can't detach views in-place. Use detach() instead. If you are using "
+                "DistributedDataParallel (DDP) for "
+                "training, and gradient_as_bucket_view is set as True, gradients are views of DDP "
+                "buckets, and hence "
                 "detach_() cannot be called on these gradients."
             )
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
@@ -382,13 +427,15 @@ class Tensor:
         seen = self._value
         if value.shape != seen.shape:
             raise RuntimeError(
-                f"output with shape {list(seen.shape)} doesn't match the broadcast shape {list(value.shape)}: an in-place "
+                f"output with shape {list(seen.shape)} doesn't match the broadcast shape "
+                f"{list(value.shape)}: an in-place "
                 "operation cannot change the shape of the tensor it writes to"
             )
         if value.dtype is not seen.dtype:
             if not dtypes.can_cast(value.dtype, seen.dtype):
                 raise RuntimeError(
-                    f"result type {class_name(value.dtype)} can't be cast to the desired output type {class_name(seen.dtype)}: "
+                    f"result type {class_name(value.dtype)} can't be cast to the desired output "
+                    f"type {class_name(seen.dtype)}: "
                     "an in-place operation keeps the dtype of the tensor it writes to"
                 )
             result = cast(result, seen.dtype)
@@ -411,22 +458,28 @@ class Tensor:
         """An expanded tensor has several elements in one place: writing to it has no meaning."""
         if any(op.view is not None and op.view.write is None for op, _ in self._chain or ()):
             shape = self._value.shape
-            if any(n > 1 and stride == 0 for n, stride in zip(shape, self._strides()[0], strict=True)):
+            if any(
+                n > 1 and stride == 0 for n, stride in zip(shape, self._strides()[0], strict=True)
+            ):
                 raise RuntimeError(
-                    "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                    "unsupported operation: more than one element of the written-to tensor refers "
+                    "to a single memory "
                     "location. Please clone() the tensor before performing the operation."
                 )
 
     def _refuse_leaf(self) -> None:
         if self._leaf_requires_grad and self._grad_fn is None:
             raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation. To change a parameter, "
-                "write `with torch.no_grad():` around the update; to compute with it, use the out-of-place operation."
+                "a leaf Variable that requires grad is being used in an in-place operation. To "
+                "change a parameter, "
+                "write `with torch.no_grad():` around the update; to compute with it, use the "
+                "out-of-place operation."
             )
         base = self._base
         if base is not None and base._leaf_requires_grad and base._grad_fn is None:
             raise RuntimeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place operation. Write "
+                "a view of a leaf Variable that requires grad is being used in an in-place "
+                "operation. Write "
                 "`with torch.no_grad():` around the update."
             )
 
@@ -453,13 +506,17 @@ class Tensor:
     def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
         """Overwrite with the numbers of `src`, broadcast and converted to this dtype."""
         if not isinstance(src, Tensor):
-            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+            raise TypeError(
+                f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
+            )
         return self._assign(apply(overwrite, (self, src)))
 
     # Numbers --------------------------------------------------------------------------------------
 
     def _array(self) -> np.ndarray[Any, Any]:
-        """The numbers as a NumPy array that belongs to the engine: not to be written or handed out."""
+        """The numbers as a NumPy array that belongs to the engine: not to be written or handed
+        out.
+        """
         array: np.ndarray[Any, Any] = buffer_of(self._value)
         return array
 
@@ -491,8 +548,12 @@ def from_array(array: Any, d: dtype | None = None) -> Tensor:
     return from_value(leaf(array, d or dtypes.from_numpy(array.dtype)))
 
 
-def apply(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_name: str | None = None) -> Any:
-    """Apply an op to Tensors, Values and Python numbers: a Value, a Tensor around it, an entry on the tape."""
+def apply(
+    op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_name: str | None = None
+) -> Any:
+    """Apply an op to Tensors, Values and Python numbers: a Value, a Tensor around it, an entry on
+    the tape.
+    """
     recording = op.vjps is not None and state.grad_enabled
     values: list[Any] = []
     edges: list[Edge | None] = []
@@ -529,7 +590,11 @@ def _share_memory(op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made:
     if not isinstance(source, Tensor):
         return False
     chain = source._chain
-    if chain is not None and op is reshape and view_strides(source._value.shape, source._strides()[0], out.shape) is None:
+    if (
+        chain is not None
+        and op is reshape
+        and view_strides(source._value.shape, source._strides()[0], out.shape) is None
+    ):
         return False
     made._storage = source._storage
     made._chain = ((op, attrs),) if chain is None else (*chain, (op, attrs))
@@ -542,7 +607,12 @@ def _share_memory(op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made:
 
 
 def _several(
-    op: Op, values: tuple[Any, ...], attrs: tuple[Any, ...], out: Value, edges: Any, grad_name: str | None
+    op: Op,
+    values: tuple[Any, ...],
+    attrs: tuple[Any, ...],
+    out: Value,
+    edges: Any,
+    grad_name: str | None,
 ) -> tuple[Tensor, ...]:
     """The results of an op with several, as Tensors that share one node of the tape."""
     node = None if edges is None else record(op, values, attrs, out, edges, grad_name)
@@ -568,7 +638,8 @@ def _plain(op: Op, x: Any) -> Any:
     if isinstance(x, complex):
         raise TypeError(f"{op.name}(): complex numbers are not supported")
     raise TypeError(
-        f"{op.name}(): argument must be Tensor or a number, not {type(x).__name__}. Make a tensor of it with torch.tensor(...)."
+        f"{op.name}(): argument must be Tensor or a number, not {type(x).__name__}. Make a tensor "
+        "of it with torch.tensor(...)."
     )
 
 
@@ -600,7 +671,9 @@ def backward(
                 t._grad = g if t._grad is None else t._grad + g
 
 
-def roots_of(tensors: tuple[Tensor, ...], gradients: Any, create_graph: bool) -> list[tuple[Edge, Any]]:
+def roots_of(
+    tensors: tuple[Tensor, ...], gradients: Any, create_graph: bool
+) -> list[tuple[Edge, Any]]:
     """Each tensor's edge with the cotangent to start from; ones for a single element."""
     roots: list[tuple[Edge, Any]] = []
     for number, t in enumerate(tensors):
@@ -608,25 +681,32 @@ def roots_of(tensors: tuple[Tensor, ...], gradients: Any, create_graph: bool) ->
         edge = t._edge()
         if edge is None:
             raise RuntimeError(
-                f"element {number} of tensors does not require grad and does not have a grad_fn: nothing it was made of "
-                "requires a gradient. Look for a missing requires_grad=True, a detach(), .data, .item() or .numpy() on the "
+                f"element {number} of tensors does not require grad and does not have a grad_fn: "
+                "nothing it was made of "
+                "requires a gradient. Look for a missing requires_grad=True, a detach(), .data, "
+                ".item() or .numpy() on the "
                 "way, or a block under torch.no_grad()."
             )
         value = t._value
         if gradient is None:
             if value.numel() != 1:
                 raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs, but this tensor has shape {list(value.shape)}; "
-                    "reduce it first (loss.mean() or loss.sum()), or pass gradient= with the same shape"
+                    "grad can be implicitly created only for scalar outputs, but this tensor has "
+                    f"shape {list(value.shape)}; "
+                    "reduce it first (loss.mean() or loss.sum()), or pass gradient= with the same "
+                    "shape"
                 )
             gradient = _one(value.shape, value.dtype)
             g: Any = from_value(gradient) if create_graph else gradient
         else:
             if not isinstance(gradient, Tensor):
-                raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+                raise TypeError(
+                    f"gradients can be either Tensors or None, but got {type(gradient).__name__}"
+                )
             if gradient._value.shape != value.shape:
                 raise RuntimeError(
-                    f"Mismatch in shape: grad_output[{number}] has a shape of {gradient.shape} and output[{number}] has a "
+                    f"Mismatch in shape: grad_output[{number}] has a shape of {gradient.shape} and "
+                    f"output[{number}] has a "
                     f"shape of {t.shape}."
                 )
             g = gradient if create_graph else gradient._value
