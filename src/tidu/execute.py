@@ -92,6 +92,7 @@ def region_key(region: list[Value]) -> tuple[Any, ...]:
                 operands.append(x.__class__)
         instructions.append((value.op, value.attrs, tuple(operands)))
         slots[id(value)] = number
+    value = x = None  # type: ignore[assignment]
     return (tuple(instructions), tuple(leaves), held(region))
 
 
@@ -104,12 +105,14 @@ def held(region: list[Value]) -> tuple[int, ...]:
         for x in value.inputs:
             if x.__class__ is Value:
                 uses[id(x)] = uses.get(id(x), 0) + 1
-    # One reference from the list and one from the loop variable, besides getrefcount's own.
-    return tuple(
-        n
-        for n, value in enumerate(region)
-        if sys.getrefcount(value) - uses.get(id(value), 0) > _UNHELD + 1
-    )
+    value = x = None  # type: ignore[assignment]
+    outlive = []
+    for number in range(len(region)):
+        value = region[number]
+        # The list holds one reference besides the local variable.
+        if sys.getrefcount(value) - uses.get(id(value), 0) > _UNHELD + 1:
+            outlive.append(number)
+    return tuple(outlive)
 
 
 def realize() -> None:
