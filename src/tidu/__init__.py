@@ -5,7 +5,15 @@ from __future__ import annotations
 import tidu.tensor as _tensor
 from tidu import autograd, nn, optim, return_types, special, utils
 from tidu.base import dtypes as _dtypes
-from tidu.base.devices import device
+from tidu.base.devices import (
+    channels_last,
+    contiguous_format,
+    device,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from tidu.base.dtypes import (
     bfloat16,
     dtype,

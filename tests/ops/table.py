@@ -128,7 +128,7 @@ def numbers(tensor: Any) -> np.ndarray[Any, Any]:
     tensor = tensor.detach()
     if str(tensor.dtype) in ("torch.bfloat16", "torch.float16"):
         tensor = tensor.to(tidu.float32) if isinstance(tensor, tidu.Tensor) else tensor.float()
-    return np.asarray(tensor.numpy())
+    return np.asarray(tensor.numpy(force=True))
 
 
 def assert_same(got: Any, want: Any, tolerance: float, what: str) -> None:

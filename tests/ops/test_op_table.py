@@ -93,7 +93,12 @@ def test_derivatives_are_those_of_pytorch(op: Op, order: int) -> None:
         arguments = table.realize_sample(op, sample, dtype)
         if not table.tensors(tidu, arguments, requires_grad=True)[1]:
             continue
-        want = _gradients(op, table.theirs(op, torch), torch, arguments, order)
+        try:
+            want = _gradients(op, table.theirs(op, torch), torch, arguments, order)
+        except (RuntimeError, NotImplementedError) as error:
+            if "not implemented" in str(error):
+                continue  # PyTorch has no such derivative: finite differences are the oracle
+            raise
         got = _gradients(op, op, tidu, arguments, order)
         for number, (g, w) in enumerate(zip(got, want, strict=True)):
             what = f"{op.name} {sample} {dtype}, gradient of tensor {number}"
@@ -107,6 +112,8 @@ def test_derivatives_are_those_of_pytorch(op: Op, order: int) -> None:
 @pytest.mark.parametrize("op", DIFFERENTIABLE, ids=_id)
 def test_gradients_are_those_of_finite_differences(op: Op) -> None:
     for sample, dtype in table.cases(op, ("float64",)):
+        if not sample.smooth:
+            continue
         arguments = table.realize_sample(op, sample, dtype)
         gradients = _gradients(op, op, tidu, arguments, 1) if _has_floats(arguments) else []
         made: list[table.Made] = []

@@ -22,6 +22,21 @@ _accumulating = threading.Lock()  # backward passes in several threads may reach
 _FIRST = -(1 << 62)  # leaves accumulate as soon as everything has arrived
 
 
+class Running:
+    """One backward pass, for hooks that have to know in which they are."""
+
+    __slots__ = ("_reached", "_wanted", "notes")
+
+    def __init__(self, reached: dict[int, int], wanted: set[int] | None) -> None:
+        self._reached = reached
+        self._wanted = wanted
+        self.notes: dict[Any, Any] = {}
+
+    def reaches(self, node: GradFn) -> bool:
+        """Whether the pass comes by this node."""
+        return id(node) in self._reached and (self._wanted is None or id(node) in self._wanted)
+
+
 def run_backward(
     roots: Sequence[tuple[Edge, Any]],
     *,
@@ -37,8 +52,9 @@ def run_backward(
                 None runs all of it.
     accumulate  add to the `.grad` of the leaves reached (of those in `wanted`, if given)
 
-    At each node, in this order: hooks of its tensors, retain_grad(), capture, hooks before the node, its
-    derivative, hooks after it.
+    At each node, in this order: hooks of its tensors, retain_grad(), hooks before the node, its derivative, hooks
+    after it. What is captured at the end of the way has been through the hooks of its tensors; what is
+    captured in passing has not, as in PyTorch.
 
     Returns the captured cotangents, None where nothing arrived. Cost is linear in the number of nodes and edges.
     """
@@ -60,8 +76,8 @@ def run_backward(
         if not waiting[id(node)]
     ]
     heapq.heapify(ready)
-    outer_position, outer_mode = state.position, state.grad_enabled
-    state.grad_enabled = create_graph
+    outer = state.position, state.grad_enabled, state.running
+    state.grad_enabled, state.running = create_graph, Running(waiting, needed)
     checked = Anomaly.enabled
     try:
         while ready:
@@ -69,19 +85,20 @@ def run_backward(
             cotangents = arrived.pop(id(node), None)
             results: Sequence[Any] | None = None
             if cotangents is not None:
+                runs = needed is None or _has_needed(node, needed)
+                if captured and runs:
+                    _capture(captured, node, cotangents)
                 if node.pre_hooks is not None:
                     _run_tensor_hooks(node, cotangents, create_graph)
                 if node.retained is not None:
                     _retain(node, cotangents)
-                if captured:
-                    for output, g in enumerate(cotangents):
-                        if (id(node), output) in captured:
-                            captured[id(node), output] = g
+                if captured and not runs:
+                    _capture(captured, node, cotangents)
                 if node.__class__ is AccumulateGrad:
                     if accumulate and (needed is None or (id(node), 0) in captured):
                         _reach_leaf(node, cotangents, create_graph)  # type: ignore[arg-type]
                     continue
-                if needed is None or _has_needed(node, needed):
+                if runs:
                     if node.node_pre_hooks is not None:
                         cotangents = _run_node_pre_hooks(node, cotangents, create_graph)
                     state.position = node.position
@@ -107,7 +124,7 @@ def run_backward(
                     number = _FIRST if target.__class__ is AccumulateGrad else -target.number
                     heapq.heappush(ready, (number, id(target), target))
     finally:
-        state.position, state.grad_enabled = outer_position, outer_mode
+        state.position, state.grad_enabled, state.running = outer
     if wanted is None:
         return []
     return [captured[id(node), output] for node, output in wanted]
@@ -151,6 +168,12 @@ def _leading_to(starts: Sequence[GradFn], targets: set[int]) -> set[int]:
 
 def _has_needed(node: GradFn, needed: set[int]) -> bool:
     return any(edge is not None and id(edge[0]) in needed for edge in node.edges)
+
+
+def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: list[Any]) -> None:
+    for output, g in enumerate(cotangents):
+        if (id(node), output) in captured:
+            captured[id(node), output] = g
 
 
 def _deliver(arrived: dict[int, list[Any]], node: GradFn, output: int, g: Any) -> None:

@@ -39,6 +39,10 @@ class Tape:
     value_of: Callable[[Any], Value]
     # Tensor -> its edge, or None where it needs no gradient
     edge_of: Callable[[Any], Edge | None]
+    # (Tensor, edge) -> None: it was written to in place, and now holds what that edge made
+    rewrite: Callable[[Any, Edge], None]
+    # (Tensor, edge, whether there are more like it): it is a result of a custom Function
+    adopt: Callable[[Any, Edge, bool], None]
 
 
 class GradFn:

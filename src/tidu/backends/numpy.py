@@ -22,18 +22,20 @@ class NumpyBackend:
 
     def run(self, region: list[Value]) -> BaseException | None:
         first_error: BaseException | None = None
+        run = _run
+        region.reverse()
         with np.errstate(all="ignore"):
-            for position, value in enumerate(region):
-                region[position] = None  # type: ignore[call-overload]
+            while region:
+                value = region.pop()
                 try:
-                    _run(value)
-                except (
-                    Exception
-                ) as error:  # reported to whoever asks, with the line that made the op
+                    run(value)
+                except Exception as error:
+                    # Reported to whoever asks, with the line that made the op.
                     located = _locate(value, error)
                     value.buffer = Failure(located)
                     first_error = first_error or located
-                value.op, value.inputs, value.attrs = None, (), ()
+                value.op = None
+                value.inputs = value.attrs = ()
         return first_error
 
 

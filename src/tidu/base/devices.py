@@ -60,3 +60,33 @@ def check(wanted: Any) -> device:
             "'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'."
         )
     return CPU
+
+
+class memory_format:  # noqa: N801 (the name users know it by: torch.memory_format)
+    """How elements lie in memory, as an argument to `contiguous`, `to`, `clone`. tidu keeps row-major order."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+class layout:  # noqa: N801 (the name users know it by: torch.layout)
+    """What kind of storage a tensor has: `strided` is the only one."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+strided = layout("strided")

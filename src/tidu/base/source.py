@@ -11,7 +11,6 @@ from types import CodeType
 from tidu.base.state import Position, state
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_ALWAYS_OURS = 3
 _internal: dict[str, bool] = {}
 
 
@@ -21,14 +20,15 @@ def _is_internal(filename: str) -> bool:
     return inside
 
 
-def here() -> Position | None:
-    """The position of the first frame outside this package: (code object, instruction offset)."""
+def here(inner: int = 1) -> Position | None:
+    """The position of the first frame outside this package: (code object, instruction offset).
+
+    The `inner` innermost frames are known to be ours. Stepping over them at once spares the
+    interpreter from making frame objects for them.
+    """
     if state.position is not None:
         return state.position
-    # The three innermost frames are always ours (this one, Op.value and what called it); stepping
-    # over
-    # them at once spares the interpreter from making frame objects for them.
-    frame = sys._getframe(_ALWAYS_OURS)
+    frame = sys._getframe(inner)
     while frame is not None:
         code = frame.f_code
         filename = code.co_filename
@@ -82,7 +82,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     while frame is not None and _is_internal(frame.f_code.co_filename):
         frame = frame.f_back  # type: ignore[assignment]
         level += 1
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
 __all__ = ["CodeType", "at", "columns_of", "describe", "here", "line_of", "warn"]

@@ -21,6 +21,10 @@ class ThreadState(threading.local):
     position: Position | None = None
     # The (pack, unpack) hooks for what the tape saves, innermost last.
     saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+    # Why no such hooks may be added, where somebody has forbidden it.
+    saved_hooks_disabled: str | None = None
+    # The backward pass that is running: `tidu.autograd.engine.Running`.
+    running: Any = None
 
 
 state = ThreadState()

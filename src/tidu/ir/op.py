@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.base.source import here
+from tidu.base.state import state
 from tidu.ir.value import Value, pending
 
 Inferred = tuple[tuple[Any, ...], Shape, dtype]
 NUMBERS = (bool, int, float)
+_INNER_FRAMES = 3  # between a user's line and `here`: at least that itself, `Op.value` and its caller
 # What an op takes as it is; anything else has to know `apply_op`.
 PLAIN = frozenset({Value, bool, int, float, type(None)})
 
@@ -40,7 +42,8 @@ class Sample(NamedTuple):
     """One call to test an op with: ``Array`` placeholders among the arguments become tensors."""
 
     args: tuple[Any, ...]
-    kwargs: dict[str, Any] = {}
+    # False where the gradient is by definition not the slope (a padding row that gets none, say).
+    smooth: bool = True
 
 
 class Array(NamedTuple):
@@ -130,7 +133,10 @@ class Op:
             inputs = tuple(inputs[0])
         for x in inputs:
             if x.__class__ not in PLAIN:
-                return self._elsewhere(inputs, args[arity:])
+                apply_op = getattr(x, "apply_op", None)
+                if apply_op is None:
+                    return self._elsewhere(inputs, args[arity:])
+                return apply_op(self, inputs, args[arity:])
         return self.value(inputs, args[arity:])
 
     def named(self, grad_name: str, *args: Any) -> Any:
@@ -158,7 +164,7 @@ class Op:
         record.
         """
         inputs, shape, result = self.infer(self, inputs, attrs)
-        made = Value(self, inputs, attrs, shape, result, here())
+        made = Value(self, inputs, attrs, shape, result, state.position or here(_INNER_FRAMES))
         values = pending.values
         values.append(made)
         if len(values) > pending.limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def _matmul_numpy(x: Any, y: Any) -> Any:
         return np.matmul(x, y)
     if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
         # One large product instead of a batch of small ones.
-        return np.matmul(x.reshape(-1, x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
+        return np.matmul(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
     return np.matmul(x, y)
 
 
@@ -93,17 +94,22 @@ def _matmul_vjp_y(g: Any, out: Any, x: Any, y: Any) -> Any:
         return _column(x, g)
     if len(y.shape) == 2:
         # All leading dimensions are summed over: one product of two matrices.
-        rows = reshape(x, (-1, x.shape[-1])) if len(x.shape) > 2 else x
+        rows = _rows(x) if len(x.shape) > 2 else x
         return matmul(
-            permute(rows, (1, 0)), reshape(g, (-1, g.shape[-1])) if len(g.shape) > 2 else g
+            permute(rows, (1, 0)), _rows(g) if len(g.shape) > 2 else g
         )
     return matmul(swap(x, -2, -1), g)
 
 
+def _rows(x: Any) -> Any:
+    """All leading dimensions as one."""
+    return reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
+
+
 def _column(x: Any, g: Any) -> Any:
     """Σ over all leading dimensions of x · g, for a vector on the right."""
-    rows = reshape(x, (-1, x.shape[-1]))
-    return matmul(permute(rows, (1, 0)), reshape(g, (-1,)))
+    rows = _rows(x)
+    return matmul(permute(rows, (1, 0)), reshape(g, (prod(g.shape),)))
 
 
 matmul = define(
@@ -232,9 +238,9 @@ def _linear_vjp_weight(g: Any, out: Any, x: Any, weight: Any, bias: Any) -> Any:
     if len(weight.shape) == 1:
         return _column(x, g) if len(x.shape) > 1 else g * x
     if len(x.shape) == 1:
-        return reshape(g, (-1, 1)) * x
+        return reshape(g, (*g.shape, 1)) * x
     if len(x.shape) > 2:
-        x, g = reshape(x, (-1, x.shape[-1])), reshape(g, (-1, g.shape[-1]))
+        x, g = _rows(x), _rows(g)
     return matmul(permute(g, (1, 0)), x)
 
 

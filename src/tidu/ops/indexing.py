@@ -13,7 +13,7 @@ from tidu.base.shapes import broadcast, can_broadcast
 from tidu.base.source import at, here
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ir.value import Value
-from tidu.ops.movement import place
+from tidu.ops.movement import place, reshape
 from tidu.ops.rules import promote
 from tidu.ops.sources import full
 
@@ -215,8 +215,8 @@ index_put: Op = define(
 # gather and scatter along one dimension -----------------------------------------------------------
 
 
-def _check_along(operation: str, x: Any, dim: int, index: Any, others: bool = True) -> None:
-    if len(index.shape) != len(x.shape) and x.shape and index.shape:
+def check_along(operation: str, x: Any, dim: int, index: Any, others: bool = True) -> None:
+    if len(index.shape) != len(x.shape) and x.shape and index.shape and 0 not in index.shape:
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as "
             f"{'input' if operation == 'gather' else 'self'} tensor ({operation}: "
@@ -237,7 +237,7 @@ def _check_along(operation: str, x: Any, dim: int, index: Any, others: bool = Tr
 
 def _gather_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, index = inputs
-    _check_along("gather", x, attrs[0], index)
+    check_along("gather", x, attrs[0], index)
     return inputs, index.shape, x.dtype
 
 
@@ -248,16 +248,18 @@ def _along(index: Any, dim: int) -> tuple[Any, ...]:
     return tuple(grid)
 
 
-def _in_range(index: Any, size: int) -> None:
+def in_range(index: Any, size: int) -> None:
     if index.size and (index.min() < 0 or index.max() >= size):
         wrong = index.max() if index.max() >= size else index.min()
         raise RuntimeError(f"index {wrong} is out of bounds for dimension with size {size}")
 
 
 def _gather_numpy(x: Any, index: Any, dim: int) -> Any:
+    if not index.size:
+        return np.empty(index.shape, x.dtype)
     if not x.ndim or not index.ndim:
         return x.reshape(-1)[index.reshape(-1)].reshape(index.shape)
-    _in_range(index, x.shape[dim])
+    in_range(index, x.shape[dim])
     return x[_along(index, dim)]
 
 
@@ -283,7 +285,7 @@ gather = define(
 
 def _scatter_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, index, source = inputs
-    _check_along("scatter", x, attrs[0], index)
+    check_along("scatter", x, attrs[0], index)
     return (x, index, promote((source,), x.dtype)[0][0]), x.shape, x.dtype
 
 
@@ -298,7 +300,7 @@ def _scatter_numpy(accumulate: bool) -> Any:
                 if accumulate
                 else np.array(np.reshape(source, (-1,))[-1], x.dtype)
             )
-        _in_range(index, x.shape[dim])
+        in_range(index, x.shape[dim])
         key = _along(index, dim)
         part = source[tuple(slice(n) for n in index.shape)] if np.ndim(source) else source
         if accumulate:
@@ -320,11 +322,11 @@ scatter_add: Op = define(
     vjp=(
         lambda g, out, x, index, source, dim: g,
         None,
-        lambda g, out, x, index, source, dim: _into(gather(g, index, dim), source),
+        lambda g, out, x, index, source, dim: into(gather(g, index, dim), source),
     ),
     samples=lambda: [
         Sample((Array((4, 3)), Array((2, 3), 0, 4, "int64"), Array((2, 3)), 0)),
-        Sample((Array((4, 3)), Array((4, 2), 0, 3, "int64"), Array((4, 5)), 1)),
+        Sample((Array((4, 3)), Array((4, 2), 0, 3, "int64"), Array((4, 2)), 1)),
     ],
     reference=lambda torch, x, index, source, dim: torch.scatter_add(x, dim, index, source),
 )
@@ -338,18 +340,20 @@ scatter: Op = define(
     vjp=(
         lambda g, out, x, index, source, dim: scatter(g, index, 0.0, dim),
         None,
-        lambda g, out, x, index, source, dim: _into(gather(g, index, dim), source),
+        lambda g, out, x, index, source, dim: into(gather(g, index, dim), source),
     ),
     samples=lambda: [
-        Sample((Array((9, 3)), Array((1, 3), 0, 4, "int64"), Array((2, 3)), 0)),
+        Sample((Array((9, 3)), Array((1, 3), 0, 4, "int64"), Array((1, 3)), 0)),
         Sample((Array((4, 3)), Array((4, 1), 0, 3, "int64"), 0.5, 1)),
     ],
     reference=lambda torch, x, index, source, dim: torch.scatter(x, dim, index, source),
 )
 
 
-def _into(part: Any, like: Any) -> Any:
+def into(part: Any, like: Any) -> Any:
     """A cotangent of the part that was read, in the shape of the whole source."""
     if part.shape == like.shape or not like.shape:
         return part
+    if len(part.shape) != len(like.shape):
+        return reshape(part, like.shape) if 0 not in part.shape else full(0.0, like.shape, part.dtype)
     return place(part, like.shape, tuple((0, n, 1) for n in part.shape))

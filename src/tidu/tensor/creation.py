@@ -14,7 +14,8 @@ from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator, default_generator
 from tidu.base.shapes import flatten_sizes, sizes_from
 from tidu.ops.rules import as_number
-from tidu.ops.sources import arange_, full
+from tidu.ops import sources
+from tidu.ops.sources import arange_
 from tidu.tensor.tensor import Tensor, from_array, from_value
 
 
@@ -203,7 +204,7 @@ def _constant(value: Any, shape: tuple[int, ...], d: dtype, requires_grad: bool)
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
         )
-    return finish(from_value(full(as_number(value, d), shape, d)), requires_grad)
+    return finish(from_value(sources.full(as_number(value, d), shape, d)), requires_grad)
 
 
 def _sized(value: Any) -> Any:
@@ -238,7 +239,7 @@ ones.__doc__ = """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
 empty.__doc__ = """A tensor whose contents are not specified (they are zeros)."""
 
 
-def full_of(
+def full(
     size: Any,
     fill_value: Any,
     *,

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tidu.autograd.modes import enable_grad
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Size, flatten_sizes
+from tidu.base.state import state
 from tidu.ir.op import Op
 from tidu.ir.value import Value
 from tidu.ops import elementwise as e
@@ -23,6 +25,7 @@ from tidu.ops.elementwise import positive
 from tidu.ops.movement import permute
 from tidu.ops.shaping import unbind
 from tidu.tensor import creation, random
+from tidu.tensor.history import check_in_place
 from tidu.tensor.indexing import getitem, setitem
 from tidu.tensor.printing import format_tensor
 from tidu.tensor.tensor import Tensor, _new, apply, from_array
@@ -111,23 +114,24 @@ def _contains(self: Tensor, element: Any) -> bool:
 
 
 def _format(self: Tensor, specification: str) -> str:
-    if self._value.shape or not specification:
-        return (
-            object.__format__(str(self), specification)
-            if not specification
-            else format(str(self), specification)
-        )
+    """A 0-d tensor is formatted as its number, as in f"{loss}" and f"{loss:.4f}"."""
+    if self._value.shape or type(self) is not Tensor:
+        return object.__format__(self, specification)
     return format(item(self), specification)
 
 
 def _repr(self: Tensor) -> str:
-    node = self.grad_fn
+    try:
+        node = self.grad_fn
+        made_by = None if node is None else node.name()
+    except RuntimeError:  # a view whose history an in-place edit has made invalid
+        made_by = "Invalid"
     return format_tensor(
         self._array(),
         self.dtype.name,
         default_float=dtypes.get_default_dtype().name,
         requires_grad=self.requires_grad,
-        grad_fn=None if node is None else node.name(),
+        grad_fn=made_by,
     )
 
 
@@ -236,7 +240,7 @@ def _new_constant(make: Any) -> Any:
 
 def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, **rest: Any) -> Tensor:
     """A tensor of `fill_value`, of this dtype."""
-    return creation.full_of(size, fill_value, dtype=dtype or self.dtype, **rest)
+    return creation.full(size, fill_value, dtype=dtype or self.dtype, **rest)
 
 
 def new_tensor(
@@ -409,7 +413,7 @@ def bind_methods() -> None:
         "T": property(_transposed), "mT": property(_matrix_transposed), "H": property(_transposed),
         "is_cuda": False, "is_sparse": False, "is_quantized": False, "is_meta": False, "is_mps": False,
         "is_floating_point": lambda self: self.dtype.is_floating_point, "is_complex": lambda self: False,
-        "is_signed": lambda self: self.dtype.is_signed, "is_inference": lambda self: self._inference,
+        "is_signed": lambda self: self.dtype.is_signed, "is_inference": lambda self: self._storage.inference,
         "get_device": lambda self: -1, "is_pinned": lambda self: False, "pin_memory": lambda self: self,
         "resolve_conj": lambda self: self, "resolve_neg": lambda self: self, "is_conj": lambda self: False,
         "type_as": lambda self, other: to(self, other.dtype), "zero_": lambda self: self.fill_(0),
@@ -435,10 +439,14 @@ def _shape_in_place(call: Any) -> Any:
     """``x.unsqueeze_(0)``: the tensor itself becomes the view."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        made = call(self, *args, **kwargs)
+        if state.grad_enabled and self.requires_grad:
+            check_in_place(self)
+        with enable_grad():  # its history has to fit its shape, also where no_grad is on
+            made = call(self, *args, **kwargs)
         self._storage, self._chain = made._storage, made._chain
         self._cached, self._version = made._cached, made._version
-        self._grad_fn, self._output = made._grad_fn, made._output
+        if self._grad_fn is not None:
+            self._set_history((made._grad_fn, made._output))
         return self
 
     return method

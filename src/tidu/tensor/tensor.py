@@ -13,22 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tidu.autograd.engine import run_backward
-from tidu.autograd.tape import (
-    AccumulateGrad,
-    CopySlices,
-    Edge,
-    GradFn,
-    Handle,
-    Tape,
-    record,
-    write_through,
-)
+from tidu.autograd.gradients import backward
+from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Handle, Tape, record, write_through
 from tidu.base import dtypes
-from tidu.base.devices import CPU, device
+from tidu.base.devices import CPU, device, layout, strided
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Size, contiguous_strides, is_contiguous, view_strides
-from tidu.base.source import here
+from tidu.base.source import at, here
 from tidu.base.state import state
 from tidu.execute import buffer_of
 from tidu.ir.op import PLAIN, Op
@@ -38,6 +29,7 @@ from tidu.ops.elementwise import add, overwrite
 from tidu.ops.movement import reshape
 from tidu.ops.pick import pick
 from tidu.ops.rules import class_name
+from tidu.tensor.history import INFERENCE, NO_GRAD, SEVERAL, SEVERAL_VIEWS, check_in_place, adopt, dead_end, follow, rewrite, rewrite_checked
 
 Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
 
@@ -47,6 +39,8 @@ class Storage:
 
     __slots__ = ("__weakref__", "value", "version")
 
+    inference = False
+
     def __init__(self, value: Value) -> None:
         self.value = value
         self.version = 0
@@ -54,6 +48,19 @@ class Storage:
     def write(self, value: Value) -> None:
         self.value = value
         self.version += 1
+
+
+class InferenceStorage(Storage):
+    """Memory that was made in inference mode: outside, it can neither be written to nor saved for backward."""
+
+    __slots__ = ()
+
+    inference = True
+    exists = False  # whether there ever was one; nobody pays for the checks before
+
+    def __init__(self, value: Value) -> None:
+        super().__init__(value)
+        InferenceStorage.exists = True
 
 
 class Tensor:
@@ -77,7 +84,7 @@ class Tensor:
     _grad_fn: GradFn | None = None
     _output = 0
     _accumulator: AccumulateGrad | None = None
-    _inference = False
+    _creation = ""  # how a view was made, where that forbids to write through it (see tidu.tensor.history)
     __array_priority__ = 1000  # NumPy leaves mixed operators to us
 
     if TYPE_CHECKING:
@@ -137,8 +144,8 @@ class Tensor:
         return len(self._value.shape)
 
     @property
-    def layout(self) -> str:
-        return "torch.strided"
+    def layout(self) -> layout:
+        return strided
 
     def _strides(self) -> tuple[tuple[int, ...], int]:
         """Strides and offset, in elements, that the chain of movements leaves behind."""
@@ -168,12 +175,14 @@ class Tensor:
         """Where the gradient of this tensor goes, or None where it needs none."""
         base = self._base
         if base is not None and self._tracked != self._storage.version:
-            self._follow(base)
+            follow(self)
         node = self._grad_fn
         if node is not None:
             return node, self._output
         if self._leaf_requires_grad:
             return self._leaf_node(), 0
+        if base is not None and base.requires_grad:
+            return dead_end(self)
         return None
 
     def _leaf_node(self) -> AccumulateGrad:
@@ -183,34 +192,31 @@ class Tensor:
             node = self._accumulator = AccumulateGrad(self, value.shape, value.dtype)
         return node
 
-    def _follow(self, base: Tensor) -> None:
-        """The base's history was rewritten by an in-place edit: make this view's anew from it."""
-        edge = base._edge()
-        if edge is None:
-            return
-        self._tracked = self._storage.version
-        start = len(base._chain or ())
-        value = base._value
-        for op, attrs in (self._chain or ())[start:]:
-            out = op.value((value,), attrs)
-            edge = (record(op, (value,), attrs, out, (edge,), None), 0)
-            value = out
-        self._grad_fn, self._output = edge
+    def _set_history(self, edge: Edge | None) -> None:
+        """Continue the tape at `edge`. What retain_grad() asked for moves along; hooks stay where they were."""
+        retained = self.retains_grad
+        if retained:
+            assert self._grad_fn is not None and self._grad_fn.retained is not None
+            del self._grad_fn.retained[self._output]
+        self._grad_fn, self._output = edge or (None, 0)
+        if retained and self._grad_fn is not None:
+            self.retain_grad()
 
     @property
     def requires_grad(self) -> bool:
         base = self._base
         if base is not None:
             if self._tracked != self._storage.version:
-                self._follow(base)
-            if (
-                base.requires_grad
-            ):  # asked for after the view was made, or the view was made under no_grad
+                follow(self)
+            # Asked for after the view was made, or the view was made under no_grad.
+            if base.requires_grad:
                 return True
         return self._leaf_requires_grad or self._grad_fn is not None
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
+        if self.grad_fn is not None:
+            raise RuntimeError(_not_a_leaf(self))
         self.requires_grad_(wanted)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -219,12 +225,7 @@ class Tensor:
         """
         if self.grad_fn is not None:
             if not requires_grad:
-                raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables. If you want to use "
-                    "a computed "
-                    "variable in a subgraph that doesn't require differentiation use var_no_grad = "
-                    "var.detach()."
-                )
+                raise RuntimeError(_not_a_leaf(self))
             return self
         if requires_grad and not self.dtype.is_floating_point:
             raise RuntimeError(
@@ -232,10 +233,10 @@ class Tensor:
                 f"{self.dtype}; "
                 "write x.float() first"
             )
-        if requires_grad and self._inference:
+        if requires_grad and self._storage.inference and not state.inference:
             raise RuntimeError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
-                "allowed."
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed; "
+                f"clone() makes an ordinary tensor of it{at(here())}"
             )
         self._leaf_requires_grad = bool(requires_grad)
         return self
@@ -243,7 +244,7 @@ class Tensor:
     @property
     def grad_fn(self) -> GradFn | None:
         if self._base is not None and self._tracked != self._storage.version:
-            self._follow(self._base)
+            follow(self)
         return self._grad_fn
 
     @property
@@ -364,13 +365,7 @@ class Tensor:
         >>> x.grad
         tensor(6.)
         """
-        backward(
-            (self,),
-            None if gradient is None else (gradient,),
-            retain_graph,
-            create_graph,
-            inputs=inputs,
-        )
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     # Sharing and cutting --------------------------------------------------------------------------
 
@@ -440,9 +435,16 @@ class Tensor:
                 )
             result = cast(result, seen.dtype)
             value = result._value
+        if self._storage.inference and not state.inference:
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone() "
+                f"to get a normal tensor before doing inplace update.{at(here())}"
+            )
         if state.grad_enabled:
-            self._refuse_leaf()
-            self._rewrite_history(result)
+            edge = result._edge()
+            if edge is not None or self.requires_grad:
+                check_in_place(self)
+                rewrite(self, edge)
         self._write(value)
         return self
 
@@ -467,38 +469,6 @@ class Tensor:
                     "location. Please clone() the tensor before performing the operation."
                 )
 
-    def _refuse_leaf(self) -> None:
-        if self._leaf_requires_grad and self._grad_fn is None:
-            raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation. To "
-                "change a parameter, "
-                "write `with torch.no_grad():` around the update; to compute with it, use the "
-                "out-of-place operation."
-            )
-        base = self._base
-        if base is not None and base._leaf_requires_grad and base._grad_fn is None:
-            raise RuntimeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place "
-                "operation. Write "
-                "`with torch.no_grad():` around the update."
-            )
-
-    def _rewrite_history(self, result: Tensor) -> None:
-        edge = result._edge()
-        base = self._base
-        if base is None:
-            if edge is None and self._grad_fn is None:
-                return
-            self._grad_fn, self._output = edge or (None, 0)
-            return
-        base_edge = base._edge()
-        if edge is None and base_edge is None:
-            return
-        whole = base._value
-        node = CopySlices(whole.shape, whole.dtype, (base_edge, edge), here())
-        node.chain = (self._chain or ())[len(base._chain or ()) :]
-        base._grad_fn, base._output = node, 0
-
     def accumulate_(self, g: Value) -> None:
         """Add to a gradient, in place and beside the tape."""
         self._write(add.value((self._value, g)))
@@ -517,7 +487,17 @@ class Tensor:
         """The numbers as a NumPy array that belongs to the engine: not to be written or handed
         out.
         """
-        array: np.ndarray[Any, Any] = buffer_of(self._value)
+        array: np.ndarray[Any, Any]
+        if self._chain is not None:
+            array = self._storage.value.buffer
+            if array.__class__ is np.ndarray:
+                # A view of numbers that are there is read as such, not run: which part of a tensor
+                # somebody looks at, sample by sample, would be a new program every time.
+                for op, attrs in self._chain:
+                    assert op.numpy is not None
+                    array = op.numpy(array, *attrs)
+                return array
+        array = buffer_of(self._value)
         return array
 
     __hash__ = object.__hash__
@@ -539,7 +519,7 @@ _new = object.__new__
 def from_value(value: Value) -> Tensor:
     """A Tensor over fresh memory that holds `value`, without history."""
     made = _new(Tensor)
-    made._storage = Storage(value)
+    made._storage = InferenceStorage(value) if state.inference else Storage(value)
     return made
 
 
@@ -574,18 +554,29 @@ def apply(
     arguments = tuple(values)
     out = op.value(arguments, attrs)
     made = _new(Tensor)
-    if op.view is None or not _share_memory(op, inputs[0], attrs, out, made):
+    if op.view is None or not _share_memory(op, inputs[0], attrs, out, made, grad_name):
         if op.outputs != 1:
             return _several(op, arguments, attrs, out, tuple(edges) if needed else None, grad_name)
-        made._storage = Storage(out)
+        made._storage = InferenceStorage(out) if not recording and state.inference else Storage(out)
     if needed and out.dtype.is_floating_point:
-        made._grad_fn = record(op, arguments, attrs, out, tuple(edges), grad_name)
-    if not recording and state.inference:
-        made._inference = True
+        made._grad_fn = node = record(op, arguments, attrs, out, tuple(edges), grad_name)
+        if InferenceStorage.exists:
+            _refuse_saved_inference(inputs, node.saved)
     return made
 
 
-def _share_memory(op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made: Tensor) -> bool:
+def _refuse_saved_inference(inputs: tuple[Any, ...], saved: Any) -> None:
+    for x, kept in zip(inputs, saved[1:], strict=True):
+        if kept.__class__ is Value and isinstance(x, Tensor) and x._storage.inference:
+            raise RuntimeError(
+                "Inference tensors cannot be saved for backward. Make a clone() to get a normal tensor and use "
+                f"that in autograd, or use torch.no_grad() instead of torch.inference_mode().{at(here())}"
+            )
+
+
+def _share_memory(
+    op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made: Tensor, grad_name: str | None
+) -> bool:
     """Make `made` a view of `source`, unless the result cannot be one."""
     if not isinstance(source, Tensor):
         return False
@@ -603,6 +594,12 @@ def _share_memory(op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made:
     base = source._base
     made._base = base = source if base is None else base
     made._tracked = source._storage.version
+    if source._creation:
+        made._creation = source._creation
+    elif not state.grad_enabled:
+        made._creation = INFERENCE if state.inference else NO_GRAD
+    elif grad_name in SEVERAL_VIEWS:
+        made._creation = SEVERAL
     return True
 
 
@@ -643,100 +640,25 @@ def _plain(op: Op, x: Any) -> Any:
     )
 
 
-def backward(
-    tensors: tuple[Tensor, ...],
-    gradients: tuple[Any, ...] | None,
-    retain_graph: bool | None,
-    create_graph: bool,
-    inputs: Any = None,
-) -> None:
-    """`Tensor.backward` for several roots at once."""
-    wanted = None
-    if inputs is not None:
-        inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        if not inputs:
-            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-        wanted = [_edge_for("One of the differentiated Tensors", t) for t in inputs]
-    keep = create_graph if retain_graph is None else retain_graph
-    results = run_backward(
-        roots_of(tensors, gradients, create_graph),
-        wanted=wanted,
-        retain_graph=keep,
-        create_graph=create_graph,
-    )
-    if inputs is not None:
-        for t, g in zip(inputs, results, strict=True):
-            if g is not None and t._grad_fn is not None:
-                g = wrap(g, None) if g.__class__ is Value else g
-                t._grad = g if t._grad is None else t._grad + g
-
-
-def roots_of(
-    tensors: tuple[Tensor, ...], gradients: Any, create_graph: bool
-) -> list[tuple[Edge, Any]]:
-    """Each tensor's edge with the cotangent to start from; ones for a single element."""
-    roots: list[tuple[Edge, Any]] = []
-    for number, t in enumerate(tensors):
-        gradient = None if gradients is None else gradients[number]
-        edge = t._edge()
-        if edge is None:
-            raise RuntimeError(
-                f"element {number} of tensors does not require grad and does not have a grad_fn: "
-                "nothing it was made of "
-                "requires a gradient. Look for a missing requires_grad=True, a detach(), .data, "
-                ".item() or .numpy() on the "
-                "way, or a block under torch.no_grad()."
-            )
-        value = t._value
-        if gradient is None:
-            if value.numel() != 1:
-                raise RuntimeError(
-                    "grad can be implicitly created only for scalar outputs, but this tensor has "
-                    f"shape {list(value.shape)}; "
-                    "reduce it first (loss.mean() or loss.sum()), or pass gradient= with the same "
-                    "shape"
-                )
-            gradient = _one(value.shape, value.dtype)
-            g: Any = from_value(gradient) if create_graph else gradient
-        else:
-            if not isinstance(gradient, Tensor):
-                raise TypeError(
-                    f"gradients can be either Tensors or None, but got {type(gradient).__name__}"
-                )
-            if gradient._value.shape != value.shape:
-                raise RuntimeError(
-                    f"Mismatch in shape: grad_output[{number}] has a shape of {gradient.shape} and "
-                    f"output[{number}] has a "
-                    f"shape of {t.shape}."
-                )
-            g = gradient if create_graph else gradient._value
-        roots.append((edge, g))
-    return roots
-
-
-@functools.cache
-def _one(shape: tuple[int, ...], d: dtype) -> Value:
-    """The cotangent that a scalar loss starts from. Values never change, so one serves all."""
-    return leaf(np.ones(shape, d.numpy), d)
-
-
-def _edge_for(what: str, t: Tensor) -> Edge:
-    edge = t._edge()
-    if edge is None:
-        raise RuntimeError(f"{what} does not require grad")
-    return edge
-
-
 def wrap(value: Value, edge: Edge | None) -> Tensor:
     """A Tensor of a Value, continuing the tape at `edge`."""
-    made = _new(Tensor)
-    made._storage = Storage(value)
+    made = from_value(value)
     if edge is not None:
         made._grad_fn, made._output = edge
     return made
 
 
+def _not_a_leaf(t: Tensor) -> str:
+    return (
+        "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+        f"subgraph that doesn't require differentiation use var_no_grad = var.detach().{at(here())}"
+    )
+
+
+Tape.tensor = Tensor
 Tape.wrap = staticmethod(wrap)
 Tape.value_of = staticmethod(lambda tensor: tensor._value)
 Tape.edge_of = staticmethod(lambda tensor: tensor._edge())
+Tape.rewrite = staticmethod(rewrite_checked)
+Tape.adopt = staticmethod(adopt)
 Tensor.apply_op = staticmethod(apply)  # type: ignore[attr-defined]

@@ -1,0 +1,340 @@
+"""`gradcheck`: derivatives compared with differences, the last word on whether they are right."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tidu.autograd.gradients import grad
+from tidu.autograd.tape import Tape
+from tidu.base.dtypes import float64
+from tidu.base.source import at, here
+from tidu.execute import buffer_of
+from tidu.ir.value import leaf
+
+Matrix = np.ndarray[Any, Any]  # rows: elements of an input; columns: elements of an output
+
+
+class GradcheckError(RuntimeError):
+    """A derivative is wrong, or cannot be checked."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    eps: float
+    atol: float
+    rtol: float
+    nondet_tol: float
+    check_undefined_grad: bool
+    fast_mode: bool
+
+
+def gradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: bool | None = None,
+) -> bool:
+    """Compare the derivatives of `func` at `inputs` with central differences, (f(x + ε) - f(x - ε)) / 2ε.
+
+    They agree where |analytical - numerical| ≤ atol + rtol · |numerical|. Those inputs are checked that require a
+    gradient; they should be float64 and are moved in place, and back. Also checked: that two backward passes
+    agree within `nondet_tol`, that zero cotangents give zero, and (`check_undefined_grad`) that absent ones do.
+    `fast_mode` compares one random projection of each Jacobian instead of all of it. Gradients always have the dtype of
+    their input, and batches of them are computed one by one, so `check_grad_dtypes` and the checks of batches have
+    nothing to find. Raises GradcheckError, or returns False without `raise_exception`. Follows
+    torch.autograd.gradcheck.
+
+    >>> gradcheck(lambda x: x**2, torch.rand(3, dtype=torch.float64, requires_grad=True))
+    True
+    """
+    if check_forward_ad or check_batched_forward_grad:
+        raise NotImplementedError("gradcheck: there is no forward mode, so check_forward_ad cannot be True")
+    xs = (inputs,) if isinstance(inputs, Tape.tensor) else tuple(inputs) if isinstance(inputs, Sequence) else (inputs,)
+    options = _Options(eps, atol, rtol, nondet_tol, check_undefined_grad, fast_mode)
+    try:
+        _check_inputs(xs)
+        if check_backward_ad:
+            _check(func, xs, options)
+    except GradcheckError:
+        if raise_exception:
+            raise
+        return False
+    return True
+
+
+def gradgradcheck(
+    func: Callable[..., Any],
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    gen_non_contig_grad_outputs: bool = False,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
+    fast_mode: bool = False,
+    masked: bool = False,
+) -> bool:
+    """`gradcheck` of the derivatives of `func`, as functions of its inputs and of the cotangents.
+
+    `grad_outputs` are the cotangents, random where they are not given. The other arguments are those of
+    `gradcheck`. Follows torch.autograd.gradgradcheck.
+
+    >>> gradgradcheck(lambda x: x**3, torch.rand(3, dtype=torch.float64, requires_grad=True))
+    True
+    """
+    xs = (inputs,) if isinstance(inputs, Tape.tensor) else tuple(inputs)
+    if grad_outputs is None:
+        random = np.random.default_rng(0)
+        ys = _differentiable(_tuple(func(*xs)))
+        cotangents = tuple(_tensor(random.standard_normal(tuple(y.shape)), y.dtype).requires_grad_() for y in ys)
+    else:
+        cotangents = _tuple(grad_outputs)
+
+    def derivative(*arguments: Any) -> tuple[Any, ...]:
+        points, vectors = arguments[: len(xs)], arguments[len(xs) :]
+        ys = _differentiable(_tuple(func(*points)))
+        wanted = [x for x in points if isinstance(x, Tape.tensor) and x.requires_grad]
+        found = grad(ys, wanted, vectors, create_graph=True, allow_unused=True)
+        return tuple(g for g in found if g is not None)
+
+    return gradcheck(
+        derivative,
+        xs + cotangents,
+        eps=eps,
+        atol=atol,
+        rtol=rtol,
+        raise_exception=raise_exception,
+        nondet_tol=nondet_tol,
+        check_undefined_grad=check_undefined_grad,
+        fast_mode=fast_mode,
+    )
+
+
+# What is checked ----------------------------------------------------------------------------------
+
+
+def _check(func: Callable[..., Any], xs: tuple[Any, ...], options: _Options) -> None:
+    ys = _tuple(func(*xs))
+    places = [i for i, x in enumerate(xs) if isinstance(x, Tape.tensor) and x.requires_grad]
+    outputs = [number for number, y in enumerate(ys) if y.requires_grad]
+    if not outputs:
+        for numerical in _numerical(func, xs, places, ys, options.eps):
+            if any(matrix.any() for matrix in numerical):
+                raise GradcheckError(
+                    "Numerical gradient for function expected to be zero: no output requires a gradient, but one changes "
+                    "when an input does. Look for a detach(), .data or no_grad() in the function."
+                )
+        return
+    (_compare_projections if options.fast_mode else _compare)(func, xs, places, ys, outputs, options)
+    _check_zero_cotangents(ys, outputs, xs, places)
+    if options.check_undefined_grad and len(outputs) > 1:
+        _check_absent_cotangents(func, xs, places, outputs)
+
+
+def _compare(
+    func: Callable[..., Any],
+    xs: tuple[Any, ...],
+    places: list[int],
+    ys: tuple[Any, ...],
+    outputs: list[int],
+    options: _Options,
+) -> None:
+    numerical = _numerical(func, xs, places, ys, options.eps)
+    for o in outputs:
+        analytical = _analytical(ys[o], xs, places)
+        again = _analytical(ys[o], xs, places)
+        for number, place in enumerate(places):
+            a, n = analytical[number], numerical[number][o]
+            if not np.allclose(a, n, options.rtol, options.atol, equal_nan=True):
+                worst = np.unravel_index(np.nanargmax(np.abs(a - n)), a.shape) if a.size else ()
+                raise GradcheckError(
+                    f"Jacobian mismatch for output {o} with respect to input {place},\nnumerical:{_shown(n)}\n"
+                    f"analytical:{_shown(a)}\nThe worst is element {worst[0]} of the input and element {worst[1]} of the "
+                    f"output: numerical {n[worst]:.6g}, analytical {a[worst]:.6g}.{at(here())}"
+                )
+            if a.size and np.abs(a - again[number]).max() > options.nondet_tol:
+                raise GradcheckError(
+                    "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
+                    "different values, although analytical gradient matches numerical gradient. The tolerance for "
+                    f"nondeterminism was {options.nondet_tol}; pass nondet_tol= if that is expected.{at(here())}"
+                )
+
+
+def _compare_projections(
+    func: Callable[..., Any],
+    xs: tuple[Any, ...],
+    places: list[int],
+    ys: tuple[Any, ...],
+    outputs: list[int],
+    options: _Options,
+) -> None:
+    """uᵀJv for random u and v; where it is off, the whole Jacobian says more."""
+    random = np.random.default_rng(0)
+    for number, place in enumerate(places):
+        u = _unit(random, tuple(xs[place].shape))
+        plus, minus = _moved(func, xs[place], xs, options.eps * u), _moved(func, xs[place], xs, -options.eps * u)
+        for o in outputs:
+            v = _unit(random, tuple(ys[o].shape))
+            n = float(((plus[o] - minus[o]) * v).sum() / (2 * options.eps))
+            (g,) = grad(ys[o], [xs[place]], [_tensor(v, ys[o].dtype)], retain_graph=True, allow_unused=True)
+            a = 0.0 if g is None else float((_numbers(g) * u).sum())
+            if not np.isclose(a, n, options.rtol, options.atol, equal_nan=True):
+                _compare(func, xs, [places[number]], ys, [o], options)
+                raise GradcheckError(
+                    f"Jacobian mismatch for output {o} with respect to input {place},\nnumerical:{n}\nanalytical:{a}\n"
+                    f"in a random projection (fast mode), though each element is within its tolerance.{at(here())}"
+                )
+
+
+def _check_zero_cotangents(
+    ys: tuple[Any, ...], outputs: list[int], xs: tuple[Any, ...], places: list[int]
+) -> None:
+    zeros = [_tensor(np.zeros(tuple(ys[o].shape)), ys[o].dtype) for o in outputs]
+    wanted = [xs[i] for i in places]
+    for g in grad([ys[o] for o in outputs], wanted, zeros, retain_graph=True, allow_unused=True):
+        if g is not None and _numbers(g).any():
+            raise GradcheckError(f"backward not multiplied by grad_output: zero cotangents give {_shown(_numbers(g))}{at(here())}")
+
+
+def _check_absent_cotangents(
+    func: Callable[..., Any], xs: tuple[Any, ...], places: list[int], outputs: list[int]
+) -> None:
+    """Leave out one output after the other, as when nothing depends on it."""
+    for absent in outputs:
+        ys = _tuple(func(*xs))
+        others = [ys[o] for o in outputs if o != absent]
+        zeros = [_tensor(np.zeros(tuple(y.shape)), y.dtype) for y in others]
+        for g in grad(others, [xs[i] for i in places], zeros, allow_unused=True):
+            if g is not None and _numbers(g).any():
+                raise GradcheckError(
+                    "Expected all input grads to be undefined or zero when all output grads are undefined or zero, but "
+                    f"without output {absent} one is {_shown(_numbers(g))}{at(here())}"
+                )
+
+
+def _check_inputs(xs: tuple[Any, ...]) -> None:
+    checked = [(i, x) for i, x in enumerate(xs) if isinstance(x, Tape.tensor) and x.requires_grad]
+    if not checked:
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+        )
+    for i, x in checked:
+        if x.dtype is not float64:
+            warnings.warn(
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will "
+                "likely fail if all the inputs are not of double precision floating point or complex.",
+                stacklevel=3,
+            )
+        if any(n > 1 and step == 0 for n, step in zip(x.shape, x.stride(), strict=True)):
+            raise RuntimeError(
+                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to "
+                "be able to compute the numerical gradients correctly. You should call .contiguous on the input before "
+                "passing it to gradcheck."
+            )
+
+
+# Jacobians ----------------------------------------------------------------------------------------
+
+
+def _numerical(
+    func: Callable[..., Any], xs: tuple[Any, ...], places: list[int], ys: tuple[Any, ...], eps: float
+) -> list[list[Matrix]]:
+    """For each checked input and each output, the matrix of differences."""
+    found = []
+    for place in places:
+        x = xs[place]
+        matrices = [np.zeros((x.numel(), y.numel())) for y in ys]
+        for k in range(x.numel()):
+            step = np.zeros(x.numel())
+            step[k] = eps
+            plus, minus = (_moved(func, x, xs, s.reshape(tuple(x.shape))) for s in (step, -step))
+            for matrix, p, m in zip(matrices, plus, minus, strict=True):
+                matrix[k] = ((p - m) / (2 * eps)).reshape(-1)
+        found.append(matrices)
+    return found
+
+
+def _moved(func: Callable[..., Any], x: Any, xs: tuple[Any, ...], step: Matrix) -> list[Matrix]:
+    """The outputs with one input moved, in place, for functions that know it by other ways than their arguments."""
+    data = x.data
+    before = _numbers(x)
+    try:
+        data.copy_(_tensor(before + step, x.dtype))
+        return [_numbers(y) for y in _tuple(func(*xs))]
+    finally:
+        data.copy_(_tensor(before, x.dtype))
+
+
+def _analytical(y: Any, xs: tuple[Any, ...], places: list[int]) -> list[Matrix]:
+    """For each checked input, its matrix of derivatives, a column for each element of the output."""
+    wanted = [xs[i] for i in places]
+    matrices = [np.zeros((x.numel(), y.numel())) for x in wanted]
+    for column in range(y.numel()):
+        cotangent = np.zeros(y.numel())
+        cotangent[column] = 1.0
+        found = grad(
+            y,
+            wanted,
+            _tensor(cotangent.reshape(tuple(y.shape)), y.dtype),
+            retain_graph=True,
+            allow_unused=True,
+        )
+        for matrix, g in zip(matrices, found, strict=True):
+            if g is not None:
+                matrix[:, column] = _numbers(g).reshape(-1)
+    return matrices
+
+
+def _unit(random: np.random.Generator, shape: tuple[int, ...]) -> Matrix:
+    drawn = np.asarray(random.standard_normal(shape))
+    unit: Matrix = drawn / max(float(np.linalg.norm(drawn)), 1e-30)
+    return unit
+
+
+def _tuple(tensors: Any) -> tuple[Any, ...]:
+    made = (tensors,) if isinstance(tensors, Tape.tensor) else tuple(tensors)
+    for t in made:
+        if not isinstance(t, Tape.tensor):
+            raise TypeError(f"gradcheck: the function must return tensors, not {type(t).__name__}")
+    return made
+
+
+def _differentiable(ys: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(y for y in ys if y.requires_grad)
+
+
+def _numbers(t: Any) -> Matrix:
+    copied: Matrix = np.array(buffer_of(Tape.value_of(t)), dtype=np.float64)
+    return copied
+
+
+def _tensor(array: Any, dtype: Any) -> Any:
+    return Tape.wrap(leaf(np.asarray(array, dtype.numpy), dtype), None)
+
+
+def _shown(matrix: Matrix) -> str:
+    return repr(Tape.wrap(leaf(matrix, float64), None))
