@@ -1,0 +1,26 @@
+"""Writing to parameters and state: beside the tape, or on it to differentiate an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from tidu.tensor import Tensor
+
+# Advance(target, rule, *operands) makes `target` hold rule(target, *operands), and returns that.
+Advance: TypeAlias = Callable[..., Any]
+
+
+def advance(target: Tensor, rule: Callable[..., Any], *operands: Any) -> Any:
+    """Beside the tape: operands are Values and numbers, and so is what is returned.
+
+    Working on Values spares the making of a tensor for every intermediate result.
+    """
+    value = rule(target._value, *operands)
+    target._write(value)
+    return value
+
+
+def advance_on_tape(target: Tensor, rule: Callable[..., Any], *operands: Any) -> Tensor:
+    """As in-place operations do it: operands are tensors and numbers."""
+    return target._assign(rule(target, *operands))
