@@ -48,7 +48,8 @@ class Engine:
 
 engine = Engine()
 _SEEN_LIMIT = 1024
-_FEW_VALUES, _MANY_ELEMENTS = 32, 1 << 14
+# A smaller region costs less to run than to tell apart from others.
+_FEW_VALUES = 16
 
 
 def stats() -> dict[str, int]:
@@ -125,15 +126,6 @@ def realize() -> None:
         raise error
 
 
-def _worth_a_key(region: list[Value]) -> bool:
-    """Whether running the region can cost more than telling it apart from others: a compiler would
-    not help below.
-    """
-    if len(region) >= _FEW_VALUES:
-        return True
-    return any(value.op.outputs == 1 and value.numel() >= _MANY_ELEMENTS for value in region)  # type: ignore[union-attr]
-
-
 def _run(region: list[Value]) -> BaseException | None:
     if not region:
         return None
@@ -141,7 +133,7 @@ def _run(region: list[Value]) -> BaseException | None:
     engine.values += len(region)
     if engine.verify:
         verify_region(region)
-    if engine.keyed and len(engine.seen) < _SEEN_LIMIT and _worth_a_key(region):
+    if engine.keyed and len(engine.seen) < _SEEN_LIMIT and len(region) >= _FEW_VALUES:
         key = region_key(region)
         engine.seen[key] = engine.seen.get(key, 0) + 1
     return engine.backend.run(region)

@@ -1,8 +1,8 @@
 """The tape, the engine that runs it backwards, and what users call `torch.autograd`.
 
-This package stands below the one that defines tensors: all it knows of them is `tape.Tape`, which that one fills
-in. So everything about gradients is in one place, from the nodes of the tape to `functional.jacobian`, and
-`tidu.autograd` is the public module as well.
+This package stands below the one that defines tensors: all it knows of them is `tape.Tape`, which
+that one fills in. So everything about gradients is in one place, from the nodes of the tape to
+`functional.jacobian`, and `tidu.autograd` is the public module as well.
 """
 
 from __future__ import annotations

@@ -32,11 +32,13 @@ def is_anomaly_check_nan_enabled() -> bool:
 
 
 class set_detect_anomaly:  # noqa: N801
-    """Turn anomaly detection on or off, at once; as a context manager it is set back at the end of the block.
+    """Turn anomaly detection on or off, at once; as a context manager it is set back at the end of
+    the block.
 
-    With it, a backward pass raises RuntimeError at the first operation whose derivative contains NaN, and
-    whatever goes wrong in a derivative is reported with the line of the forward operation. Every
-    derivative is computed on the spot, which is slow. Follows torch.autograd.set_detect_anomaly.
+    With it, a backward pass raises RuntimeError at the first operation whose derivative contains
+    NaN, and whatever goes wrong in a derivative is reported with the line of the forward operation.
+    Every derivative is computed on the spot, which is slow. Follows
+    torch.autograd.set_detect_anomaly.
 
     >>> with set_detect_anomaly(True):
     ...     loss.backward()
@@ -64,8 +66,8 @@ class detect_anomaly(set_detect_anomaly):  # noqa: N801
     def __init__(self, check_nan: bool = True) -> None:
         self.wanted = (True, check_nan)
         warnings.warn(
-            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
-            "debugging.",
+            "Anomaly Detection has been enabled. This mode will increase the runtime and should "
+            "only be enabled for debugging.",
             stacklevel=2,
         )
 
@@ -84,7 +86,11 @@ def run_checked(node: GradFn, cotangents: list[Any], create_graph: bool) -> Sequ
         where = describe(node.position)
         warnings.warn(
             f"Error detected in {node.name()}. "
-            + (f"The forward call that caused the error: {where}" if where else "No forward pass information available."),
+            + (
+                f"The forward call that caused the error: {where}"
+                if where
+                else "No forward pass information available."
+            ),
             stacklevel=2,
         )
         raise
@@ -96,7 +102,10 @@ def _refuse_nan(node: GradFn, results: Sequence[Any]) -> None:
         if g is None:
             continue
         numbers = buffer_of(g if g.__class__ is Value else Tape.value_of(g))
-        if np.isnan(numbers.astype(np.float32, copy=False) if numbers.dtype.kind == "V" else numbers).any():
+        if np.isnan(
+            numbers.astype(np.float32, copy=False) if numbers.dtype.kind == "V" else numbers
+        ).any():
             raise RuntimeError(
-                f"Function '{node.name()}' returned nan values in its {number}th output.{at(node.position)}"
+                f"Function '{node.name()}' returned nan values in its {number}th "
+                f"output.{at(node.position)}"
             )

@@ -32,6 +32,11 @@ class Running:
         self._wanted = wanted
         self.notes: dict[Any, Any] = {}
 
+    @property
+    def selective(self) -> bool:
+        """Whether only some tensors get a gradient: autograd.grad(), or backward() with `inputs`."""
+        return self._wanted is not None
+
     def reaches(self, node: GradFn) -> bool:
         """Whether the pass comes by this node."""
         return id(node) in self._reached and (self._wanted is None or id(node) in self._wanted)
@@ -47,16 +52,18 @@ def run_backward(
 ) -> list[Any]:
     """Send cotangents from the roots along the tape.
 
-    roots       edges to start from, each with its cotangent (a Value, or a Tensor with `create_graph`)
-    wanted      edges at which to capture what arrives; only the part of the tape that leads to them runs.
-                None runs all of it.
+    roots       edges to start from, each with its cotangent (a Value, or a Tensor with
+                `create_graph`)
+    wanted      edges at which to capture what arrives; only the part of the tape that leads to them
+                runs. None runs all of it.
     accumulate  add to the `.grad` of the leaves reached (of those in `wanted`, if given)
 
-    At each node, in this order: hooks of its tensors, retain_grad(), hooks before the node, its derivative, hooks
-    after it. What is captured at the end of the way has been through the hooks of its tensors; what is
-    captured in passing has not, as in PyTorch.
+    At each node, in this order: hooks of its tensors, retain_grad(), hooks before the node, its
+    derivative, hooks after it. What is captured at the end of the way has been through the hooks of
+    its tensors; what is captured in passing has not, as in PyTorch.
 
-    Returns the captured cotangents, None where nothing arrived. Cost is linear in the number of nodes and edges.
+    Returns the captured cotangents, None where nothing arrived. Cost is linear in the number of
+    nodes and edges.
     """
     starts = [node for (node, _), _ in roots]
     captured: dict[tuple[int, int], Any] = {}
@@ -79,9 +86,13 @@ def run_backward(
     outer = state.position, state.grad_enabled, state.running
     state.grad_enabled, state.running = create_graph, Running(waiting, needed)
     checked = Anomaly.enabled
+    only: GradFn | None = None  # while the tape is a chain, the next node needs no heap
     try:
-        while ready:
-            node = heapq.heappop(ready)[2]
+        while ready or only is not None:
+            if only is None:
+                node = heapq.heappop(ready)[2]
+            else:
+                node, only = only, None
             cotangents = arrived.pop(id(node), None)
             results: Sequence[Any] | None = None
             if cotangents is not None:
@@ -120,9 +131,16 @@ def run_backward(
                         _deliver(arrived, target, output, g)
                 left = waiting[id(target)] - 1
                 waiting[id(target)] = left
-                if not left:
-                    number = _FIRST if target.__class__ is AccumulateGrad else -target.number
-                    heapq.heappush(ready, (number, id(target), target))
+                if left:
+                    continue
+                if only is None and not ready:
+                    only = target
+                    continue
+                for following in (target,) if only is None else (target, only):
+                    first = following.__class__ is AccumulateGrad
+                    number = _FIRST if first else -following.number
+                    heapq.heappush(ready, (number, id(following), following))
+                only = None
     finally:
         state.position, state.grad_enabled, state.running = outer
     if wanted is None:
@@ -148,7 +166,9 @@ def _count_dependencies(starts: Sequence[GradFn]) -> dict[int, int]:
 
 
 def _leading_to(starts: Sequence[GradFn], targets: set[int]) -> set[int]:
-    """The nodes from which some target can be reached, targets included: children before parents, no recursion."""
+    """The nodes from which some target can be reached, targets included: children before parents,
+    no recursion.
+    """
     needed: set[int] = set()
     visited: set[int] = set()
     stack: list[tuple[GradFn, bool]] = [(node, False) for node in starts]
@@ -178,19 +198,23 @@ def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: lis
 
 def _deliver(arrived: dict[int, list[Any]], node: GradFn, output: int, g: Any) -> None:
     """Add a cotangent to what has arrived at one result of a node, brought to its shape and dtype."""
+    g = _fitted(g, node, output)
+    slots = arrived.get(id(node))
+    if slots is None:
+        slots = arrived[id(node)] = [None] * node.outputs
+    before = slots[output]
+    slots[output] = g if before is None else add(before, g)
+
+
+def _fitted(g: Any, node: GradFn, output: int) -> Any:
+    """A cotangent summed over what was broadcast, in the dtype of the result it belongs to."""
     if node.outputs == 1:
         shape, d = node.shape, node.dtype
     else:
         shape, d = node.spec(output)
     if g.shape != shape:
         g = sum_to(g, shape)
-    if g.dtype is not d:
-        g = cast(g, d)
-    slots = arrived.get(id(node))
-    if slots is None:
-        slots = arrived[id(node)] = [None] * node.outputs
-    before = slots[output]
-    slots[output] = g if before is None else add(before, g)
+    return g if g.dtype is d else cast(g, d)
 
 
 def sum_to(g: Any, shape: Shape) -> Any:
@@ -215,14 +239,17 @@ def _reach_leaf(node: AccumulateGrad, cotangents: list[Any], create_graph: bool)
 
 
 def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
-    """Add to the gradient of a leaf. The first one becomes its gradient, later ones are added in place."""
+    """Add to the gradient of a leaf. The first one becomes its gradient, later ones are added in
+    place.
+    """
     leaf = node.variable
     if leaf is None:
         return
     with _accumulating:
         before = leaf._grad
         if before is None:
-            # A tensor of its own also with create_graph, where another leaf may get the same gradient.
+            # A tensor of its own also with create_graph, where another leaf may get the same
+            # gradient.
             leaf._grad = positive.named("CopyBackwards", g) if create_graph else Tape.wrap(g, None)
         elif create_graph:
             leaf._grad = before + g
@@ -234,19 +261,16 @@ def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
             hook(leaf)
 
 
-# Hooks are code of the user's: what they compute, and what goes wrong there, carries their own lines.
+# Hooks are code of the user's: what they compute, and what goes wrong there, carries their own
+# lines.
 
 
 def _as_tensor(g: Any) -> Any:
     return Tape.wrap(g, None) if g.__class__ is Value else g
 
 
-def _from_hook(node: GradFn, answer: Any, create_graph: bool) -> Any:
-    if answer is None:
-        return None
-    if not isinstance(answer, Tape.tensor):
-        raise TypeError(f"a hook must return None or a Tensor, but got {type(answer).__name__}{at(node.position)}")
-    return answer if create_graph else Tape.value_of(answer)
+def _as_value(g: Any, create_graph: bool) -> Any:
+    return g if g is None or create_graph else Tape.value_of(g)
 
 
 def _run_tensor_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -> None:
@@ -258,26 +282,38 @@ def _run_tensor_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -
             continue
         g = _as_tensor(cotangents[output])
         for hook in list(hooks.values()):
-            answer = hook(g)
-            if answer is not None:
-                _check_replacement(node, g, answer)
-                g = answer
-        cotangents[output] = _from_hook(node, g, create_graph)
+            g = _replacement(node, hook, g, hook(g))
+        cotangents[output] = _as_value(g, create_graph)
 
 
-def _check_replacement(node: GradFn, g: Any, answer: Any) -> None:
+def _replacement(node: GradFn, hook: Any, g: Any, answer: Any) -> Any:
+    """What a hook made of a gradient: another of its shape and dtype, or the same if it returned None."""
+    if answer is None:
+        return g
+    name = _name_of(hook)
     if not isinstance(answer, Tape.tensor):
-        raise TypeError(f"a hook must return None or a Tensor, but got {type(answer).__name__}{at(node.position)}")
+        raise TypeError(
+            f"expected Variable, but hook returned '{type(answer).__name__}': hook '{name}' must return a tensor or None"
+            f"{at(node.position)}"
+        )
+    if g is None:
+        return answer
     if tuple(answer.shape) != tuple(g.shape):
         raise RuntimeError(
-            f"hook has changed the size of value: the gradient has shape {list(g.shape)}, the hook returned "
+            f"hook '{name}' has changed the size of value: the gradient has shape {list(g.shape)}, the hook returned "
             f"{list(answer.shape)}{at(node.position)}"
         )
     if answer.dtype is not g.dtype:
         raise RuntimeError(
-            f"hook has changed the type of value: the gradient is {g.dtype}, the hook returned {answer.dtype}"
+            f"hook '{name}' has changed the type of value: the gradient is {g.dtype}, the hook returned {answer.dtype}"
             f"{at(node.position)}"
         )
+    return answer
+
+
+def _name_of(hook: Any) -> str:
+    name: str = getattr(hook, "__name__", type(hook).__name__)
+    return name
 
 
 def _run_node_pre_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -> list[Any]:
@@ -286,8 +322,8 @@ def _run_node_pre_hooks(node: GradFn, cotangents: list[Any], create_graph: bool)
     state.position = None
     grads = tuple(map(_as_tensor, cotangents))
     for hook in list(node.node_pre_hooks.values()):
-        grads = _replaced(node, grads, hook(grads))
-    return [_from_hook(node, g, create_graph) for g in grads]
+        grads = _replacements(node, hook, grads, hook(grads))
+    return [_as_value(g, create_graph) for g in grads]
 
 
 def _run_node_hooks(
@@ -295,24 +331,28 @@ def _run_node_hooks(
 ) -> Sequence[Any]:
     """Hooks after a node: each sees the cotangents of its inputs and of its results, and may replace the former."""
     assert node.hooks is not None
-    state.position = None
-    grad_inputs = tuple(map(_as_tensor, results))
+    fitted = (
+        None if g is None or edge is None else _fitted(g, *edge) for g, edge in zip(results, node.edges, strict=False)
+    )
+    grad_inputs = tuple(map(_as_tensor, fitted))
     grad_outputs = tuple(map(_as_tensor, cotangents))
+    state.position = None
     for hook in list(node.hooks.values()):
-        grad_inputs = _replaced(node, grad_inputs, hook(grad_inputs, grad_outputs))
-    return [_from_hook(node, g, create_graph) for g in grad_inputs]
+        grad_inputs = _replacements(node, hook, grad_inputs, hook(grad_inputs, grad_outputs))
+    return [_as_value(g, create_graph) for g in grad_inputs]
 
 
-def _replaced(node: GradFn, before: tuple[Any, ...], answer: Any) -> tuple[Any, ...]:
+def _replacements(node: GradFn, hook: Any, grads: tuple[Any, ...], answer: Any) -> tuple[Any, ...]:
     if answer is None:
-        return before
-    answer = answer if isinstance(answer, tuple) else (answer,)
-    if len(answer) != len(before):
+        return grads
+    answers: tuple[Any, ...] = answer if isinstance(answer, tuple) else (answer,)
+    if len(answers) != len(grads):
         raise RuntimeError(
-            f"hooks on {node.name()} returned an incorrect number of values (got {len(answer)}, but expected "
-            f"{len(before)}){at(node.position)}"
+            f"hook '{_name_of(hook)}' has returned an incorrect number of values (got {len(answers)}, but expected "
+            f"{len(grads)}): it is a hook of {node.name()}{at(node.position)}"
         )
-    return answer
+    # Here, and not for hooks of tensors, None takes a gradient away.
+    return tuple(None if a is None else _replacement(node, hook, g, a) for g, a in zip(grads, answers, strict=True))
 
 
 def _retain(node: GradFn, cotangents: list[Any]) -> None:

@@ -1,8 +1,9 @@
 """`Function`: operations whose derivative the user writes.
 
-`apply` makes a node of the tape and the `ctx` that `forward` and `backward` share, runs `forward` beside the
-tape, and makes its results the results of that node. As in PyTorch, what is set on `ctx` can be read from
-`result.grad_fn`; they are two objects here, so that no attribute of the user's can hide one of the node's.
+`apply` makes a node of the tape and the `ctx` that `forward` and `backward` share, runs `forward`
+beside the tape, and makes its results the results of that node. As in PyTorch, what is set on `ctx`
+can be read from `result.grad_fn`; they are two objects here, so that no attribute of the user's can
+hide one of the node's.
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ class _Saved:
     def __init__(self, tensor: Any, edge: Edge | None, output: int | None) -> None:
         if tensor.is_inference():
             raise RuntimeError(
-                "Inference tensors cannot be saved for backward. Make a clone() to get a normal tensor and save that."
+                "Inference tensors cannot be saved for backward. Make a clone() to get a normal "
+                "tensor and save that."
             )
         self.value: Value | Packed = Tape.value_of(tensor)
         if state.saved_hooks:
             self.value = Packed(self.value, edge)
         self.edge = edge
-        self.output = output  # which result of the Function itself it is; an edge would make a cycle
+        self.output = (
+            output  # which result of the Function itself it is; an edge would make a cycle
+        )
         self.reference = weakref.ref(tensor)
 
     def unpack(self, node: GradFn) -> Any:
@@ -67,7 +71,8 @@ class FunctionCtx:
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep tensors (or None) for `backward`, where they are `ctx.saved_tensors`.
 
-        They come back as they are when `forward` ends: a later in-place edit does not reach what was saved.
+        They come back as they are when `forward` ends: a later in-place edit does not reach what
+        was saved.
         """
         for number, t in enumerate(tensors):
             if t is not None and not isinstance(t, Tape.tensor):
@@ -110,7 +115,9 @@ class FunctionCtx:
 
 
 class FunctionNode(GradFn):
-    """The node of one call of a Function. Each Function has its own subclass, named <Function>Backward."""
+    """The node of one call of a Function. Each Function has its own subclass, named
+    <Function>Backward.
+    """
 
     function: type[Function]
     ctx: FunctionCtx
@@ -122,6 +129,11 @@ class FunctionNode(GradFn):
         if ctx is None or name.startswith("__"):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         return getattr(ctx, name)
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
+        every = super().next_functions
+        return tuple(f for f, is_tensor in zip(every, self.are_tensors, strict=False) if is_tensor)
 
     def spec(self, output: int) -> tuple[Shape, dtype]:
         found = self.specs[output]
@@ -153,27 +165,30 @@ class FunctionNode(GradFn):
         count = len(self.edges)
         if len(grads) < count or any(g is not None for g in grads[count:]):
             raise RuntimeError(
-                f"function {self.name()} returned an incorrect number of gradients (expected {count}, got "
-                f"{len(grads)}): backward must return one for each argument of forward, None where there is none"
-                f"{at(self.position)}"
+                f"function {self.name()} returned an incorrect number of gradients (expected "
+                f"{count}, got {len(grads)}): backward must return one for each argument of "
+                f"forward, None where there is none{at(self.position)}"
             )
         results: list[Any] = []
         for number, (g, edge) in enumerate(zip(grads, self.edges, strict=False)):
             if g is not None:
                 self._check(number, g, edge)
-            results.append(None if g is None or edge is None else g if create_graph else Tape.value_of(g))
+            results.append(
+                None if g is None or edge is None else g if create_graph else Tape.value_of(g)
+            )
         return results
 
     def _check(self, number: int, g: Any, edge: Edge | None) -> None:
         if not self.are_tensors[number]:
             raise RuntimeError(
-                f"function {self.name()} returned a gradient different than None at position {number + 1}, but the "
-                f"corresponding forward input was not a Variable{at(self.position)}"
+                f"function {self.name()} returned a gradient different than None at position "
+                f"{number + 1}, but the corresponding forward input was not a "
+                f"Variable{at(self.position)}"
             )
         if not isinstance(g, Tape.tensor):
             raise RuntimeError(
-                f"expected Variable or None (got {type(g).__name__}): gradient {number} of {self.name()}"
-                f"{at(self.position)}"
+                f"expected Variable or None (got {type(g).__name__}): gradient {number} of "
+                f"{self.name()}{at(self.position)}"
             )
         if edge is None:
             return
@@ -182,8 +197,9 @@ class FunctionNode(GradFn):
         extra = len(shape) - len(wanted)
         if extra < 0 or any(n not in (1, m) for n, m in zip(wanted, shape[extra:], strict=True)):
             raise RuntimeError(
-                f"Function {self.name()} returned an invalid gradient at index {number} - got {list(shape)} but "
-                f"expected shape compatible with {list(wanted)}{at(self.position)}"
+                f"Function {self.name()} returned an invalid gradient at index {number} - got "
+                f"{list(shape)} but expected shape compatible with "
+                f"{list(wanted)}{at(self.position)}"
             )
 
     def __repr__(self) -> str:
@@ -201,13 +217,15 @@ class FunctionMeta(type):
 
 
 class Function(metaclass=FunctionMeta):
-    """An operation with a derivative of its own: subclass it, write `forward` and `backward`, call `apply`.
+    """An operation with a derivative of its own: subclass it, write `forward` and `backward`, call
+    `apply`.
 
-    ``forward(ctx, *args)`` computes the results, beside the tape. ``backward(ctx, *grads)`` gets one gradient for
-    each result and returns one for each argument, None where there is none. What is shared goes through `ctx`:
-    tensors by `ctx.save_for_backward`, anything else as attributes. Instead of the `ctx` of `forward` there may be a
-    ``setup_context(ctx, inputs, output)``. A `backward` made of differentiable operations can itself be
-    differentiated. Follows torch.autograd.Function.
+    ``forward(ctx, *args)`` computes the results, beside the tape. ``backward(ctx, *grads)`` gets
+    one gradient for each result and returns one for each argument, None where there is none. What
+    is shared goes through `ctx`: tensors by `ctx.save_for_backward`, anything else as attributes.
+    Instead of the `ctx` of `forward` there may be a ``setup_context(ctx, inputs, output)``. A
+    `backward` made of differentiable operations can itself be differentiated. Follows
+    torch.autograd.Function.
 
     >>> class Square(torch.autograd.Function):
     ...     @staticmethod
@@ -230,14 +248,17 @@ class Function(metaclass=FunctionMeta):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = type(self).__name__
         raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
-            f"function with static forward method: {name}.apply(...), not {name}()(...){at(here())}"
+            "Legacy autograd function with non-static forward method is deprecated. Please use "
+            f"new-style autograd function with static forward method: {name}.apply(...), not "
+            f"{name}()(...){at(here())}"
         )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """The results of the operation."""
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function."
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
@@ -248,8 +269,8 @@ class Function(metaclass=FunctionMeta):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """The gradients of the arguments, given those of the results."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
-            "backward mode AD."
+            "You must implement either the backward or vjp method for your custom "
+            "autograd.Function to use it with backward mode AD."
         )
 
     vjp = backward
@@ -258,7 +279,8 @@ class Function(metaclass=FunctionMeta):
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         """The derivative in forward mode, which nothing here asks for."""
         raise NotImplementedError(
-            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+            "You must implement the jvp function for custom autograd.Function to use it with "
+            "forward mode AD."
         )
 
     @classmethod
@@ -299,7 +321,9 @@ class InplaceFunction(Function):
 def _positional(
     forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], skip: int
 ) -> tuple[Any, ...]:
-    """All arguments of `forward` in order, defaults included; the first `skip` are not the caller's."""
+    """All arguments of `forward` in order, defaults included; the first `skip` are not the
+    caller's.
+    """
     bound = _signature(forward).bind(*(None,) * skip, *args, **kwargs)
     bound.apply_defaults()
     return bound.args[skip:]
@@ -314,13 +338,15 @@ def _derivative_of(function: type[Function]) -> Callable[..., Any]:
     backward, vjp = function.backward, function.vjp
     if backward is not Function.backward and vjp is not Function.vjp:
         raise RuntimeError(
-            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one "
-            f"of them: {function.__name__}"
+            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You "
+            f"should only implement one of them: {function.__name__}"
         )
     return vjp if backward is Function.backward else backward
 
 
-def _results(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _results(
+    node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ...]
+) -> tuple[Any, ...]:
     """The results of `forward` as those of the node, which keeps what `ctx` was told to save."""
     ctx, tensor, recording = node.ctx, Tape.tensor, bool(node.edges)
     inputs = {id(a) for a in args if isinstance(a, tensor)}
@@ -328,11 +354,14 @@ def _results(node: FunctionNode, args: tuple[Any, ...], outputs: tuple[Any, ...]
     silent = {id(t) for t in ctx.non_differentiable}
     if not dirty <= {id(t) for t in outputs}:
         raise RuntimeError(
-            "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
-            f"modified inplace must all be outputs of the Function. ({node.name()}){at(node.position)}"
+            "Some elements marked as dirty during the forward method were not returned as output. "
+            "The inputs that are modified inplace must all be outputs of the Function. "
+            f"({node.name()}){at(node.position)}"
         )
     node.outputs = len(outputs)
-    node.specs = tuple((tuple(t.shape), t.dtype) if isinstance(t, tensor) else None for t in outputs)
+    node.specs = tuple(
+        (tuple(t.shape), t.dtype) if isinstance(t, tensor) else None for t in outputs
+    )
     if len(outputs) == 1 and node.specs[0] is not None:
         node.shape, node.dtype = node.specs[0]
     saved: list[_Saved | None] = []
@@ -372,7 +401,9 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(ctx: Any, *grads: Any) -> Any:
         with no_grad():
             results = backward(ctx, *grads)
-        if not state.grad_enabled or not any(isinstance(g, Tape.tensor) and g.requires_grad for g in grads):
+        if not state.grad_enabled or not any(
+            isinstance(g, Tape.tensor) and g.requires_grad for g in grads
+        ):
             return results
         node = _Refusal((), None, tuple(Tape.edge_of(g) for g in grads if g is not None), here())
         if not isinstance(results, tuple):
@@ -393,7 +424,8 @@ class _Refusal(GradFn):
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         raise RuntimeError(
-            f"trying to differentiate twice a function that was marked with @once_differentiable{at(self.position)}"
+            "trying to differentiate twice a function that was marked with "
+            f"@once_differentiable{at(self.position)}"
         )
 
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """Derivatives of functions: Jacobians, Hessians, and their products with vectors, without `.grad`.
 
-Follows torch.autograd.functional. All of it is made of backward passes; `jvp` differentiates the (linear) backward
-pass once more with respect to the cotangent that goes in.
+Follows torch.autograd.functional. All of it is made of backward passes; `jvp` differentiates the
+(linear) backward pass once more with respect to the cotangent that goes in.
 """
 
 from __future__ import annotations
@@ -23,13 +23,18 @@ Tensors = tuple[Any, ...]
 
 
 def vjp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
     """The outputs of `func`, and vᵀJ, the product of `v` with its Jacobian at `inputs`.
 
     v             cotangents of the outputs; may be left out for one output of one element
     create_graph  make the result differentiable
-    strict        raise RuntimeError where an output does not depend on an input, rather than give zeros
+    strict        raise RuntimeError where an output does not depend on an input, rather than give
+                  zeros
 
     >>> vjp(lambda x: x.exp().sum(), torch.zeros(2))[1]
     tensor([1., 1.])
@@ -42,17 +47,24 @@ def vjp(
     with set_grad_enabled(_recording(create_graph)):
         products = _gradients(ys, xs, vs, create_graph=create_graph)
         products = _without_holes(products, xs, name, strict, create_graph)
-    return _finished(ys, inner_is_tuple, create_graph), _finished(products, outer_is_tuple, create_graph)
+    return _finished(ys, inner_is_tuple, create_graph), _finished(
+        products, outer_is_tuple, create_graph
+    )
 
 
 def jvp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
     """The outputs of `func`, and Jv, the product of its Jacobian at `inputs` with `v`.
 
     v             tangents of the inputs; may be left out for one input of one element
     create_graph  make the result differentiable
-    strict        raise RuntimeError where an output does not depend on an input, rather than give zeros
+    strict        raise RuntimeError where an output does not depend on an input, rather than give
+                  zeros
 
     >>> jvp(lambda x: x.exp(), torch.zeros(2), torch.ones(2))[1]
     tensor([1., 1.])
@@ -69,7 +81,9 @@ def jvp(
     with set_grad_enabled(_recording(create_graph)):
         products = _gradients(back, us, vs, create_graph=create_graph)
         products = _without_holes(products, ys, name, strict, create_graph)
-    return _finished(ys, inner_is_tuple, create_graph), _finished(products, inner_is_tuple, create_graph)
+    return _finished(ys, inner_is_tuple, create_graph), _finished(
+        products, inner_is_tuple, create_graph
+    )
 
 
 def jacobian(
@@ -82,9 +96,10 @@ def jacobian(
 ) -> Any:
     """The Jacobian of `func` at `inputs`: J[i, j] = ∂yᵢ/∂xⱼ, of shape y.shape + x.shape.
 
-    One tensor for one input and one output; a tuple over the inputs, a tuple over the outputs, or tuples in a tuple
-    (outputs outside) for several. `create_graph` makes the result differentiable; `strict` raises RuntimeError where
-    an output does not depend on an input. `vectorize` and `strategy` change nothing in the result.
+    One tensor for one input and one output; a tuple over the inputs, a tuple over the outputs, or
+    tuples in a tuple (outputs outside) for several. `create_graph` makes the result differentiable;
+    `strict` raises RuntimeError where an output does not depend on an input. `vectorize` and
+    `strategy` change nothing in the result.
 
     >>> jacobian(lambda x: x * x, torch.tensor([1.0, 2.0]))
     tensor([[2., 0.],
@@ -108,7 +123,8 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """The Hessian of `func`, which returns one element, at `inputs`: H[i, j] = ∂²y/∂xᵢ∂xⱼ, of shape x.shape + x.shape.
+    """The Hessian of `func`, which returns one element, at `inputs`: H[i, j] = ∂²y/∂xᵢ∂xⱼ, of shape
+    x.shape + x.shape.
 
     For several inputs it is a tuple of tuples of such blocks. The options are those of `jacobian`.
 
@@ -127,13 +143,19 @@ def hessian(
 
 
 def vhp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The output of `func`, which has one element, and vᵀH, the product of `v` with its Hessian at `inputs`.
+    """The output of `func`, which has one element, and vᵀH, the product of `v` with its Hessian at
+    `inputs`.
 
     v             of the shapes of the inputs; may be left out for one input of one element
     create_graph  make the result differentiable
-    strict        raise RuntimeError where the result does not depend on an input, rather than give zeros
+    strict        raise RuntimeError where the result does not depend on an input, rather than give
+                  zeros
 
     >>> vhp(lambda x: (x**3).sum(), torch.tensor([1.0, 2.0]), torch.ones(2))[1]
     tensor([ 6., 12.])
@@ -142,9 +164,14 @@ def vhp(
 
 
 def hvp(
-    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The output of `func`, which has one element, and Hv, the product of its Hessian at `inputs` with `v`.
+    """The output of `func`, which has one element, and Hv, the product of its Hessian at `inputs`
+    with `v`.
 
     The Hessian is symmetric, so this is `vhp`, whose arguments it has.
     """
@@ -175,28 +202,36 @@ def _as_tuple(tensors: Any, what: str, name: str) -> tuple[bool, Tensors]:
         if not isinstance(t, Tape.tensor):
             which = f"value at index {number} of the given {what}" if is_tuple else f"given {what}"
             raise TypeError(
-                f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but the {which} has type "
-                f"{type(t)}.{at(here())}"
+                f"The {what} given to {name} must be either a Tensor or a tuple of Tensors but "
+                f"the {which} has type {type(t)}.{at(here())}"
             )
     return is_tuple, tensors if is_tuple else (tensors,)
 
 
 def _inputs(inputs: Any, name: str, create_graph: bool) -> tuple[bool, Tensors]:
-    """Tensors of our own for the inputs, so that the same tensors captured by the function count as constants."""
+    """Tensors of our own for the inputs, so that the same tensors captured by the function count as
+    constants.
+    """
     is_tuple, tensors = _as_tuple(inputs, "inputs", name)
     own = (
-        reshape(x, tuple(x.shape)) if create_graph and x.requires_grad else x.detach().requires_grad_() for x in tensors
+        reshape(x, tuple(x.shape))
+        if create_graph and x.requires_grad
+        else x.detach().requires_grad_()
+        for x in tensors
     )
     return is_tuple, tuple(own)
 
 
-def _outputs(func: Callable[..., Any], xs: Tensors, name: str, strict: bool) -> tuple[bool, Tensors]:
+def _outputs(
+    func: Callable[..., Any], xs: Tensors, name: str, strict: bool
+) -> tuple[bool, Tensors]:
     is_tuple, ys = _as_tuple(func(*xs), "outputs of the user-provided function", name)
     for number, y in enumerate(ys):
         if strict and not y.requires_grad:
             raise RuntimeError(
-                f"Output {number} of the user-provided function does not require gradients. The outputs must be computed "
-                f"in a differentiable manner from the input when running in strict mode.{at(here())}"
+                f"Output {number} of the user-provided function does not require gradients. The "
+                "outputs must be computed in a differentiable manner from the input when running "
+                f"in strict mode.{at(here())}"
             )
     return is_tuple, ys
 
@@ -204,11 +239,13 @@ def _outputs(func: Callable[..., Any], xs: Tensors, name: str, strict: bool) -> 
 def _scalar(func: Callable[..., Any], xs: Tensors, name: str, strict: bool) -> Any:
     is_tuple, ys = _outputs(func, xs, name, strict)
     if is_tuple:
-        raise RuntimeError(f"The function given to {name} should return a single Tensor{at(here())}")
+        raise RuntimeError(
+            f"The function given to {name} should return a single Tensor{at(here())}"
+        )
     if ys[0].numel() != 1:
         raise RuntimeError(
-            f"The Tensor returned by the function given to {name} should contain a single element, but it has shape "
-            f"{list(ys[0].shape)}{at(here())}"
+            f"The Tensor returned by the function given to {name} should contain a single "
+            f"element, but it has shape {list(ys[0].shape)}{at(here())}"
         )
     return reshape(ys[0], ()) if name == "hessian" else ys[0]
 
@@ -218,18 +255,25 @@ def _vectors(v: Any, like: Tensors, is_tuple: bool, where: str) -> Tensors:
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
             raise RuntimeError(
-                f"The vector v can only be None if {where} a single Tensor with a single element.{at(here())}"
+                f"The vector v can only be None if {where} a single Tensor with a single "
+                f"element.{at(here())}"
             )
         return (Tape.wrap(full(1.0, tuple(like[0].shape), like[0].dtype), None),)
     _, vs = _as_tuple(v, "v", "this function")
     if len(vs) != len(like):
         if is_tuple:
-            raise RuntimeError(f"v is a tuple of invalid length: should be {len(like)} but got {len(vs)}.{at(here())}")
+            raise RuntimeError(
+                f"v is a tuple of invalid length: should be {len(like)} but got "
+                f"{len(vs)}.{at(here())}"
+            )
         raise RuntimeError(f"The given v should contain a single Tensor.{at(here())}")
     for number, (one, other) in enumerate(zip(vs, like, strict=True)):
         if one.shape != other.shape:
             entry = f"Entry {number} in " if is_tuple else ""
-            raise RuntimeError(f"{entry}v has invalid size: should be {other.shape} but got {one.shape}.{at(here())}")
+            raise RuntimeError(
+                f"{entry}v has invalid size: should be {other.shape} but got "
+                f"{one.shape}.{at(here())}"
+            )
     return vs
 
 
@@ -256,21 +300,25 @@ def _gradients(ys: Tensors, xs: Tensors, vs: Tensors, *, create_graph: bool) -> 
     if not pairs:
         return (None,) * len(xs)
     roots, cotangents = zip(*pairs, strict=True)
-    return grad(roots, xs, cotangents, retain_graph=True, create_graph=create_graph, allow_unused=True)
+    return grad(
+        roots, xs, cotangents, retain_graph=True, create_graph=create_graph, allow_unused=True
+    )
 
 
-def _without_holes(gradients: Tensors, xs: Tensors, name: str, strict: bool, create_graph: bool) -> Tensors:
+def _without_holes(
+    gradients: Tensors, xs: Tensors, name: str, strict: bool, create_graph: bool
+) -> Tensors:
     """Zeros for what depends on nothing; RuntimeError for it in strict mode."""
     for number, g in enumerate(gradients):
         if strict and g is None:
             raise RuntimeError(
-                f"The output of the user-provided function is independent of input {number}. This is not allowed in "
-                f"strict mode. ({name}){at(here())}"
+                f"The output of the user-provided function is independent of input {number}. This "
+                f"is not allowed in strict mode. ({name}){at(here())}"
             )
         if strict and create_graph and not g.requires_grad:
             raise RuntimeError(
-                f"The jacobian of the user-provided function is independent of input {number}. This is not allowed in "
-                f"strict mode when create_graph=True. ({name}){at(here())}"
+                f"The jacobian of the user-provided function is independent of input {number}. "
+                f"This is not allowed in strict mode when create_graph=True. ({name}){at(here())}"
             )
     return tuple(_zeros_like(x) if g is None else g for g, x in zip(gradients, xs, strict=True))
 
@@ -282,9 +330,10 @@ def _hessian_row(y: Any, xs: Tensors, strict: bool) -> Tensors:
     for number, g in enumerate(found):
         if strict and (g is None or not g.requires_grad):
             raise RuntimeError(
-                "While computing the hessian, found that the jacobian of the user-provided function with respect to input "
-                f"{number} is independent of the input. This is not allowed in strict mode: the function has to be twice "
-                f"differentiable, and not linear.{at(here())}"
+                "While computing the hessian, found that the jacobian of the user-provided "
+                f"function with respect to input {number} is independent of the input. This is "
+                "not allowed in strict mode: the function has to be twice differentiable, and not "
+                f"linear.{at(here())}"
             )
     return tuple(_zeros_like(x) if g is None else g for g, x in zip(found, xs, strict=True))
 
@@ -299,13 +348,13 @@ def _rows(y: Any, number: int, xs: Tensors, create_graph: bool, strict: bool) ->
         for i, g in enumerate(row):
             if strict and g is None:
                 raise RuntimeError(
-                    f"Output {number} of the user-provided function is independent of input {i}. This is not allowed in "
-                    f"strict mode.{at(here())}"
+                    f"Output {number} of the user-provided function is independent of input {i}. "
+                    f"This is not allowed in strict mode.{at(here())}"
                 )
             if strict and create_graph and not g.requires_grad:
                 raise RuntimeError(
-                    f"The jacobian of the user-provided function is independent of input {i}. This is not allowed in "
-                    f"strict mode when create_graph=True.{at(here())}"
+                    f"The jacobian of the user-provided function is independent of input {i}. "
+                    f"This is not allowed in strict mode when create_graph=True.{at(here())}"
                 )
         rows.append(tuple(_zeros_like(x) if g is None else g for g, x in zip(row, xs, strict=True)))
     shape = tuple(y.shape)
@@ -319,11 +368,15 @@ def _rows(y: Any, number: int, xs: Tensors, create_graph: bool, strict: bool) ->
 
 def _check_options(strict: bool, vectorize: bool, strategy: str) -> None:
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise AssertionError(f'Expected strategy to be either "forward-mode" or "reverse-mode", but got "{strategy}"')
+        raise AssertionError(
+            f'Expected strategy to be either "forward-mode" or "reverse-mode", but got "{strategy}"'
+        )
     if strategy == "forward-mode" and not vectorize:
-        raise NotImplementedError('strategy="forward-mode" is only implemented for `vectorize=True`.')
+        raise NotImplementedError(
+            'strategy="forward-mode" is only implemented for `vectorize=True`.'
+        )
     if strict and vectorize:
         raise RuntimeError(
-            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported together. Please "
-            "either set `strict=False` or `vectorize=False`."
+            "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not "
+            "supported together. Please either set `strict=False` or `vectorize=False`."
         )

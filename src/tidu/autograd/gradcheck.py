@@ -51,22 +51,32 @@ def gradcheck(
     fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:
-    """Compare the derivatives of `func` at `inputs` with central differences, (f(x + ε) - f(x - ε)) / 2ε.
+    """Compare the derivatives of `func` at `inputs` with central differences, (f(x + ε) - f(x - ε))
+    / 2ε.
 
-    They agree where |analytical - numerical| ≤ atol + rtol · |numerical|. Those inputs are checked that require a
-    gradient; they should be float64 and are moved in place, and back. Also checked: that two backward passes
-    agree within `nondet_tol`, that zero cotangents give zero, and (`check_undefined_grad`) that absent ones do.
-    `fast_mode` compares one random projection of each Jacobian instead of all of it. Gradients always have the dtype of
-    their input, and batches of them are computed one by one, so `check_grad_dtypes` and the checks of batches have
-    nothing to find. Raises GradcheckError, or returns False without `raise_exception`. Follows
+    They agree where |analytical - numerical| ≤ atol + rtol · |numerical|. Those inputs are checked
+    that require a gradient; they should be float64 and are moved in place, and back. Also checked:
+    that two backward passes agree within `nondet_tol`, that zero cotangents give zero, and
+    (`check_undefined_grad`) that absent ones do. `fast_mode` compares one random projection of each
+    Jacobian instead of all of it. Gradients always have the dtype of their input, and batches of
+    them are computed one by one, so `check_grad_dtypes` and the checks of batches have nothing to
+    find. Raises GradcheckError, or returns False without `raise_exception`. Follows
     torch.autograd.gradcheck.
 
     >>> gradcheck(lambda x: x**2, torch.rand(3, dtype=torch.float64, requires_grad=True))
     True
     """
     if check_forward_ad or check_batched_forward_grad:
-        raise NotImplementedError("gradcheck: there is no forward mode, so check_forward_ad cannot be True")
-    xs = (inputs,) if isinstance(inputs, Tape.tensor) else tuple(inputs) if isinstance(inputs, Sequence) else (inputs,)
+        raise NotImplementedError(
+            "gradcheck: there is no forward mode, so check_forward_ad cannot be True"
+        )
+    xs = (
+        (inputs,)
+        if isinstance(inputs, Tape.tensor)
+        else tuple(inputs)
+        if isinstance(inputs, Sequence)
+        else (inputs,)
+    )
     options = _Options(eps, atol, rtol, nondet_tol, check_undefined_grad, fast_mode)
     try:
         _check_inputs(xs)
@@ -100,8 +110,8 @@ def gradgradcheck(
 ) -> bool:
     """`gradcheck` of the derivatives of `func`, as functions of its inputs and of the cotangents.
 
-    `grad_outputs` are the cotangents, random where they are not given. The other arguments are those of
-    `gradcheck`. Follows torch.autograd.gradgradcheck.
+    `grad_outputs` are the cotangents, random where they are not given. The other arguments are
+    those of `gradcheck`. Follows torch.autograd.gradgradcheck.
 
     >>> gradgradcheck(lambda x: x**3, torch.rand(3, dtype=torch.float64, requires_grad=True))
     True
@@ -110,7 +120,9 @@ def gradgradcheck(
     if grad_outputs is None:
         random = np.random.default_rng(0)
         ys = _differentiable(_tuple(func(*xs)))
-        cotangents = tuple(_tensor(random.standard_normal(tuple(y.shape)), y.dtype).requires_grad_() for y in ys)
+        cotangents = tuple(
+            _tensor(random.standard_normal(tuple(y.shape)), y.dtype).requires_grad_() for y in ys
+        )
     else:
         cotangents = _tuple(grad_outputs)
 
@@ -145,11 +157,14 @@ def _check(func: Callable[..., Any], xs: tuple[Any, ...], options: _Options) -> 
         for numerical in _numerical(func, xs, places, ys, options.eps):
             if any(matrix.any() for matrix in numerical):
                 raise GradcheckError(
-                    "Numerical gradient for function expected to be zero: no output requires a gradient, but one changes "
-                    "when an input does. Look for a detach(), .data or no_grad() in the function."
+                    "Numerical gradient for function expected to be zero: no output requires a "
+                    "gradient, but one changes when an input does. Look for a detach(), .data or "
+                    "no_grad() in the function."
                 )
         return
-    (_compare_projections if options.fast_mode else _compare)(func, xs, places, ys, outputs, options)
+    (_compare_projections if options.fast_mode else _compare)(
+        func, xs, places, ys, outputs, options
+    )
     _check_zero_cotangents(ys, outputs, xs, places)
     if options.check_undefined_grad and len(outputs) > 1:
         _check_absent_cotangents(func, xs, places, outputs)
@@ -172,15 +187,17 @@ def _compare(
             if not np.allclose(a, n, options.rtol, options.atol, equal_nan=True):
                 worst = np.unravel_index(np.nanargmax(np.abs(a - n)), a.shape) if a.size else ()
                 raise GradcheckError(
-                    f"Jacobian mismatch for output {o} with respect to input {place},\nnumerical:{_shown(n)}\n"
-                    f"analytical:{_shown(a)}\nThe worst is element {worst[0]} of the input and element {worst[1]} of the "
-                    f"output: numerical {n[worst]:.6g}, analytical {a[worst]:.6g}.{at(here())}"
+                    f"Jacobian mismatch for output {o} with respect to input "
+                    f"{place},\nnumerical:{_shown(n)}\nanalytical:{_shown(a)}\nThe worst is "
+                    f"element {worst[0]} of the input and element {worst[1]} of the output: "
+                    f"numerical {n[worst]:.6g}, analytical {a[worst]:.6g}.{at(here())}"
                 )
             if a.size and np.abs(a - again[number]).max() > options.nondet_tol:
                 raise GradcheckError(
-                    "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
-                    "different values, although analytical gradient matches numerical gradient. The tolerance for "
-                    f"nondeterminism was {options.nondet_tol}; pass nondet_tol= if that is expected.{at(here())}"
+                    "Backward is not reentrant, i.e., running backward with same input and "
+                    "grad_output multiple times gives different values, although analytical "
+                    "gradient matches numerical gradient. The tolerance for nondeterminism was "
+                    f"{options.nondet_tol}; pass nondet_tol= if that is expected.{at(here())}"
                 )
 
 
@@ -196,17 +213,23 @@ def _compare_projections(
     random = np.random.default_rng(0)
     for number, place in enumerate(places):
         u = _unit(random, tuple(xs[place].shape))
-        plus, minus = _moved(func, xs[place], xs, options.eps * u), _moved(func, xs[place], xs, -options.eps * u)
+        plus, minus = (
+            _moved(func, xs[place], xs, options.eps * u),
+            _moved(func, xs[place], xs, -options.eps * u),
+        )
         for o in outputs:
             v = _unit(random, tuple(ys[o].shape))
             n = float(((plus[o] - minus[o]) * v).sum() / (2 * options.eps))
-            (g,) = grad(ys[o], [xs[place]], [_tensor(v, ys[o].dtype)], retain_graph=True, allow_unused=True)
+            (g,) = grad(
+                ys[o], [xs[place]], [_tensor(v, ys[o].dtype)], retain_graph=True, allow_unused=True
+            )
             a = 0.0 if g is None else float((_numbers(g) * u).sum())
             if not np.isclose(a, n, options.rtol, options.atol, equal_nan=True):
                 _compare(func, xs, [places[number]], ys, [o], options)
                 raise GradcheckError(
-                    f"Jacobian mismatch for output {o} with respect to input {place},\nnumerical:{n}\nanalytical:{a}\n"
-                    f"in a random projection (fast mode), though each element is within its tolerance.{at(here())}"
+                    f"Jacobian mismatch for output {o} with respect to input "
+                    f"{place},\nnumerical:{n}\nanalytical:{a}\nin a random projection (fast "
+                    f"mode), though each element is within its tolerance.{at(here())}"
                 )
 
 
@@ -217,7 +240,10 @@ def _check_zero_cotangents(
     wanted = [xs[i] for i in places]
     for g in grad([ys[o] for o in outputs], wanted, zeros, retain_graph=True, allow_unused=True):
         if g is not None and _numbers(g).any():
-            raise GradcheckError(f"backward not multiplied by grad_output: zero cotangents give {_shown(_numbers(g))}{at(here())}")
+            raise GradcheckError(
+                "backward not multiplied by grad_output: zero cotangents give "
+                f"{_shown(_numbers(g))}{at(here())}"
+            )
 
 
 def _check_absent_cotangents(
@@ -231,8 +257,9 @@ def _check_absent_cotangents(
         for g in grad(others, [xs[i] for i in places], zeros, allow_unused=True):
             if g is not None and _numbers(g).any():
                 raise GradcheckError(
-                    "Expected all input grads to be undefined or zero when all output grads are undefined or zero, but "
-                    f"without output {absent} one is {_shown(_numbers(g))}{at(here())}"
+                    "Expected all input grads to be undefined or zero when all output grads are "
+                    f"undefined or zero, but without output {absent} one is "
+                    f"{_shown(_numbers(g))}{at(here())}"
                 )
 
 
@@ -240,20 +267,23 @@ def _check_inputs(xs: tuple[Any, ...]) -> None:
     checked = [(i, x) for i, x in enumerate(xs) if isinstance(x, Tape.tensor) and x.requires_grad]
     if not checked:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of them "
+            "have requires_grad=True."
         )
     for i, x in checked:
         if x.dtype is not float64:
             warnings.warn(
-                f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will "
-                "likely fail if all the inputs are not of double precision floating point or complex.",
+                f"Input #{i} requires gradient and is not a double precision floating point or "
+                "complex. This check will likely fail if all the inputs are not of double "
+                "precision floating point or complex.",
                 stacklevel=3,
             )
         if any(n > 1 and step == 0 for n, step in zip(x.shape, x.stride(), strict=True)):
             raise RuntimeError(
-                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to "
-                "be able to compute the numerical gradients correctly. You should call .contiguous on the input before "
-                "passing it to gradcheck."
+                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs "
+                "that are non-overlapping to be able to compute the numerical gradients "
+                "correctly. You should call .contiguous on the input before passing it to "
+                "gradcheck."
             )
 
 
@@ -261,7 +291,11 @@ def _check_inputs(xs: tuple[Any, ...]) -> None:
 
 
 def _numerical(
-    func: Callable[..., Any], xs: tuple[Any, ...], places: list[int], ys: tuple[Any, ...], eps: float
+    func: Callable[..., Any],
+    xs: tuple[Any, ...],
+    places: list[int],
+    ys: tuple[Any, ...],
+    eps: float,
 ) -> list[list[Matrix]]:
     """For each checked input and each output, the matrix of differences."""
     found = []
@@ -279,7 +313,9 @@ def _numerical(
 
 
 def _moved(func: Callable[..., Any], x: Any, xs: tuple[Any, ...], step: Matrix) -> list[Matrix]:
-    """The outputs with one input moved, in place, for functions that know it by other ways than their arguments."""
+    """The outputs with one input moved, in place, for functions that know it by other ways than
+    their arguments.
+    """
     data = x.data
     before = _numbers(x)
     try:

@@ -35,7 +35,8 @@ def backward(
     grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
-    """Add the gradients of `tensors` to the `.grad` of every leaf they were made of: x.grad += Σ (∂yᵢ/∂x)ᵀ vᵢ.
+    """Add the gradients of `tensors` to the `.grad` of every leaf they were made of: x.grad += Σ
+    (∂yᵢ/∂x)ᵀ vᵢ.
 
     tensors       one tensor or several, yᵢ
     grad_tensors  the cotangents vᵢ, of their shapes; None stands for 1 where yᵢ has one element
@@ -51,9 +52,16 @@ def backward(
     tensor([2., 4.])
     """
     if grad_variables is not None:
-        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        warnings.warn(
+            "`grad_variables` is deprecated. Use `grad_tensors` instead.",
+            FutureWarning,
+            stacklevel=2,
+        )
         if grad_tensors is not None:
-            raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`")
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to "
+                "`backward()`"
+            )
         grad_tensors = grad_variables
     wanted = None
     if inputs is not None:
@@ -83,14 +91,16 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
-    """The gradients of `outputs` for `inputs`, Σ (∂yᵢ/∂x)ᵀ vᵢ for each x, without touching any `.grad`.
+    """The gradients of `outputs` for `inputs`, Σ (∂yᵢ/∂x)ᵀ vᵢ for each x, without touching any
+    `.grad`.
 
-    grad_outputs       the cotangents vᵢ, of the shapes of the outputs; None stands for 1 for one element
+    grad_outputs       the cotangents vᵢ, of the shapes of the outputs; None stands for 1 for one
+                       element
     allow_unused       give None for an input that no output depends on, rather than raise
     materialize_grads  give zeros for it
     is_grads_batched   the cotangents have one more dimension in front, and so have the results
-    The other arguments are those of `backward`. Raises RuntimeError as that does, and for an unused input.
-    Follows torch.autograd.grad.
+    The other arguments are those of `backward`. Raises RuntimeError as that does, and for an unused
+    input. Follows torch.autograd.grad.
 
     >>> x = torch.tensor(3.0, requires_grad=True)
     >>> torch.autograd.grad(x * x, x)
@@ -98,12 +108,13 @@ def grad(
     """
     if materialize_grads and allow_unused is False:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
         )
     if not only_inputs:
         warnings.warn(
-            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient for "
-            "other parts of the graph, please use torch.autograd.backward.",
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To "
+            "accumulate gradient for other parts of the graph, please use torch.autograd.backward.",
             FutureWarning,
             stacklevel=2,
         )
@@ -116,7 +127,9 @@ def grad(
         found = _batched(outputs, grad_outputs, wanted, keep, create_graph)
     else:
         roots = _roots(outputs, grad_outputs, create_graph)
-        found = run_backward(roots, wanted=wanted, retain_graph=keep, create_graph=create_graph, accumulate=False)
+        found = run_backward(
+            roots, wanted=wanted, retain_graph=keep, create_graph=create_graph, accumulate=False
+        )
     return tuple(
         _result(number, t, g, bool(allow_unused), materialize_grads)
         for number, (t, g) in enumerate(zip(inputs, found, strict=True))
@@ -132,12 +145,14 @@ def _edge_of_input(t: Any) -> Edge:
     if isinstance(t, GradientEdge):
         return t.node, t.output_nr
     if not isinstance(t, Tape.tensor):
-        raise TypeError(f"inputs can be either Tensors or GradientEdges, but got {type(t).__name__}")
+        raise TypeError(
+            f"inputs can be either Tensors or GradientEdges, but got {type(t).__name__}"
+        )
     edge = Tape.edge_of(t)
     if edge is None:
         raise RuntimeError(
-            f"One of the differentiated Tensors does not require grad: it has shape {list(t.shape)}; call "
-            f"requires_grad_() on it before it is used{at(here())}"
+            "One of the differentiated Tensors does not require grad: it has shape "
+            f"{list(t.shape)}; call requires_grad_() on it before it is used{at(here())}"
         )
     return edge
 
@@ -150,10 +165,14 @@ def _result(number: int, t: Any, g: Any, allow_unused: bool, materialize: bool) 
     if allow_unused:
         return None
     kind = "GradientEdge" if isinstance(t, GradientEdge) else "Tensor"
-    shape = "" if kind == "GradientEdge" else f" It has shape {list(t.shape)}, and no path leads from the outputs to it."
+    shape = (
+        ""
+        if kind == "GradientEdge"
+        else f" It has shape {list(t.shape)}, and no path leads from the outputs to it."
+    )
     raise RuntimeError(
-        f"The differentiated {kind} at index {number} appears to not have been used in the graph. Set "
-        f"allow_unused=True if this is the desired behavior.{shape}{at(here())}"
+        f"The differentiated {kind} at index {number} appears to not have been used in the graph. "
+        f"Set allow_unused=True if this is the desired behavior.{shape}{at(here())}"
     )
 
 
@@ -165,8 +184,9 @@ def _batched(
     sizes = {g.shape[0] if g.ndim else None for g in cotangents if g is not None}
     if len(sizes) != 1 or None in sizes:
         raise ValueError(
-            "is_grads_batched=True takes grad_outputs with one more dimension in front, of the same size in all, but "
-            f"got shapes {[None if g is None else list(g.shape) for g in cotangents]}{at(here())}"
+            "is_grads_batched=True takes grad_outputs with one more dimension in front, of the "
+            "same size in all, but got shapes "
+            f"{[None if g is None else list(g.shape) for g in cotangents]}{at(here())}"
         )
     (count,) = sizes
     rows = []
@@ -207,8 +227,9 @@ def _roots(tensors: tuple[Any, ...], gradients: Any, create_graph: bool) -> list
             size *= n
         if size != 1:
             raise RuntimeError(
-                f"grad can be implicitly created only for scalar outputs, but this tensor has shape {list(shape)}; reduce "
-                f"it first (loss.mean() or loss.sum()), or pass a gradient of the same shape{at(here())}"
+                "grad can be implicitly created only for scalar outputs, but this tensor has "
+                f"shape {list(shape)}; reduce it first (loss.mean() or loss.sum()), or pass a "
+                f"gradient of the same shape{at(here())}"
             )
         one = _one(shape, d)
         roots.append((edge, Tape.wrap(one, None) if create_graph else one))
@@ -223,9 +244,10 @@ def _start(number: int, t: Any) -> tuple[Edge, Shape, dtype]:
     edge = Tape.edge_of(t)
     if edge is None:
         raise RuntimeError(
-            f"element {number} of tensors does not require grad and does not have a grad_fn: nothing it was made of requires "
-            "a gradient. Look for a missing requires_grad=True, a detach(), .data, .item() or .numpy() on the way, or a "
-            f"block under torch.no_grad().{at(here())}"
+            f"element {number} of tensors does not require grad and does not have a grad_fn: "
+            "nothing it was made of requires a gradient. Look for a missing requires_grad=True, a "
+            "detach(), .data, .item() or .numpy() on the way, or a block under "
+            f"torch.no_grad().{at(here())}"
         )
     value = Tape.value_of(t)
     return edge, value.shape, value.dtype
@@ -233,12 +255,15 @@ def _start(number: int, t: Any) -> tuple[Edge, Shape, dtype]:
 
 def _given(number: int, gradient: Any, shape: Shape, create_graph: bool) -> Any:
     if not isinstance(gradient, Tape.tensor):
-        raise TypeError(f"gradients can be either Tensors or None, but got {type(gradient).__name__}")
+        raise TypeError(
+            f"gradients can be either Tensors or None, but got {type(gradient).__name__}"
+        )
     value = Tape.value_of(gradient)
     if value.shape != shape:
         raise RuntimeError(
-            f"Mismatch in shape: grad_output[{number}] has a shape of torch.Size({list(value.shape)}) and "
-            f"output[{number}] has a shape of torch.Size({list(shape)}).{at(here())}"
+            f"Mismatch in shape: grad_output[{number}] has a shape of "
+            f"torch.Size({list(value.shape)}) and output[{number}] has a shape of "
+            f"torch.Size({list(shape)}).{at(here())}"
         )
     return gradient if create_graph else value
 

@@ -23,15 +23,20 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
     """
     edge = Tape.edge_of(tensor)
     if edge is None:
-        raise RuntimeError(f"It is not possible to get the gradient edge for a Tensor that does not require gradients{at(here())}")
+        raise RuntimeError(
+            "It is not possible to get the gradient edge for a Tensor that does not require "
+            f"gradients{at(here())}"
+        )
     return GradientEdge(*edge)
 
 
 class saved_tensors_hooks:  # noqa: N801
-    """Inside the block, what the tape saves goes through `pack_hook`, and comes back through `unpack_hook`.
+    """Inside the block, what the tape saves goes through `pack_hook`, and comes back through
+    `unpack_hook`.
 
-    ``pack_hook(tensor)`` may return anything; ``unpack_hook`` of that must return a tensor with the same numbers.
-    Of nested blocks the innermost counts. Follows torch.autograd.graph.saved_tensors_hooks.
+    ``pack_hook(tensor)`` may return anything; ``unpack_hook`` of that must return a tensor with the
+    same numbers. Of nested blocks the innermost counts. Follows
+    torch.autograd.graph.saved_tensors_hooks.
 
     >>> with torch.autograd.graph.saved_tensors_hooks(lambda x: x.numpy(force=True), torch.from_numpy):
     ...     y = x * x
@@ -71,7 +76,9 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def allow_mutation_on_saved_tensors() -> Iterator[None]:
-    """A block in which saved tensors may be edited in place. Here they always may: what the tape saved never changes."""
+    """A block in which saved tensors may be edited in place. Here they always may: what the tape
+    saved never changes.
+    """
     yield
 
 
@@ -101,10 +108,12 @@ class MultiHandle:
 def register_multi_grad_hook(
     tensors: Sequence[Any], fn: Callable[..., Any], *, mode: str = "all"
 ) -> MultiHandle:
-    """Call ``fn(grads)`` once in a backward pass, when the gradients of those of `tensors` that it reaches are known.
+    """Call ``fn(grads)`` once in a backward pass, when the gradients of those of `tensors` that it
+    reaches are known.
 
-    `grads` has one entry for each tensor, None where no gradient arrives. With mode "any", ``fn(grad)`` is called with
-    the first of them. Follows torch.autograd.graph.register_multi_grad_hook.
+    `grads` has one entry for each tensor, None where no gradient arrives. With mode "any",
+    ``fn(grad)`` is called with the first of them. Follows
+    torch.autograd.graph.register_multi_grad_hook.
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
@@ -125,4 +134,6 @@ def register_multi_grad_hook(
         elif mode == "all" and complete:
             fn([grads.get(i) for i in range(len(nodes))])
 
-    return MultiHandle([t.register_hook(functools.partial(arrived, i)) for i, t in enumerate(tensors)])
+    return MultiHandle(
+        [t.register_hook(functools.partial(arrived, i)) for i, t in enumerate(tensors)]
+    )

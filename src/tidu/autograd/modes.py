@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -35,6 +36,8 @@ class _Mode:
     def __call__(self, function: F) -> F:
         if isinstance(function, type):
             return function
+        if inspect.isgeneratorfunction(function):
+            return _generator(self, function)  # type: ignore[return-value]
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -42,6 +45,32 @@ class _Mode:
                 return function(*args, **kwargs)
 
         return wrapped  # type: ignore[return-value]
+
+
+def _generator(mode: _Mode, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A generator that is in the mode whenever it runs, and leaves it to whoever it yields to."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        while True:
+            try:
+                with mode.clone():
+                    made = resume()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                sent = yield made
+                resume = functools.partial(generator.send, sent)
+            except GeneratorExit:
+                with mode.clone():
+                    generator.close()
+                raise
+            except BaseException as error:
+                resume = functools.partial(generator.throw, error)
+
+    return wrapped
 
 
 class _GradMode(_Mode):

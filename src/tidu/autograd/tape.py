@@ -1,4 +1,6 @@
-"""The tape: one node for each differentiable operation, with edges to the nodes that made its inputs."""
+"""The tape: one node for each differentiable operation, with edges to the nodes that made its
+inputs.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from tidu.base.dtypes import dtype, int64
 from tidu.base.shapes import Shape
 from tidu.base.source import at
 from tidu.base.state import Position, state
-from tidu.ir.op import NUMBERS_READ, Op, Spec
+from tidu.ir.op import Op, Spec
 from tidu.ir.value import Value
 from tidu.ops.elementwise import fill
 from tidu.ops.indexing import index_put
@@ -48,8 +50,8 @@ class Tape:
 class GradFn:
     """One node of the tape.
 
-    `edges` has one entry for each input that may need a gradient (None where it does not). `shape` and
-    `dtype` are those of the result, to which every arriving cotangent is brought.
+    `edges` has one entry for each input that may need a gradient (None where it does not). `shape`
+    and `dtype` are those of the result, to which every arriving cotangent is brought.
     """
 
     shape: Any
@@ -78,7 +80,9 @@ class GradFn:
         raise NotImplementedError
 
     def release(self) -> None:
-        """Free what was saved for the backward pass; another one through this node is then an error."""
+        """Free what was saved for the backward pass; another one through this node is then an
+        error.
+        """
 
     def spec(self, output: int) -> tuple[Shape, dtype]:
         """Shape and dtype of one result."""
@@ -158,6 +162,13 @@ class OpNode(GradFn):
         elif self.op.outputs != 1 and saved[0].__class__ is Value:
             saved = (self._results(saved[0], create_graph), *saved[1:])
         op, attrs = self.op, self.attrs
+        vjps = op.vjps
+        if vjps.__class__ is tuple and op.outputs == 1:  # the usual form
+            g = cotangents[0]
+            return [
+                None if edge is None or vjp is None else vjp(g, *saved, *attrs)
+                for edge, vjp in zip(self.edges, vjps)  # noqa: B905 (optional inputs may be missing)
+            ]
         g = cotangents[0] if op.outputs == 1 else self._complete(cotangents)
         if op.variadic:
             out, inputs = saved[0], saved[1:]
@@ -173,13 +184,15 @@ class OpNode(GradFn):
                 None if edge is None else c
                 for edge, c in zip(self.edges, cotangents_of_inputs, strict=True)
             ]
-        result = []
-        for edge, vjp in zip(self.edges, op.vjps, strict=False):
-            result.append(None if edge is None or vjp is None else vjp(g, *saved, *attrs))
-        return result
+        return [
+            None if edge is None or vjp is None else vjp(g, *saved, *attrs)
+            for edge, vjp in zip(self.edges, vjps, strict=False)
+        ]
 
     def _unpack(self, saved: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The saved Values as Tensors that continue the tape, so that the derivative can be differentiated."""
+        """The saved Values as Tensors that continue the tape, so that the derivative can be
+        differentiated.
+        """
         out = saved[0]
         if out.__class__ is Value:
             out = self._results(out, True) if self.op.outputs != 1 else Tape.wrap(out, (self, 0))
@@ -220,7 +233,9 @@ class OpNode(GradFn):
                 return
 
     def __getattr__(self, name: str) -> Any:
-        """``node._saved_self``, ``node._saved_result``, ...: what is kept for the backward pass, under PyTorch's names."""
+        """``node._saved_self``, ``node._saved_result``, ...: what is kept for the backward pass,
+        under PyTorch's names.
+        """
         if not name.startswith("_saved_") or "op" not in self.__dict__:
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         wanted = name.removeprefix("_saved_")
@@ -278,19 +293,11 @@ def record(
             if edge is not None:
                 mask |= bit
             bit <<= 1
-        levels = op.keeps(mask)
-        level = levels[0]
-        saved = [out if level == NUMBERS_READ else Spec(out.shape, out.dtype) if level else None]
-        position = 1
-        for x in values:
-            level = levels[position]
-            position += 1
-            if level == NUMBERS_READ:
-                saved.append(x)
-            elif x.__class__ is Value:
-                saved.append(Spec(x.shape, x.dtype) if level else None)
-            else:
-                saved.append(x if level else None)
+        saved = [None] * (len(values) + 1)
+        plan = op.kept.get(mask)
+        for place, numbers in op.keeps(mask) if plan is None else plan:
+            x = values[place - 1] if place else out
+            saved[place] = x if numbers or x.__class__ is not Value else Spec(x.shape, x.dtype)
     node.saved = tuple(saved)
     if state.saved_hooks:
         node.pack()
@@ -314,13 +321,16 @@ class Packed:
         tensor = self.bring_back(self.kept)
         if not isinstance(tensor, Tape.tensor):
             raise TypeError(
-                f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(tensor)}"
+                "Output of saved tensor unpack_hook expected to be a Tensor but got result of "
+                f"type {type(tensor)}"
             )
         return Tape.value_of(tensor)
 
 
 def tensor_at(value: Value, edge: Edge | None) -> Any:
-    """A Tensor for a saved Value: the leaf itself where it still holds that, otherwise one that continues at `edge`."""
+    """A Tensor for a saved Value: the leaf itself where it still holds that, otherwise one that
+    continues at `edge`.
+    """
     if edge is not None and isinstance(edge[0], AccumulateGrad):
         leaf = edge[0].variable
         if leaf is not None and Tape.value_of(leaf) is value:
@@ -345,8 +355,8 @@ class AccumulateGrad(GradFn):
 class CopySlices(GradFn):
     """History of a base after something was written through a view of it.
 
-    The written part takes its own cotangent; the base's has a hole there. `chain` lists the view's movement
-    ops from the base outwards.
+    The written part takes its own cotangent; the base's has a hole there. `chain` lists the view's
+    movement ops from the base outwards.
     """
 
     chain: tuple[tuple[Op, tuple[Any, ...]], ...]
@@ -373,7 +383,9 @@ def write_through(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...], part
 
 
 def _write_at_positions(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...], part: Any) -> Any:
-    """For movements that cannot be undone one by one: follow the places of all elements through the chain."""
+    """For movements that cannot be undone one by one: follow the places of all elements through the
+    chain.
+    """
     places: Any = arange_(0, 1, prod(base.shape), int64)
     places = reshape(places, tuple(base.shape))
     for op, attrs in chain:
@@ -384,9 +396,11 @@ def _write_at_positions(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...]
 
 def freed_message(node: GradFn) -> str:
     return (
-        "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
-        "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
-        "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors after "
-        f"calling backward. The node is {node.name()}{at(node.position)}; if you meant two separate steps, compute the loss "
-        "anew for each, and detach() what is carried over from the step before."
+        "Trying to backward through the graph a second time (or directly access saved tensors "
+        "after they have already been freed). Saved intermediate values of the graph are freed "
+        "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
+        "backward through the graph a second time or if you need to access saved tensors after "
+        f"calling backward. The node is {node.name()}{at(node.position)}; if you meant two "
+        "separate steps, compute the loss anew for each, and detach() what is carried over from "
+        "the step before."
     )

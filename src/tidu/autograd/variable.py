@@ -19,14 +19,16 @@ class _VariableMeta(type):
             raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")
         if volatile:
             warnings.warn(
-                "volatile was removed and now has no effect. Use `with torch.no_grad():` instead.", stacklevel=2
+                "volatile was removed and now has no effect. Use `with torch.no_grad():` instead.",
+                stacklevel=2,
             )
         made = data.detach()
         return made.requires_grad_() if requires_grad else made
 
 
 class Variable(metaclass=_VariableMeta):
-    """``Variable(tensor, requires_grad=False)``: a tensor on the same memory. Kept for old code; use tensors.
+    """``Variable(tensor, requires_grad=False)``: a tensor on the same memory. Kept for old code;
+    use tensors.
 
     Follows torch.autograd.Variable.
     """

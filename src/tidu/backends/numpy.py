@@ -42,7 +42,15 @@ class NumpyBackend:
 def _run(value: Value) -> None:
     op = value.op
     assert op is not None
-    arguments = [x.buffer if x.__class__ is Value else x for x in value.inputs]
+    inputs = value.inputs
+    if len(inputs) == 2:  # most operations; a comprehension would cost as much as the rest
+        x, y = inputs
+        arguments = [
+            x.buffer if x.__class__ is Value else x,
+            y.buffer if y.__class__ is Value else y,
+        ]
+    else:
+        arguments = [x.buffer if x.__class__ is Value else x for x in inputs]
     kernel = op.numpy or _kernels.get(op) or _make_kernel(op)
     result_type = value.dtype
     if op.outputs != 1:

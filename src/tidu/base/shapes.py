@@ -76,10 +76,13 @@ def wrap_dim(dim: int, rank: int) -> int:
     return dim + bound if dim < 0 else dim
 
 
+_ALL_DIMS = tuple(tuple(range(rank)) for rank in range(8))
+
+
 def wrap_dims(dims: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     """Several dimension numbers, each once; None or () stands for all of them."""
     if dims is None:
-        return tuple(range(rank))
+        return _ALL_DIMS[rank] if rank < len(_ALL_DIMS) else tuple(range(rank))
     if isinstance(dims, int):
         dims = (dims,)
     if len(dims) == 0:
@@ -93,6 +96,8 @@ def wrap_dims(dims: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
 
 def reduced(shape: Shape, dims: Sequence[int], keepdim: bool) -> Shape:
     """The shape after reducing `dims`."""
+    if len(dims) == len(shape):
+        return (1,) * len(shape) if keepdim else ()
     if keepdim:
         return tuple(1 if i in dims else n for i, n in enumerate(shape))
     return tuple(n for i, n in enumerate(shape) if i not in dims)

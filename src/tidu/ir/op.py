@@ -89,7 +89,6 @@ class Op:
         "numpy",
         "outputs",
         "public",
-        "reads",
         "reference",
         "samples",
         "saved",
@@ -110,8 +109,7 @@ class Op:
     emit: Callable[..., Any] | None
     decompose: Callable[..., Any] | None
     vjps: Any
-    reads: tuple[tuple[int, ...], ...]
-    kept: dict[int, tuple[int, ...]]
+    kept: dict[int, tuple[tuple[int, bool], ...]]
     samples: Callable[[], Sequence[Sample]]
     view: View | None
     grad_name: str
@@ -144,7 +142,10 @@ class Op:
         inputs = tuple(args[0]) if self.variadic else args[: self.arity]
         for x in inputs:
             if x.__class__ not in PLAIN:
-                return self._elsewhere(inputs, args[self.arity :], grad_name)
+                apply_op = getattr(x, "apply_op", None)
+                if apply_op is None:
+                    return self._elsewhere(inputs, args[self.arity :], grad_name)
+                return apply_op(self, inputs, args[self.arity :], grad_name)
         return self.value(inputs, args[self.arity :])
 
     def _elsewhere(self, inputs: tuple[Any, ...], attrs: tuple[Any, ...], *grad_name: str) -> Any:
@@ -187,15 +188,20 @@ class Op:
             )
         return tuple(values)
 
-    def keeps(self, mask: int) -> tuple[int, ...]:
+    def keeps(self, mask: int) -> tuple[tuple[int, bool], ...]:
         """What the tape keeps of (out, *inputs) when the inputs whose bits are set in `mask` need
-        gradients.
+        gradients: places in that tuple, each with whether the numbers or the shape are read.
         """
-        levels = self.kept.get(mask)
-        if levels is None:
-            wanted = [reads for i, reads in enumerate(self.reads) if mask >> i & 1]
-            levels = self.kept[mask] = tuple(map(max, zip(*wanted, strict=True)))
-        return levels
+        plan = self.kept.get(mask)
+        if plan is None:
+            one = isinstance(self.vjps, FunctionType)
+            vjps = (self.vjps,) * self.arity if one else self.vjps
+            wanted = [_reads(vjp, self) for i, vjp in enumerate(vjps) if mask >> i & 1]
+            levels = map(max, zip(*wanted, strict=True))
+            plan = self.kept[mask] = tuple(
+                (place, level == NUMBERS_READ) for place, level in enumerate(levels) if level
+            )
+        return plan
 
     @property
     def differentiable(self) -> bool:
@@ -278,8 +284,6 @@ def define(
     op.arity = len(op.input_names)
     op.numpy, op.emit, op.decompose = numpy, emit, decompose
     op.vjps, op.saved = vjp, saved
-    vjps = (vjp,) * op.arity if isinstance(vjp, FunctionType) else vjp
-    op.reads = () if vjp is None or op.variadic else tuple(_reads(f, op) for f in vjps)
     op.kept = {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tidu.ops  # noqa: F401 (fills the registry)
+import tidu.ops
 from tidu.autograd.modes import (
     enable_grad,
     inference_mode,

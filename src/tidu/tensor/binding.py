@@ -15,7 +15,7 @@ from tidu.tensor.tensor import Tensor
 namespaces: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
-def _with_out(call: Callable[..., Any]) -> Callable[..., Any]:
+def _with_out(call: Callable[..., Any], name: str) -> Callable[..., Any]:
     """A torch.* function also takes `out=`, a tensor to write the result to."""
 
     @functools.wraps(call, updated=())
@@ -27,6 +27,7 @@ def _with_out(call: Callable[..., Any]) -> Callable[..., Any]:
             return write_out(out, result)
         return type(result)(write_out(o, r) for o, r in zip(out, result, strict=True))
 
+    function.__name__ = function.__qualname__ = name
     return function
 
 
@@ -61,8 +62,8 @@ def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> Non
                 setattr(Tensor, name + "_", _in_place(call, name))
         else:
             table = namespaces.setdefault(space, {})
-            table[name] = (
-                _with_out(call) if hasattr(call, "__get__") else _with_out(_as_function(call, name))
+            table[name] = _with_out(
+                call if hasattr(call, "__get__") else _as_function(call, name), name
             )
             if inplace and space == "torch" and any(p == f"Tensor.{name}" for p in paths):
                 table[name + "_"] = _in_place(call, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator, default_generator
 from tidu.base.shapes import flatten_sizes, sizes_from
-from tidu.ops.rules import as_number
+from tidu.base.source import at, here
 from tidu.ops import sources
+from tidu.ops.rules import as_number
 from tidu.ops.sources import arange_
 from tidu.tensor.tensor import Tensor, from_array, from_value
 
@@ -58,7 +60,7 @@ def to_array(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
         array = np.asarray(data)
         dtypes.from_numpy(array.dtype)
     elif isinstance(data, (bool, int, float)):
-        array = np.asarray(data, _inferred([data]).numpy if wanted is None else None)
+        array = np.asarray(data, _inferred(data).numpy if wanted is None else None)
     else:
         array = _from_sequence(data, wanted)
     if wanted is None:
@@ -70,28 +72,22 @@ def to_array(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
 def _from_sequence(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
     if hasattr(data, "__array__"):
         return np.asarray(data)
-    if not isinstance(data, Sequence) and not hasattr(data, "__getitem__"):
-        raise (
-            TypeError(f"must be real number, not {type(data).__name__}")
-            if not isinstance(data, str)
-            else TypeError("new(): invalid data type 'str'")
-        )
     if isinstance(data, str):
         raise TypeError("new(): invalid data type 'str'")
-    data = _resolve(data)
+    if not isinstance(data, Sequence) and not hasattr(data, "__getitem__"):
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    if not isinstance(data, (list, tuple)):
+        data = list(data)
+    numbers = _resolve(data)
     try:
-        array = np.array(data)
+        array = np.array(numbers)
     except ValueError as error:
-        raise ValueError(_ragged(data)) from error
+        raise _ragged(numbers) from error
     if array.dtype == object or array.dtype.kind in "USc":
-        raise _refuse(data)
+        raise _refuse(numbers)
     if wanted is not None:
         return array
-    if array.dtype.kind == "f":
-        return array.astype(dtypes.get_default_dtype().numpy) if _all_python(data) else array
-    if array.size == 0:
-        return array.astype(dtypes.get_default_dtype().numpy)
-    return array
+    return array.astype((_inferred(data) or dtypes.get_default_dtype()).numpy, copy=False)
 
 
 def _resolve(data: Any) -> Any:
@@ -107,25 +103,38 @@ def _resolve(data: Any) -> Any:
     return data
 
 
-def _all_python(data: Any) -> bool:
-    """Whether the numbers are Python's: then floats take the default dtype, as NumPy's keep
-    theirs.
+def _inferred(data: Any) -> Any:
+    """The dtype in which everything in nested sequences meets; None for empty ones.
+
+    NumPy's numbers and arrays, and tensors, bring their own dtype, Python's numbers the usual one.
     """
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (bool, int, float, list, tuple)) and not isinstance(data, np.generic)
+    if isinstance(data, (list, tuple, range)):
+        kinds = {type(x) for x in data}
+        if kinds <= _PYTHON:
+            met = [dtypes.of_number(kind()) for kind in kinds]
+        else:
+            met = [d for d in map(_inferred, data) if d is not None]
+        return functools.reduce(dtypes.promote_types, met) if met else None
+    if isinstance(data, Tensor):
+        return data.dtype
+    if isinstance(data, (np.ndarray, np.generic)):
+        return dtypes.from_numpy(data.dtype)
+    return dtypes.of_number(data) if isinstance(data, (bool, int, float)) else None
 
 
-def _inferred(flat: Sequence[Any]) -> dtype:
-    return dtypes.result_type(flat)
+_PYTHON = {bool, int, float}
 
 
-def _ragged(data: Any) -> str:
+def _ragged(data: Any) -> Exception:
+    if len({hasattr(x, "__len__") for x in data}) > 1:
+        return TypeError("not a sequence: numbers and sequences are mixed at one depth")
     expected, dim = len(data[0]) if hasattr(data[0], "__len__") else 0, 1
     for x in data:
         if hasattr(x, "__len__") and len(x) != expected:
-            return f"expected sequence of length {expected} at dim {dim} (got {len(x)})"
-    return "expected sequences of equal lengths at every depth"
+            return ValueError(
+                f"expected sequence of length {expected} at dim {dim} (got {len(x)})"
+            )
+    return ValueError("expected sequences of equal lengths at every depth")
 
 
 def _refuse(data: Any) -> Exception:
@@ -139,7 +148,7 @@ def _refuse(data: Any) -> Exception:
     if kind == "str":
         return ValueError("too many dimensions 'str'")
     if kind == "int":
-        return RuntimeError("Overflow when unpacking long long")
+        return ValueError("Overflow when unpacking long long")
     return RuntimeError(f"Could not infer dtype of {kind}")
 
 
@@ -172,6 +181,11 @@ def tensor(
 
 
 def finish(made: Tensor, requires_grad: bool) -> Tensor:
+    if requires_grad and not made.dtype.is_floating_point:
+        raise RuntimeError(
+            "Only Tensors of floating point and complex dtype can require gradients, but this one would be "
+            f"{made.dtype}; pass dtype=torch.float32 or floating-point numbers{at(here())}"
+        )
     return made.requires_grad_() if requires_grad else made
 
 
@@ -200,6 +214,11 @@ def from_numpy(array: Any) -> Tensor:
 
 
 def _constant(value: Any, shape: tuple[int, ...], d: dtype, requires_grad: bool) -> Tensor:
+    if not isinstance(d, dtype):
+        raise TypeError(
+            f"argument 'dtype' must be torch.dtype, not {type(d).__name__}; write torch.float32, not "
+            "its name"
+        )
     if any(n < 0 for n in shape):
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"

@@ -1,12 +1,13 @@
 """What in-place edits do to the tape: the history of a tensor, of its base, and of its other views.
 
-A base (a tensor that is no view) holds its own history. A view remembers at which version of the memory
-its history was made; once somebody has written to that memory, its history is made anew, from its base's.
-Writing through a view makes a `CopySlices` the history of the base.
+A base (a tensor that is no view) holds its own history. A view remembers at which version of the
+memory its history was made; once somebody has written to that memory, its history is made anew,
+from its base's. Writing through a view makes a `CopySlices` the history of the base.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,10 @@ _REMEDIES[INFERENCE] = _REMEDIES[NO_GRAD].replace("no_grad", "inference_mode")
 
 
 class DeadEnd(GradFn):
-    """Where gradients of a view end that was made under no_grad of a tensor that requires a gradient."""
+    """Where gradients end at a view that was made under no_grad, of a tensor that requires one."""
+
+    def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
+        return ()
 
 
 def dead_end(view: Tensor) -> Edge:
@@ -74,8 +78,11 @@ def path(base: Tensor, view: Tensor) -> Chain:
     ours, theirs = view._chain or (), base._chain or ()
     if ours[: len(theirs)] == theirs:
         return ours[len(theirs) :]
-    # The base was reshaped in place (`t_()`, `unsqueeze_()`, ...) after the view was made: undo that.
-    common = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(ours, theirs, strict=False)))
+    # The base was reshaped in place (`t_()`, `unsqueeze_()`, ...) after the view was made: undo
+    # that.
+    common = sum(
+        1 for _ in takewhile(lambda both: both[0] == both[1], zip(ours, theirs, strict=False))
+    )
     shape = base._storage.value.shape
     back: list[tuple[Op, tuple[Any, ...]]] = []
     for number, (op, attrs) in enumerate(theirs):
@@ -91,21 +98,23 @@ def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_in_place(tensor: Tensor) -> None:
-    """Raise RuntimeError where the tape cannot take an in-place edit of `tensor`, which it has to record."""
+    """Raise RuntimeError where the tape cannot take an in-place edit of `tensor`, which it has to
+    record.
+    """
     base = tensor._base
     if base is not None:
         if tensor._creation:
             forbid(tensor, "is being modified inplace")
         if base.is_leaf and tensor.requires_grad:
             raise RuntimeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place operation. "
-                f"Write `with torch.no_grad():` around the update.{at(here())}"
+                "a view of a leaf Variable that requires grad is being used in an in-place "
+                f"operation. Write `with torch.no_grad():` around the update.{at(here())}"
             )
     if tensor._leaf_requires_grad and tensor.is_leaf:
         raise RuntimeError(
-            "a leaf Variable that requires grad is being used in an in-place operation. To change a "
-            "parameter, write `with torch.no_grad():` around the update; to compute with it, use the "
-            f"out-of-place operation.{at(here())}"
+            "a leaf Variable that requires grad is being used in an in-place operation. To change "
+            "a parameter, write `with torch.no_grad():` around the update; to compute with it, "
+            f"use the out-of-place operation.{at(here())}"
         )
 
 
@@ -121,7 +130,9 @@ def forbid(view: Tensor, what: str) -> None:
 
 
 def rewrite(tensor: Tensor, edge: Edge | None) -> None:
-    """From now on `tensor` holds what `edge` made; where it is a view, its base holds that in one part."""
+    """From now on `tensor` holds what `edge` made; where it is a view, its base holds that in one
+    part.
+    """
     base = tensor._base
     if base is None:
         tensor._set_history(edge)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
-
 from tidu.execute import buffer_of
 from tidu.ir.value import Value
 from tidu.ops.elementwise import overwrite, where
@@ -96,7 +95,7 @@ def _fill_masked(x: Tensor, mask: Any, value: Any) -> None:
     if isinstance(value, Tensor):
         value = reshape(value, ())
         value = value if value.dtype is x.dtype else value.to(x.dtype)
-    x._assign(where(mask, value, x).to(x.dtype))
+    x._assign(where.named("IndexPutBackward0", mask, value, x).to(x.dtype))
 
 
 def _check_mask(mask: tuple[int, ...], shape: tuple[int, ...], start: int) -> None:

@@ -359,20 +359,23 @@ typed: dict[str, Any] = {
 # Operators ----------------------------------------------------------------------------------------
 
 
+_USUAL = frozenset({Tensor, float, int})
+
+
 def _supported(x: Any) -> bool:
-    return x.__class__ is float or isinstance(
-        x, (Tensor, bool, int, float, np.generic, np.ndarray, Value)
-    )
+    return isinstance(x, (Tensor, bool, int, float, np.generic, np.ndarray, Value))
 
 
 def _binary(op: Op) -> tuple[Any, Any, Any]:
     def forward(self: Tensor, other: Any) -> Any:
-        if other.__class__ is not Tensor and not _supported(other):
-            return NotImplemented
-        return apply(op, (self, other))
+        if other.__class__ in _USUAL or _supported(other):
+            return apply(op, (self, other))
+        return NotImplemented
 
     def reflected(self: Tensor, other: Any) -> Any:
-        return apply(op, (other, self)) if _supported(other) else NotImplemented
+        if other.__class__ in _USUAL or _supported(other):
+            return apply(op, (other, self))
+        return NotImplemented
 
     def augmented(self: Tensor, other: Any) -> Any:
         return self._assign(apply(op, (self, other))) if _supported(other) else NotImplemented
@@ -416,7 +419,7 @@ def bind_methods() -> None:
         "is_signed": lambda self: self.dtype.is_signed, "is_inference": lambda self: self._storage.inference,
         "get_device": lambda self: -1, "is_pinned": lambda self: False, "pin_memory": lambda self: self,
         "resolve_conj": lambda self: self, "resolve_neg": lambda self: self, "is_conj": lambda self: False,
-        "type_as": lambda self, other: to(self, other.dtype), "zero_": lambda self: self.fill_(0),
+        "type_as": lambda self, other: to(self, other.dtype),
         "_is_view": lambda self: self._base is not None,
         "data_ptr": lambda self: id(self._storage), "is_shared": lambda self: False, "share_memory_": lambda self: self,
         "real": property(lambda self: self), "__dir__": object.__dir__,
@@ -444,7 +447,7 @@ def _shape_in_place(call: Any) -> Any:
         with enable_grad():  # its history has to fit its shape, also where no_grad is on
             made = call(self, *args, **kwargs)
         self._storage, self._chain = made._storage, made._chain
-        self._cached, self._version = made._cached, made._version
+        self._cached, self._seen = made._cached, made._seen
         if self._grad_fn is not None:
             self._set_history((made._grad_fn, made._output))
         return self

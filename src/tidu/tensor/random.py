@@ -11,6 +11,7 @@ import numpy as np
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator
+from tidu.base.poisson import poisson as poisson_number
 from tidu.base.shapes import flatten_sizes, sizes_from
 from tidu.tensor.creation import default_generator, finish
 from tidu.tensor.tensor import Tensor, from_array
@@ -141,11 +142,17 @@ def multinomial(
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
-    """Poisson numbers with the rates in `input`."""
-    source = np.random.default_rng(
-        int((generator or default_generator).integers(0, 2**31, (), np.int64))
-    )
-    return _drawn(source.poisson(input._array()), input.dtype)
+    """Poisson numbers with the rates in `input`; RuntimeError where one is negative or NaN."""
+    rates = input._array()
+    if not (rates >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    source = generator or default_generator
+
+    def uniform() -> float:
+        return float(source.uniform((), np.float64))
+
+    numbers = [float(poisson_number(rate, uniform)) for rate in rates.ravel().tolist()]
+    return _drawn(np.array(numbers).reshape(rates.shape), input.dtype)
 
 
 def _like(draw: Any) -> Any:

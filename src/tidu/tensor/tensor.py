@@ -4,7 +4,6 @@ tape.
 
 from __future__ import annotations
 
-import functools
 import warnings
 import weakref
 from collections import OrderedDict
@@ -25,11 +24,23 @@ from tidu.execute import buffer_of
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value, leaf
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import add, overwrite
+from tidu.ops.elementwise import add, fill, overwrite
 from tidu.ops.movement import reshape
 from tidu.ops.pick import pick
 from tidu.ops.rules import class_name
-from tidu.tensor.history import INFERENCE, NO_GRAD, SEVERAL, SEVERAL_VIEWS, check_in_place, adopt, dead_end, follow, rewrite, rewrite_checked
+from tidu.ops.sources import full
+from tidu.tensor.history import (
+    INFERENCE,
+    NO_GRAD,
+    SEVERAL,
+    SEVERAL_VIEWS,
+    adopt,
+    check_in_place,
+    dead_end,
+    follow,
+    rewrite,
+    rewrite_checked,
+)
 
 Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
 
@@ -51,7 +62,9 @@ class Storage:
 
 
 class InferenceStorage(Storage):
-    """Memory that was made in inference mode: outside, it can neither be written to nor saved for backward."""
+    """Memory that was made in inference mode: outside, it can neither be written to nor saved for
+    backward.
+    """
 
     __slots__ = ()
 
@@ -75,8 +88,8 @@ class Tensor:
     _chain: Chain | None = (
         None  # movement ops from the storage's Value to what is seen; None: all of it
     )
-    _cached: Value | None = None  # what a view saw at `_version` of its storage
-    _version = 0
+    _cached: Value | None = None  # what a view saw at `_seen` of its storage
+    _seen = 0
     _base: Tensor | None = None  # the tensor whose history an in-place edit of this view changes
     _tracked = 0  # the version of its storage for which a view's place on the tape was made
     _leaf_requires_grad = False
@@ -84,8 +97,11 @@ class Tensor:
     _grad_fn: GradFn | None = None
     _output = 0
     _accumulator: AccumulateGrad | None = None
-    _creation = ""  # how a view was made, where that forbids to write through it (see tidu.tensor.history)
+    _creation = (
+        ""  # how a view was made, where that forbids to write through it (see tidu.tensor.history)
+    )
     __array_priority__ = 1000  # NumPy leaves mixed operators to us
+    __module__ = "tidu"  # where users find it: print(type(x)) shows <class 'tidu.Tensor'>
 
     if TYPE_CHECKING:
 
@@ -119,12 +135,12 @@ class Tensor:
         if self._chain is None:
             return self._storage.value
         storage = self._storage
-        if self._version != storage.version or self._cached is None:
+        if self._seen != storage.version or self._cached is None:
             value = storage.value
             for op, attrs in self._chain:
                 value = op.value((value,), attrs)
             self._cached = value
-            self._version = storage.version
+            self._seen = storage.version
         return self._cached
 
     @property
@@ -193,7 +209,9 @@ class Tensor:
         return node
 
     def _set_history(self, edge: Edge | None) -> None:
-        """Continue the tape at `edge`. What retain_grad() asked for moves along; hooks stay where they were."""
+        """Continue the tape at `edge`. What retain_grad() asked for moves along; hooks stay where
+        they were.
+        """
         retained = self.retains_grad
         if retained:
             assert self._grad_fn is not None and self._grad_fn.retained is not None
@@ -204,14 +222,10 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        base = self._base
-        if base is not None:
-            if self._tracked != self._storage.version:
-                follow(self)
-            # Asked for after the view was made, or the view was made under no_grad.
-            if base.requires_grad:
-                return True
-        return self._leaf_requires_grad or self._grad_fn is not None
+        if self._leaf_requires_grad or self._grad_fn is not None:
+            return True
+        # Asked for after the view was made, or the view was made under no_grad.
+        return self._base is not None and self._base.requires_grad
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
@@ -235,8 +249,8 @@ class Tensor:
             )
         if requires_grad and self._storage.inference and not state.inference:
             raise RuntimeError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed; "
-                f"clone() makes an ordinary tensor of it{at(here())}"
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
+                f"allowed; clone() makes an ordinary tensor of it{at(here())}"
             )
         self._leaf_requires_grad = bool(requires_grad)
         return self
@@ -282,15 +296,15 @@ class Tensor:
                 )
             if gradient is self:
                 raise RuntimeError("can't assign Variable as its own grad")
-            if gradient.dtype is not self.dtype:
-                raise RuntimeError(
-                    f"assigned grad has data of a different type: the tensor is {self.dtype}, the "
-                    f"gradient {gradient.dtype}"
-                )
             if gradient._value.shape != self._value.shape:
                 raise RuntimeError(
-                    "assigned grad has data of a different size: the tensor has shape "
-                    f"{list(self.shape)}, the gradient {list(gradient.shape)}"
+                    f"attempting to assign a gradient of size '{list(gradient.shape)}' to a tensor of size "
+                    f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size{at(here())}"
+                )
+            if gradient.dtype is not self.dtype:
+                raise RuntimeError(
+                    f"attempting to assign a gradient with dtype '{gradient.dtype}' to a tensor with dtype "
+                    f"'{self.dtype}'; convert it with .to({self.dtype}){at(here())}"
                 )
         self._grad = gradient
 
@@ -335,10 +349,10 @@ class Tensor:
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
         """Call `hook` with this leaf after a gradient was added to its `.grad`."""
-        if not self.is_leaf or not self.requires_grad:
-            raise RuntimeError(
-                "post accumulate grad hooks cannot be registered on non-leaf tensors"
-            )
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if not self.is_leaf:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         node = self._leaf_node()
         if node.post_hooks is None:
             node.post_hooks = OrderedDict()
@@ -374,7 +388,7 @@ class Tensor:
         made = _new(Tensor)
         made._storage = self._storage
         if self._chain is not None:
-            made._chain, made._cached, made._version = self._chain, self._cached, self._version
+            made._chain, made._cached, made._seen = self._chain, self._cached, self._seen
         return made
 
     def detach_(self) -> Tensor:
@@ -400,14 +414,14 @@ class Tensor:
         if not isinstance(other, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
         self._storage = other._storage
-        self._chain, self._cached, self._version = other._chain, other._cached, other._version
+        self._chain, self._cached, self._seen = other._chain, other._cached, other._seen
         self._base = None
         if self._accumulator is not None:
             value = self._value
             self._accumulator.shape, self._accumulator.dtype = value.shape, value.dtype
 
     @property
-    def _version_counter(self) -> int:
+    def _version(self) -> int:
         return self._storage.version
 
     # Writing --------------------------------------------------------------------------------------
@@ -435,18 +449,23 @@ class Tensor:
                 )
             result = cast(result, seen.dtype)
             value = result._value
-        if self._storage.inference and not state.inference:
-            raise RuntimeError(
-                "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone() "
-                f"to get a normal tensor before doing inplace update.{at(here())}"
-            )
+        self._check_inference()
         if state.grad_enabled:
             edge = result._edge()
             if edge is not None or self.requires_grad:
                 check_in_place(self)
                 rewrite(self, edge)
         self._write(value)
+        if self._base is not None and self.retains_grad:
+            follow(self)  # at once: what it was before is part of the new history, and not it
         return self
+
+    def _check_inference(self) -> None:
+        if self._storage.inference and not state.inference:
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed. You can "
+                f"make a clone() to get a normal tensor before doing inplace update.{at(here())}"
+            )
 
     def _write(self, value: Value) -> None:
         storage = self._storage
@@ -454,7 +473,7 @@ class Tensor:
             storage.write(value)
         else:
             storage.write(write_through(storage.value, self._chain, value))
-            self._cached, self._version = value, storage.version
+            self._cached, self._seen = value, storage.version
 
     def _refuse_overlap(self) -> None:
         """An expanded tensor has several elements in one place: writing to it has no meaning."""
@@ -472,6 +491,15 @@ class Tensor:
     def accumulate_(self, g: Value) -> None:
         """Add to a gradient, in place and beside the tape."""
         self._write(add.value((self._value, g)))
+
+    def zero_(self) -> Tensor:
+        """Overwrite with zeros."""
+        if self._chain is not None or state.grad_enabled and self.requires_grad:
+            return self._assign(apply(fill, (self, 0), (), "ZeroBackward0"))
+        self._check_inference()
+        value = self._storage.value
+        self._storage.write(full.value((0,), (value.shape, value.dtype)))
+        return self
 
     def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
         """Overwrite with the numbers of `src`, broadcast and converted to this dtype."""
@@ -539,18 +567,21 @@ def apply(
     edges: list[Edge | None] = []
     needed = False
     for x in inputs:
+        edge = None
         if isinstance(x, Tensor):
             values.append(x._storage.value if x._chain is None else x._value)
             if recording:
-                edge = x._edge()
-                needed = needed or edge is not None
-                edges.append(edge)
+                if x._base is not None:
+                    edge = x._edge()
+                elif x._grad_fn is not None:
+                    edge = (x._grad_fn, x._output)
+                elif x._leaf_requires_grad:
+                    edge = (x._leaf_node(), 0)
+                if edge is not None:
+                    needed = True
         else:
-            if x.__class__ not in PLAIN:
-                x = _plain(op, x)
-            values.append(x)
-            if recording:
-                edges.append(None)
+            values.append(x if x.__class__ in PLAIN else _plain(op, x))
+        edges.append(edge)
     arguments = tuple(values)
     out = op.value(arguments, attrs)
     made = _new(Tensor)
@@ -569,8 +600,9 @@ def _refuse_saved_inference(inputs: tuple[Any, ...], saved: Any) -> None:
     for x, kept in zip(inputs, saved[1:], strict=True):
         if kept.__class__ is Value and isinstance(x, Tensor) and x._storage.inference:
             raise RuntimeError(
-                "Inference tensors cannot be saved for backward. Make a clone() to get a normal tensor and use "
-                f"that in autograd, or use torch.no_grad() instead of torch.inference_mode().{at(here())}"
+                "Inference tensors cannot be saved for backward. Make a clone() to get a normal "
+                "tensor and use that in autograd, or use torch.no_grad() instead of "
+                f"torch.inference_mode().{at(here())}"
             )
 
 
@@ -590,7 +622,7 @@ def _share_memory(
     made._storage = source._storage
     made._chain = ((op, attrs),) if chain is None else (*chain, (op, attrs))
     made._cached = out
-    made._version = source._storage.version
+    made._seen = source._storage.version
     base = source._base
     made._base = base = source if base is None else base
     made._tracked = source._storage.version
@@ -650,8 +682,9 @@ def wrap(value: Value, edge: Edge | None) -> Tensor:
 
 def _not_a_leaf(t: Tensor) -> str:
     return (
-        "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
-        f"subgraph that doesn't require differentiation use var_no_grad = var.detach().{at(here())}"
+        "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+        "variable in a subgraph that doesn't require differentiation use var_no_grad = "
+        f"var.detach().{at(here())}"
     )
 
 
