@@ -65,6 +65,8 @@ def _gradients(op: Op, call: Any, module: Any, arguments: tuple[Any, ...], order
     """Gradients of Σ out · weight, and for order 2 those of Σ gradient² after it."""
     inputs, leaves = table.tensors(module, arguments, requires_grad=True)
     outputs = [o for o in table.as_outputs(call(*inputs)) if o.requires_grad]
+    if not outputs:
+        return [None] * len(leaves)
     total = sum((o * _weights(module, o)).sum() for o in outputs)
     first = module.autograd.grad(total, leaves, create_graph=order == 2, allow_unused=True)
     if order == 1:

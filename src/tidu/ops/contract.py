@@ -73,7 +73,7 @@ def _matmul_numpy(x: Any, y: Any) -> Any:
     return np.matmul(x, y)
 
 
-def _matmul_vjp_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+def matmul_vjp_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     if len(y.shape) == 1:
         return reshape(g, (*g.shape, 1)) * y
     if len(x.shape) == 1:
@@ -85,7 +85,7 @@ def _matmul_vjp_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     return matmul(g, swap(y, -2, -1))
 
 
-def _matmul_vjp_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+def matmul_vjp_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     if len(x.shape) == 1:
         if len(y.shape) == 1:
             return g * x
@@ -118,7 +118,7 @@ matmul = define(
     kind="contraction",
     infer=_matmul_infer,
     numpy=_matmul_numpy,
-    vjp=(_matmul_vjp_x, _matmul_vjp_y),
+    vjp=(matmul_vjp_x, matmul_vjp_y),
     grad_name="MmBackward0",
     samples=lambda: [
         Sample((Array((3, 4)), Array((4, 2)))),

@@ -603,6 +603,7 @@ def _function(
     names: str = "",
     kinds: str = "number",
     torch_paths: str = "",
+    grad_name: str = "",
 ) -> Op:
     """One operand, bound as torch.<name>, Tensor.<name> and Tensor.<name>_."""
     paths = " ".join(f"torch.{n} Tensor.{n}" for n in (name, *names.split()))
@@ -616,6 +617,7 @@ def _function(
         dtypes=kinds,
         public=f"{paths} {torch_paths}",
         inplace=True,
+        grad_name=grad_name,
     )
 
 
@@ -658,7 +660,12 @@ sign: Op = _function(
     infer=same,
 )
 square = _function(
-    "square", np.square, lambda s, x: s.mul(x, x), lambda g, out, x: g * (x * 2.0), infer=same
+    "square",
+    np.square,
+    lambda s, x: s.mul(x, x),
+    lambda g, out, x: g * (x * 2.0),
+    infer=same,
+    grad_name="PowBackward0",
 )
 sqrt = _function(
     "sqrt",

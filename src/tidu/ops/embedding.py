@@ -96,7 +96,7 @@ embedding_ = define(
     ),
     samples=lambda: [
         Sample((Array((4, 3)), Array((5,), 0, 4, "int64"), -1, False)),
-        Sample((Array((4, 3)), Array((2, 3), 0, 4, "int64"), 1, False)),
+        Sample((Array((4, 3)), Array((2, 3), 0, 4, "int64"), -1, False)),
         Sample((Array((2, 3)), Array((), 0, 2, "int64"), -1, False)),
         Sample((Array((2, 3)), Array((0, 2), 0, 2, "int64"), -1, False)),
     ],

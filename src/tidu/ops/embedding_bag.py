@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -166,13 +167,14 @@ def _bag_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     return inputs, (attrs[3], weight.shape[1]), weight.dtype
 
 
-def _torch_bag(
-    torch: Any, weight: Any, indices: Any, offsets: Any, weights: Any, mode: str, padding_idx: int, scale: bool, count: int
-) -> Any:
+def _torch_bag(torch: Any, weight: Any, indices: Any, offsets: Any, weights: Any, *attrs: Any) -> Any:
+    mode, padding_idx, _, count = attrs
+    if weights is not None:  # written out: PyTorch's has no second derivative
+        bag = torch.searchsorted(offsets, torch.arange(len(indices)), right=True) - 1
+        rows = weight[indices] * weights[:, None]
+        return torch.zeros((count, weight.shape[1]), dtype=weight.dtype).index_add(0, bag, rows)
     padding = None if padding_idx < 0 else padding_idx
-    return torch.nn.functional.embedding_bag(
-        indices, weight, offsets, mode=mode, per_sample_weights=weights, padding_idx=padding
-    )
+    return torch.nn.functional.embedding_bag(indices, weight, offsets, mode=mode, padding_idx=padding)
 
 
 def _bag_samples() -> list[Sample]:
@@ -222,6 +224,13 @@ def embedding_bag(
     >>> torch.nn.functional.embedding_bag(torch.tensor([[0, 1]]), torch.eye(2))
     tensor([[0.5000, 0.5000]])
     """
+    if weight.dtype is dtypes.int64 and input.dtype.is_floating_point:
+        warnings.warn(
+            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is "
+            "deprecated, and should now be `embedding_bag(input, weight, ...)`.",
+            stacklevel=2,
+        )
+        weight, input = input, weight
     if per_sample_weights is not None and input.shape != per_sample_weights.shape:
         raise ValueError(
             f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then it must have the same "

@@ -83,6 +83,14 @@ def _refuse(name: str, argument: Any) -> TypeError:
     )
 
 
+def _require_tensor(name: str, input: Any) -> None:
+    if not hasattr(input, "shape"):
+        raise TypeError(
+            f"{name}() received an invalid combination of arguments: the first has to be a Tensor, but is a "
+            f"{type(input).__name__}"
+        )
+
+
 @function("torch.max Tensor.max")
 def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The greatest element; along `dim`, (values, indices); of two tensors, the greater of each pair.
@@ -93,6 +101,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     >>> torch.tensor([[1., 5.], [4., 2.]]).max(1).indices
     tensor([1, 0])
     """
+    _require_tensor("max", input)
     other = dim if hasattr(dim, "shape") else other
     if other is not None:
         return maximum(input, other)
@@ -106,6 +115,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 @function("torch.min Tensor.min")
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The least element; along `dim`, (values, indices); of two tensors, the lesser of each pair."""
+    _require_tensor("min", input)
     other = dim if hasattr(dim, "shape") else other
     if other is not None:
         return minimum(input, other)

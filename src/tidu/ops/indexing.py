@@ -188,7 +188,8 @@ index_put: Op = define(
     saved=slice(2, None),
     samples=lambda: [
         Sample(((Array((4, 3)), Array((5, 3)), Array((5,), 0, 4, "int64")), (0,), True)),
-        Sample(((Array((4, 3)), Array(()), Array((2,), 0, 4, "int64")), (0,), False)),
+        # Where places repeat, every copy of the value gets the gradient, as in PyTorch.
+        Sample(((Array((4, 3)), Array(()), Array((2,), 0, 4, "int64")), (0,), False), smooth=False),
         Sample(
             (
                 (
@@ -355,5 +356,7 @@ def into(part: Any, like: Any) -> Any:
     if part.shape == like.shape or not like.shape:
         return part
     if len(part.shape) != len(like.shape):
-        return reshape(part, like.shape) if 0 not in part.shape else full(0.0, like.shape, part.dtype)
+        return (
+            reshape(part, like.shape) if 0 not in part.shape else full(0.0, like.shape, part.dtype)
+        )
     return place(part, like.shape, tuple((0, n, 1) for n in part.shape))

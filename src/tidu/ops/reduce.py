@@ -219,7 +219,10 @@ def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any =
     >>> torch.ones(2, 3).sum(1)
     tensor([3., 3.])
     """
-    return sum_(_typed(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
+    name = "SumBackward0" if dim is None else "SumBackward1"
+    if dtype is not None:
+        input = _typed(input, dtype)
+    return sum_.named(name, input, wrap_dims(dim, input.ndim), keepdim)
 
 
 @function("torch.prod Tensor.prod")
@@ -227,7 +230,8 @@ def prod_over(
     input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     """The product over `dim`, or over all elements."""
-    return prod_(_typed(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
+    name = "ProdBackward0" if dim is None else "ProdBackward1"
+    return prod_.named(name, _typed(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
 
 
 def _mean_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -265,7 +269,8 @@ mean_ = define(
 @function("torch.mean Tensor.mean")
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The mean over `dim`, or over all elements; RuntimeError for integers."""
-    return mean_(_typed(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
+    name = "MeanBackward0" if dim is None else "MeanBackward1"
+    return mean_.named(name, _typed(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
 
 
 def _divisor(shape: tuple[int, ...], dims: Dims, correction: float) -> float:

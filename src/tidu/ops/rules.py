@@ -103,7 +103,9 @@ def floating(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferre
 
 def comparison(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     """As `arithmetic` for the inputs; the result is bool."""
-    inputs, shape, _ = arithmetic(op, inputs, attrs)
+    inputs, shape, d = arithmetic(op, inputs, attrs)
+    if d.is_half:  # a number is compared as the half that it would be stored as
+        inputs = tuple(float(d.numpy.type(x)) if is_number(x) else x for x in inputs)
     return inputs, shape, dtypes.bool_
 
 
@@ -122,7 +124,13 @@ def bitwise(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred
     """As `arithmetic`, for integers and bools only."""
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if d.category == FLOAT:
-        raise RuntimeError(f"\"{op.name}_cpu\" not implemented for '{class_name(d)}'")
+        if op.arity == 1:
+            raise TypeError(
+                "~ (operator.invert) is only implemented on integer and Boolean-type tensors, not "
+                f"on {class_name(d)}"
+            )
+        kernel = op.name.replace("bitwise_left_shift", "lshift")
+        raise not_implemented(kernel.replace("bitwise_right_shift", "rshift") + "_cpu", d)
     return inputs, shape, d
 
 
@@ -156,7 +164,8 @@ def require_tensors(op: Op, inputs: tuple[Any, ...]) -> None:
 def not_implemented(kernel: str, d: dtype) -> NotImplementedError:
     """PyTorch's answer to a dtype that a kernel is not written for, with what to do about it."""
     return NotImplementedError(
-        f"\"{kernel}\" not implemented for '{class_name(d)}'; convert the tensor first, for example with .float()"
+        f"\"{kernel}\" not implemented for '{class_name(d)}'; convert the tensor first, for example "
+        "with .float() or .long()"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from tidu.base import dtypes
 from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import eq, exp, mul, positive, sub, where
+from tidu.ops.elementwise import eq, exp, where
 from tidu.ops.indexing import gather
-from tidu.ops.movement import cat_, flip, reshape, slice_
+from tidu.ops.movement import cat_, flip, slice_
 from tidu.ops.results import CumMax, CumMin, Results
-from tidu.ops.rules import is_number, promote, same
+from tidu.ops.rules import promote, same
 from tidu.ops.shaping import narrow_range
 from tidu.ops.sources import full
 
@@ -204,13 +203,13 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     >>> torch.tensor([1, 2, 3]).cumsum(0)
     tensor([1, 3, 6])
     """
-    return cumsum_(_typed(input, dtype), wrap_dim(dim, len(input.shape)))
+    return _typed(cumsum_(_typed(input, dtype), wrap_dim(dim, len(input.shape))), dtype)
 
 
 @function("torch.cumprod Tensor.cumprod", inplace=True)
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """The products of the elements up to each place along `dim`."""
-    return cumprod_(_typed(input, dtype), wrap_dim(dim, len(input.shape)))
+    return _typed(cumprod_(_typed(input, dtype), wrap_dim(dim, len(input.shape))), dtype)
 
 
 @function("torch.logcumsumexp Tensor.logcumsumexp")
@@ -235,77 +234,3 @@ def cummax(input: Any, dim: int) -> Results:
 def cummin(input: Any, dim: int) -> Results:
     """(values, indices) of the least element up to each place along `dim` (the last of equal ones)."""
     return _cumulative(cummin_places, CumMin, "CumminBackward0", input, dim)
-
-
-# Differences and areas ----------------------------------------------------------------------------
-
-
-@function("torch.diff Tensor.diff")
-def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    """The differences of neighbors along `dim`, `n` times over; `prepend` and `append` are joined on first.
-
-    >>> torch.diff(torch.tensor([1, 4, 9]))
-    tensor([3, 5])
-    """
-    if not input.shape:
-        raise RuntimeError("diff expects input to be at least one-dimensional")
-    if n < 0:
-        raise RuntimeError(f"order must be non-negative but got {n}")
-    d = wrap_dim(dim, len(input.shape))
-    parts = tuple(x for x in (prepend, input, append) if x is not None)
-    for x in parts:
-        if len(x.shape) != len(input.shape):
-            raise RuntimeError("diff expects prepend or append to be the same dimension as input")
-    x = cat_(parts, d) if len(parts) > 1 else input
-    if n == 0:
-        return positive(x)
-    for _ in range(min(n, x.shape[d] + 1)):
-        size = x.shape[d]
-        later, earlier = (slice_(x, narrow_range(x, d, a, max(b, a))) for a, b in ((min(1, size), size), (0, size - 1)))
-        x = later ^ earlier if x.dtype is dtypes.bool_ else sub(later, earlier)
-    return x
-
-
-def _spacing(x: Any, like: Any, d: int) -> Any:
-    """The widths of the intervals between sample points, in a shape that broadcasts with `like`'s intervals."""
-    if len(x.shape) == 1 and len(like.shape) > 1:
-        if x.shape[0] != like.shape[d]:
-            raise RuntimeError(
-                f"There must be one `x` value for each sample point: x has {x.shape[0]}, y has {like.shape[d]} along {d}"
-            )
-        x = reshape(x, tuple(x.shape[0] if i == d else 1 for i in range(len(like.shape))))
-    axis = d - len(like.shape) + len(x.shape)
-    return diff(x, dim=axis)
-
-
-def _areas(y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
-    """The area of each trapezoid along `dim`, and `dim` itself."""
-    d = wrap_dim(dim, len(y.shape))
-    n = y.shape[d] if y.shape else 1
-    if n < 2:
-        return slice_(y, narrow_range(y, d, 0, 0)) if y.shape else full(0.0, (0,), y.dtype), d
-    left, right = (slice_(y, narrow_range(y, d, a, b)) for a, b in ((0, n - 1), (1, n)))
-    widths = dx if x is None else _spacing(x, y, d)
-    return mul(left + right, widths), d
-
-
-def _check_widths(x: Any, dx: Any) -> None:
-    if x is None and not is_number(dx):
-        raise TypeError(f"trapezoid(): dx has to be a number, but got {type(dx).__name__}")
-
-
-@function("torch.trapezoid torch.trapz")
-def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
-    """The area under `y` along `dim` by the trapezoidal rule, at points `x` or with spacing `dx`."""
-    _check_widths(x, dx)
-    areas, d = _areas(y, x, dx, dim)
-    axis = d - max(len(y.shape), 1) + len(areas.shape)
-    return areas.sum(axis) / 2.0 if prod(areas.shape) or y.shape else full(0.0, (), y.dtype)
-
-
-@function("torch.cumulative_trapezoid")
-def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
-    """The areas under `y` up to each point after the first, by the trapezoidal rule."""
-    _check_widths(x, dx)
-    areas, d = _areas(y, x, dx, dim)
-    return cumsum(areas, d - max(len(y.shape), 1) + len(areas.shape)) / 2.0

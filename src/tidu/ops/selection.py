@@ -16,6 +16,7 @@ from tidu.ops.movement import diagonal_write, expand, reshape, slice_write
 from tidu.ops.rules import as_number, class_name, is_number
 from tidu.ops.scan import cumsum_
 from tidu.ops.shaping import narrow_range
+from tidu.ops.sources import full
 
 # By condition and mask ----------------------------------------------------------------------------
 
@@ -56,7 +57,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     tensor([-1.,  1.,  1.])
     """
     _check_mask("masked_fill", mask)
-    if is_number(value):
+    number = is_number(value)
+    if number:
         value = as_number(value, input.dtype)
     elif value.shape:
         raise RuntimeError(
@@ -65,7 +67,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         )
     elif value.dtype is not input.dtype:
         value = cast(value, input.dtype)
-    return where.named("MaskedFillBackward0", mask, value, input)
+    return where.named("MaskedFillBackward0" if number else "MaskedFillBackward1", mask, value, input)
 
 
 @function("torch.masked_scatter Tensor.masked_scatter", inplace=True)
@@ -131,7 +133,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     places = _vector("index_select", index)
     _check("index_select", places, input, d, IndexError, False)
     if not input.shape:
-        return reshape(_index((reshape(input, (1,)), places), (0,)), ())
+        return reshape.named("IndexSelectBackward0", _index((reshape(input, (1,)), places), (0,)), ())
     return _index.named("IndexSelectBackward0", (input, places), (d,))
 
 
@@ -194,13 +196,20 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     if index.dtype is not dtypes.int64:
         raise IndexError("index_fill_(): Expected dtype int64 for index.")
     d = wrap_dim(dim, len(input.shape))
-    if not is_number(value) and value.shape:
+    number = is_number(value)
+    if not number and value.shape:
         raise RuntimeError(
             f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value.shape)} dimension(s)."
         )
     places = _vector("index_fill", index)
     _check("index_fill", places, input, d, IndexError, True)
-    return _put_along("IndexFillBackward0", input, d, places, value, False)
+    # A mask over the dimension: a place named twice is filled once, which the gradient of `value` shows.
+    size = input.shape[d] if input.shape else 1
+    mask = index_put((full(False, (size,), dtypes.bool_), True, places), (0,), False)
+    rank = len(input.shape)
+    mask = reshape(mask, tuple(size if i == d else 1 for i in range(rank)))
+    value = as_number(value, input.dtype) if number else cast(value, input.dtype)
+    return where.named("IndexFillBackward0" if number else "IndexFillBackward1", mask, value, input)
 
 
 @function("torch.take Tensor.take")
@@ -230,8 +239,6 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
         )
     if prod(input.shape) == 0 and prod(index.shape):
         raise IndexError("put_(): Tried to put elements into an empty tensor")
-    if not prod(index.shape):
-        return positive.named("PutBackward0", input)
     flat = index_put((reshape(input, (-1,)), reshape(source, (-1,)), reshape(index, (-1,))), (0,), accumulate)
     return reshape.named("PutBackward0", flat, tuple(input.shape))
 
@@ -242,7 +249,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {class_name(indices.dtype)}")
     if dim is None:
-        return gather(reshape(input, (-1,)), reshape(indices, (-1,)), 0)
+        return gather(reshape(input, (-1,)), _wrapped(reshape(indices, (-1,)), prod(input.shape)), 0)
     rank = len(input.shape)
     if rank != len(indices.shape):
         raise RuntimeError(
@@ -259,7 +266,12 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     def spread(x: Any) -> Any:
         return expand(x, tuple(x.shape[d] if i == d else n for i, n in enumerate(shape)))
 
-    return gather(spread(input), spread(indices), d)
+    return gather(spread(input), _wrapped(spread(indices), input.shape[d]), d)
+
+
+def _wrapped(indices: Any, size: int) -> Any:
+    """Negative indices count from the end."""
+    return where(indices < 0, indices + size, indices)
 
 
 # Parts replaced by others -------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
-from tidu.base.dtypes import dtype
+from tidu.base.dtypes import bool_, dtype
 from tidu.base.shapes import flatten_sizes, infer_size, sizes_from, wrap_dim
 from tidu.ir.op import function
 from tidu.ops.cast import cast
@@ -266,7 +266,7 @@ def repeat(input: Any, *repeats: Any) -> Any:
     pairs = tuple(n for c, s in zip(counts, shape, strict=True) for n in (c, s))
     interleaved = reshape(input, tuple(n for s in shape for n in (1, s)))
     whole = tuple(c * s for c, s in zip(counts, shape, strict=True))
-    return reshape(positive(expand(interleaved, pairs)), whole)
+    return reshape.named("RepeatBackward0", positive(expand(interleaved, pairs)), whole)
 
 
 # Parts --------------------------------------------------------------------------------------------
@@ -499,8 +499,10 @@ def clone(input: Any, *, memory_format: Any = None) -> Any:
 
 @function("torch.positive Tensor.positive")
 def positive_of(input: Any) -> Any:
-    """+input."""
-    return positive(input)
+    """The tensor itself, as `+input` gives it; RuntimeError on bools."""
+    if input.dtype is bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported; use input.int()")
+    return input
 
 
 def convert(input: Any, d: dtype) -> Any:

@@ -17,7 +17,7 @@ def _full_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
 
 
 def _full_numpy(value: Any, shape: tuple[int, ...], d: dtype) -> Any:
-    return np.full(shape, value, d.numpy)
+    return np.zeros(shape, d.numpy) if value == 0 else np.full(shape, value, d.numpy)
 
 
 full = define(

@@ -94,6 +94,16 @@ def zero_pad(x: Any, pads: Pads) -> Any:
     return place(x, *inner_ranges(tuple(x.shape), pads))
 
 
+def in_layout_of(x: Any, shape: Shape, d: Any) -> Any:
+    """An empty NumPy array of another shape, whose dimensions lie in memory in the order of x's.
+
+    Results keep the order of what they are made of, so that passes over both run along memory.
+    """
+    order = sorted(range(x.ndim), key=lambda i: -x.strides[i])
+    made = np.empty([shape[i] for i in order], d)
+    return made.transpose(sorted(range(x.ndim), key=order.__getitem__))
+
+
 def zero_padded(x: Any, pads: Pads) -> Any:
     """`zero_pad` of a NumPy array."""
     lead = x.ndim - len(pads)
@@ -174,11 +184,12 @@ windows = define(
 
 
 Slices = tuple[slice, ...]
+Taps = list[tuple[Shape, Slices, Slices]]
 
 
 def clipped_taps(
     sizes: Shape, outs: Shape, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape
-) -> list[tuple[Shape, Slices, Slices]]:
+) -> Taps:
     """For each position in the kernel: the windows in which it lies inside, and where it lies then.
 
     Entries are (position, slices of the windows, slices of the windowed tensor without pads).

@@ -1,0 +1,603 @@
+"""Normalization: the numbers of a group brought to mean 0 and variance 1, then scaled and shifted.
+
+All of batch, layer, group and instance norm are one operation, `standardize`, on one reshaped view of
+the input; they differ in the dimensions of that view over which a group extends.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tidu.base import dtypes
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import Shape, reduced
+from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ir.value import Value
+from tidu.ops.cast import cast
+from tidu.ops.elementwise import rsqrt
+from tidu.ops.movement import place, reshape, slice_
+from tidu.ops.reduce import mean_, sum_
+from tidu.ops.rules import class_name, not_implemented
+
+Dims = tuple[int, ...]
+
+
+def _wide(d: dtype) -> dtype:
+    """What statistics are computed in: halves are for storage."""
+    return dtypes.float32 if d.is_half else d
+
+
+def _as(x: Any, d: dtype) -> Any:
+    return x if x.dtype is d else cast(x, d)
+
+
+# Statistics -----------------------------------------------------------------------------------------
+
+
+def _statistic_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    view, dims = attrs
+    d = inputs[0].dtype
+    if not d.is_floating_point:
+        raise not_implemented(op.name, d)
+    return inputs, reduced(view, dims, True), _wide(d)
+
+
+def _statistic_samples() -> list[Sample]:
+    return [
+        Sample((Array((4, 3, 2)), (4, 3, 2), (0, 2))),
+        Sample((Array((4, 3)), (4, 3), (1,))),
+        Sample((Array((2, 6, 2)), (2, 3, 2, 2), (2, 3))),
+    ]
+
+
+# Neither of these has a derivative: `standardize` knows how they depend on its input.
+group_mean = define(
+    "group_mean",
+    attrs="view dims",
+    kind="composite",
+    infer=_statistic_infer,
+    numpy=lambda x, view, dims: np.mean(x.reshape(view), dims, keepdims=True, dtype=_at_least_single(x)),
+    decompose=lambda x, view, dims: mean_(_as(reshape(x, view), _wide(x.dtype)), dims, True),
+    samples=_statistic_samples,
+    dtypes="float",
+    reference=lambda torch, x, view, dims: _torch_wide(torch, x).reshape(view).mean(dims, True),
+)
+
+
+def _at_least_single(x: Any) -> Any:
+    return np.float32 if x.dtype.itemsize == 2 else x.dtype
+
+
+def _torch_wide(torch: Any, x: Any) -> Any:
+    return x.double() if x.dtype == torch.float64 else x.float()
+
+
+def _variance_numpy(x: Any, mean: Any, view: Shape, dims: Dims) -> Any:
+    centered = x.reshape(view) - mean
+    np.multiply(centered, centered, out=centered)
+    return np.mean(centered, dims, keepdims=True)
+
+
+def _variance(x: Any, mean: Any, view: Shape, dims: Dims) -> Any:
+    centered = reshape(x, view) - mean
+    return mean_(centered * centered, dims, True)
+
+
+group_variance = define(
+    "group_variance",
+    inputs="input mean",
+    attrs="view dims",
+    kind="composite",
+    infer=_statistic_infer,
+    numpy=_variance_numpy,
+    decompose=_variance,
+    samples=lambda: [
+        Sample((Array((4, 3, 2)), Array((1, 3, 1), dtype="float32"), (4, 3, 2), (0, 2))),
+        Sample((Array((4, 3)), Array((4, 1), dtype="float32"), (4, 3), (1,))),
+    ],
+    dtypes="float",
+    reference=lambda torch, x, mean, view, dims: (_torch_wide(torch, x).reshape(view) - mean)
+    .square()
+    .mean(dims, True),
+)
+mean_square = define(
+    "mean_square",
+    attrs="view dims",
+    kind="composite",
+    infer=_statistic_infer,
+    numpy=lambda x, view, dims: np.mean(np.square(x.reshape(view), dtype=_at_least_single(x)), dims, keepdims=True),
+    decompose=lambda x, view, dims: _mean_square(_as(reshape(x, view), _wide(x.dtype)), dims),
+    samples=_statistic_samples,
+    dtypes="float",
+    reference=lambda torch, x, view, dims: _torch_wide(torch, x).reshape(view).square().mean(dims, True),
+)
+
+
+def _mean_square(x: Any, dims: Dims) -> Any:
+    return mean_(x * x, dims, True)
+
+
+# (x - mean) · rstd · weight + bias ------------------------------------------------------------------
+
+
+def _keep_first(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    return inputs, inputs[0].shape, inputs[0].dtype
+
+
+def _standardize_numpy(
+    x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims, eps: float
+) -> Any:
+    flat = x.reshape(view)
+    if mean is None:
+        mean = np.mean(flat, dims, keepdims=True)
+        rstd = 1 / np.sqrt(_variance_numpy(flat, mean, view, dims) + eps)
+    out = flat - mean
+    if weight is not None and _is_constant(affine, dims):
+        out *= rstd * weight.reshape(affine)
+    else:
+        out *= rstd
+        if weight is not None:
+            out *= weight.reshape(affine)
+    if bias is not None:
+        out += bias.reshape(affine)
+    return out.reshape(x.shape)
+
+
+def _standardize(
+    x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims, eps: float
+) -> Any:
+    flat = _as(reshape(x, view), _wide(x.dtype))
+    if mean is None:
+        mean, rstd = _statistics_within(flat, dims, eps)
+    out = (flat - mean) * rstd
+    if weight is not None:
+        out = out * reshape(weight, affine)
+    if bias is not None:
+        out = out + reshape(bias, affine)
+    return _as(reshape(out, x.shape), x.dtype)
+
+
+def _statistics_within(x: Any, dims: Dims, eps: float) -> tuple[Any, Any]:
+    """Mean and 1/deviation in terms of other ops, so that they can be differentiated."""
+    mean = mean_(x, dims, True)
+    return mean, rsqrt(_mean_square(x - mean, dims) + eps)
+
+
+def _is_constant(affine: Shape, dims: Dims) -> bool:
+    """Whether the weight is the same for all elements of a group."""
+    return all(affine[d] == 1 for d in dims)
+
+
+def _standardize_vjp(
+    g: Any, out: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims,
+    eps: float,
+) -> tuple[Any, ...]:  # fmt: skip
+    shape, wide = x.shape, _wide(x.dtype)
+    x, g = _as(reshape(x, view), wide), _as(reshape(g, view), wide)
+    if mean is None or (dims and x.__class__ is not Value):
+        # A derivative of this one has to see that the statistics depend on the input.
+        mean, rstd = _statistics_within(x, dims, eps)
+    normal = (x - mean) * rstd
+    product = g * normal
+    rest = tuple(i for i, n in enumerate(affine) if n == 1)
+    g_sum, product_sum = sum_(g, rest, True), sum_(product, rest, True)
+    scale = rstd
+    if weight is not None and _is_constant(affine, dims):
+        scale = scale * reshape(weight, affine)
+    elif weight is not None:
+        g = g * reshape(weight, affine)
+        product = g * normal
+    if rest == dims:  # batch norm: the sums for weight and bias are those over each group
+        count = float(prod(view[d] for d in dims))
+        g_input = (g - g_sum / count - normal * (product_sum / count)) * scale
+    elif dims:
+        g_input = (g - mean_(g, dims, True) - normal * mean_(product, dims, True)) * scale
+    else:
+        g_input = g * scale
+    return (
+        reshape(g_input, shape),
+        None if weight is None else reshape(product_sum, weight.shape),
+        None if bias is None else reshape(g_sum, bias.shape),
+        None,
+        None,
+    )
+
+
+def _torch_standardize(
+    torch: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims, eps: float
+) -> Any:
+    flat = _torch_wide(torch, x).reshape(view)
+    if mean is None:
+        variance, mean = torch.var_mean(flat, dims, correction=0, keepdim=True)
+        rstd = torch.rsqrt(variance + eps)
+    out = (flat - mean) * rstd
+    out = out if weight is None else out * weight.reshape(affine)
+    out = out if bias is None else out + bias.reshape(affine)
+    return out.reshape(x.shape).to(x.dtype)
+
+
+def _standardize_samples() -> list[Sample]:
+    some, others = Array((1, 3, 1), -2, 2, "int64"), Array((1, 3, 1), 1, 3, "int64")
+    channels = (Array((3,)), Array((3,)))
+    return [
+        Sample((Array((4, 3, 2)), *channels, None, None, (4, 3, 2), (1, 3, 1), (0, 2), 1e-5)),
+        Sample((Array((4, 3, 2)), *channels, None, None, (4, 3, 2), (1, 3, 1), (2,), 1e-3)),
+        Sample((Array((4, 3, 2)), *channels, some, others, (4, 3, 2), (1, 3, 1), (), 1e-5)),
+        Sample((Array((2, 3, 4)), Array((4,)), None, None, None, (6, 4), (1, 4), (1,), 1e-5)),
+        Sample((Array((2, 4, 3)), Array((4,)), Array((4,)), None, None, (2, 2, 2, 3), (1, 2, 2, 1), (2, 3), 1e-5)),
+        Sample((Array((4, 3)), None, None, None, None, (4, 3), (1, 3), (1,), 1e-5)),
+    ]
+
+
+# `mean` and `rstd` spare work where they are known; they have to be those of the input over `dims`. In evaluation
+# they are constants, and `dims` is empty.
+standardize = define(
+    "standardize",
+    inputs="input weight bias mean rstd",
+    attrs="view affine dims eps",
+    kind="composite",
+    infer=_keep_first,
+    numpy=_standardize_numpy,
+    decompose=_standardize,
+    vjp=_standardize_vjp,
+    samples=_standardize_samples,
+    dtypes="float",
+    reference=_torch_standardize,
+    tolerance=10.0,
+)
+
+
+def _statistics(x: Any, view: Shape, dims: Dims, eps: float) -> tuple[Any, Any, Any]:
+    """Mean, variance and 1 / √(variance + eps) of each group, as numbers the tape does not follow."""
+    mean = group_mean(x, view, dims)
+    variance = group_variance(x, mean, view, dims)
+    return mean, variance, rsqrt(variance + eps)
+
+
+def _check_dtypes(operation: str, x: Any, *parameters: Any) -> None:
+    """Parameters have the dtype of the input, or float32 beside a half."""
+    if not x.dtype.is_floating_point:
+        raise not_implemented(operation, x.dtype)
+    for parameter in parameters:
+        if parameter is None or parameter.dtype is x.dtype:
+            continue
+        if not x.dtype.is_half:
+            hint = f"{operation}: the input is {x.dtype}, a parameter {parameter.dtype}"
+            if parameter.dtype is dtypes.float64:
+                raise RuntimeError(
+                    f"mixed dtype (CPU): expect parameter to have scalar type of {class_name(x.dtype)} ({hint})"
+                )
+            raise RuntimeError(f"mixed dtype (CPU): all inputs must share same datatype. ({hint})")
+        if parameter.dtype is not dtypes.float32:
+            raise RuntimeError(
+                f"expected scalar type {class_name(x.dtype)} but found {class_name(parameter.dtype)} ({operation})"
+            )
+
+
+# Batch norm -----------------------------------------------------------------------------------------
+
+
+def _channels(operation: str, x: Any, **parameters: Any) -> int:
+    """The size of dimension 1; RuntimeError for parameters of another length."""
+    if len(x.shape) < 2:
+        raise RuntimeError(
+            f"{operation} expects an input of at least 2 dimensions, (batch, channels, ...), but got shape {list(x.shape)}"
+        )
+    channels = x.shape[1]
+    for name, parameter in parameters.items():
+        if parameter is not None and prod(parameter.shape) != channels:
+            raise RuntimeError(
+                f"{name} should contain {channels} elements not {prod(parameter.shape)} ({operation} of an input of shape "
+                f"{list(x.shape)}: dimension 1 holds the channels, and the layer was made for {prod(parameter.shape)})"
+            )
+    return channels
+
+
+def _update(running: Any, statistic: Any, momentum: float) -> None:
+    """running ← (1 - momentum) · running + momentum · statistic, in place."""
+    if running is not None:
+        running._assign(running * (1.0 - momentum) + reshape(statistic, running.shape) * momentum)
+
+
+def normalize_channels(
+    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float
+) -> tuple[Any, Any, Any]:
+    """Batch norm: the result, and in training the mean and 1/deviation of each channel."""
+    parameters = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    if not training:
+        for name in ("running_mean", "running_var"):
+            if parameters[name] is None:
+                raise RuntimeError(f"{name} must be defined in evaluation mode")
+    channels = _channels("batch_norm", input, **parameters)
+    _check_dtypes("batch_norm", input, *parameters.values())
+    view = (input.shape[0], channels, prod(input.shape[2:]))
+    affine = (1, channels, 1)
+    if not training:
+        wide = _wide(input.dtype)
+        mean = _as(reshape(running_mean, affine), wide)
+        rstd = rsqrt(_as(reshape(running_var, affine), wide) + eps)
+        return standardize.named(_BATCH, input, weight, bias, mean, rstd, view, affine, (), eps), None, None
+    mean, variance, rstd = _statistics(input, view, (0, 2), eps)
+    count = view[0] * view[2]
+    if count:
+        _update(running_mean, mean, momentum)
+        _update(running_var, variance * (count / max(count - 1, 1)), momentum)
+    out = standardize.named(_BATCH, input, weight, bias, mean, rstd, view, affine, (0, 2), eps)
+    return out, mean, rstd
+
+
+_BATCH = "NativeBatchNormBackward0"
+
+
+@function("torch.nn.functional.batch_norm")
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """(input - mean) / √(variance + `eps`) · weight + bias, for each channel (dimension 1).
+
+    In training, the statistics are those of the batch, and the running ones move towards them by `momentum`, with
+    the unbiased variance; in evaluation the running ones are used. Raises ValueError for a single value per channel
+    in training (Ioffe and Szegedy, 2015).
+    """
+    if training:
+        _require_several(input.shape)
+    if eps < 0.0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    return normalize_channels(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+
+
+def _require_several(shape: Any) -> None:
+    if prod(n for i, n in enumerate(shape) if i != 1) == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {shape}: the variance of one value "
+            "is 0. Use a larger batch (drop_last=True in the DataLoader drops a last one of 1), or model.eval() to "
+            "use the running statistics"
+        )
+
+
+# Instance and group norm ----------------------------------------------------------------------------
+
+
+@function("torch.nn.functional.instance_norm")
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """`batch_norm` with statistics of each channel of each element of the batch by itself (Ulyanov et al., 2016).
+
+    Raises ValueError for a single element per channel.
+    """
+    if use_input_stats and prod(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+    if not use_input_stats and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    parameters = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    channels = _channels("instance_norm", input, **parameters)
+    _check_dtypes("instance_norm", input, *parameters.values())
+    view = (input.shape[0], channels, prod(input.shape[2:]))
+    affine, dims = (1, channels, 1), (2,)
+    if use_input_stats:
+        mean, variance, rstd = _statistics(input, view, dims, eps)
+        _update(running_mean, mean_(mean, (0,), True), momentum)
+        unbiased = view[2] / max(view[2] - 1, 1)
+        _update(running_var, mean_(variance, (0,), True) * unbiased, momentum)
+    else:
+        dims = ()
+        wide = _wide(input.dtype)
+        mean = _as(reshape(running_mean, affine), wide)
+        rstd = rsqrt(_as(reshape(running_var, affine), wide) + eps)
+    return standardize.named("ViewBackward0", input, weight, bias, mean, rstd, view, affine, dims, eps)
+
+
+def normalize_groups(input: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+    """Group norm, with the mean and 1/deviation of each group."""
+    channels = input.shape[1]
+    if num_groups <= 0 or channels % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(input.shape)} and num_groups={num_groups}"
+        )
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and tuple(parameter.shape) != (channels,):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
+                f"shape {list(parameter.shape)} and input of shape {list(input.shape)}"
+            )
+    _check_dtypes("group_norm", input, weight, bias)
+    size = channels // num_groups
+    view = (input.shape[0], num_groups, size, prod(input.shape[2:]))
+    affine, dims = (1, num_groups, size, 1), (2, 3)
+    mean, _, rstd = _statistics(input, view, dims, eps)
+    out = standardize.named("NativeGroupNormBackward0", input, weight, bias, mean, rstd, view, affine, dims, eps)
+    return out, mean, rstd
+
+
+@function("torch.nn.functional.group_norm")
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """The channels (dimension 1) in `num_groups` groups, each normalized over its elements, for each sample.
+
+    `weight` and `bias` are per channel. Raises RuntimeError if the groups do not come out even (Wu and He, 2018).
+    """
+    if len(input.shape) < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {len(input.shape)}")
+    size = [input.shape[0] * input.shape[1] // num_groups, num_groups, *input.shape[2:]]
+    if size[0] * prod(size[2:]) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
+    return normalize_groups(input, num_groups, weight, bias, eps)[0]
+
+
+# Layer and RMS norm ---------------------------------------------------------------------------------
+
+
+def _check_normalized_shape(operation: str, input: Any, normalized_shape: Any, star: str, **parameters: Any) -> Shape:
+    if isinstance(normalized_shape, int):
+        raise TypeError(
+            f"{operation}(): argument 'normalized_shape' (position 2) must be tuple of ints, not int; "
+            f"write ({normalized_shape},)"
+        )
+    shape = tuple(normalized_shape)
+    if not shape:
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            f"normalized_shape = {list(shape)}"
+        )
+    for name, parameter in parameters.items():
+        if parameter is not None and tuple(parameter.shape) != shape:
+            raise RuntimeError(
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(parameter.shape)} and normalized_shape = {list(shape)}"
+            )
+    if tuple(input.shape[-len(shape) :]) != shape:
+        wanted = ", ".join(map(str, shape))
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [*{star}{wanted}], but got input of "
+            f"size{list(input.shape)}"
+        )
+    return shape
+
+
+def normalize_trailing(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+    """Layer norm, with the mean and 1/deviation of each row."""
+    shape = _check_normalized_shape("layer_norm", input, normalized_shape, ", ", weight=weight, bias=bias)
+    _check_dtypes("LayerNormKernelImpl", input, weight, bias)
+    size = prod(shape)
+    view, dims = (prod(input.shape[: -len(shape)]), size), (1,)
+    mean, _, rstd = _statistics(input, view, dims, eps)
+    out = standardize.named("NativeLayerNormBackward0", input, weight, bias, mean, rstd, view, (1, size), dims, eps)
+    return out, mean, rstd
+
+
+@function("torch.nn.functional.layer_norm")
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """(input - mean) / √(variance + `eps`) · weight + bias over the last dimensions, `normalized_shape`.
+
+    `weight` and `bias` have that shape. Raises RuntimeError if the input does not end in it (Ba et al., 2016).
+
+    >>> F.layer_norm(torch.tensor([[1., 3.]]), (2,))
+    tensor([[-1.0000,  1.0000]])
+    """
+    return normalize_trailing(input, normalized_shape, weight, bias, eps)[0]
+
+
+def _rms_numpy(x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> Any:
+    flat = x.reshape(view)
+    if inverse is None:
+        inverse = 1 / np.sqrt(np.mean(np.square(flat), 1, keepdims=True) + eps)
+    out = flat * inverse
+    if weight is not None:
+        out *= weight.reshape(-1)
+    return out.reshape(x.shape)
+
+
+def _rms(x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> Any:
+    flat = _as(reshape(x, view), _wide(x.dtype))
+    if inverse is None:
+        inverse = rsqrt(_mean_square(flat, (1,)) + eps)
+    out = flat * inverse
+    out = out if weight is None else out * reshape(weight, (-1,))
+    return _as(reshape(out, x.shape), x.dtype)
+
+
+def _rms_vjp(g: Any, out: Any, x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> tuple[Any, ...]:
+    shape, wide = x.shape, _wide(x.dtype)
+    x, g = _as(reshape(x, view), wide), _as(reshape(g, view), wide)
+    if inverse is None or x.__class__ is not Value:  # see standardize
+        inverse = rsqrt(_mean_square(x, (1,)) + eps)
+    normal = x * inverse
+    g_weight = None
+    if weight is not None:
+        g_weight = reshape(sum_(g * normal, (0,), False), weight.shape)
+        g = g * reshape(weight, (-1,))
+    g_input = (g - normal * mean_(g * normal, (1,), True)) * inverse
+    return reshape(g_input, shape), g_weight, None
+
+
+def _torch_rms(torch: Any, x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> Any:
+    flat = _torch_wide(torch, x).reshape(view)
+    out = flat * torch.rsqrt(flat.square().mean(1, keepdim=True) + eps)
+    out = out if weight is None else out * weight.reshape(-1)
+    return out.reshape(x.shape).to(x.dtype)
+
+
+rms_norm_ = define(
+    "rms_norm",
+    inputs="input weight inverse",
+    attrs="view eps",
+    kind="composite",
+    infer=_keep_first,
+    numpy=_rms_numpy,
+    decompose=_rms,
+    vjp=_rms_vjp,
+    grad_name="MulBackward0",
+    samples=lambda: [
+        Sample((Array((4, 3)), Array((3,)), None, (4, 3), 1e-5)),
+        Sample((Array((2, 3, 2)), Array((3, 2)), None, (2, 6), 1e-3)),
+        Sample((Array((2, 3)), None, None, (2, 3), 1e-5)),
+    ],
+    dtypes="float",
+    reference=_torch_rms,
+    tolerance=4.0,
+)
+
+
+@function("torch.nn.functional.rms_norm torch.rms_norm")
+def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+    """input / √(mean(input²) + `eps`) · weight over the last dimensions, `normalized_shape`.
+
+    `eps` is the machine epsilon unless given (Zhang and Sennrich, 2019).
+    """
+    shape = _check_normalized_shape("rms_norm", input, normalized_shape, "", weight=weight)
+    if not input.dtype.is_floating_point:
+        raise not_implemented("rms_norm", input.dtype)
+    wide = _wide(input.dtype)
+    if eps is None:
+        eps = float(np.finfo(wide.numpy).eps)
+    view = (prod(input.shape[: -len(shape)]), prod(shape))
+    inverse = rsqrt(mean_square(input, view, (1,)) + eps)
+    return rms_norm_(input, weight, inverse, view, eps)
+
+
+# Local response norm --------------------------------------------------------------------------------
+
+
+@function("torch.nn.functional.local_response_norm")
+def local_response_norm(
+    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Any:
+    """input / (`k` + `alpha` · mean of the squares of `size` neighboring channels)^`beta`.
+
+    Raises ValueError for fewer than 3 dimensions (Krizhevsky et al., 2012).
+    """
+    rank = len(input.shape)
+    if rank < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {rank} dimensions)")
+    if prod(input.shape) == 0:
+        return input
+    square = input * input
+    channels = input.shape[1]
+    padded_shape = (input.shape[0], channels + size - 1, *input.shape[2:])
+    padded = place(square, padded_shape, _channel_range(input.shape, size // 2, channels))
+    total = slice_(padded, _channel_range(input.shape, 0, channels))
+    for start in range(1, size):
+        total = total + slice_(padded, _channel_range(input.shape, start, channels))
+    return input / (total * (alpha / size) + k) ** beta
+
+
+def _channel_range(shape: Shape, start: int, count: int) -> tuple[tuple[int, int, int], ...]:
+    return tuple((start, start + count, 1) if i == 1 else (0, n, 1) for i, n in enumerate(shape))
