@@ -1,0 +1,5 @@
+"""The `tidu` command."""
+
+from tidu.cli.command import main
+
+__all__ = ["main"]

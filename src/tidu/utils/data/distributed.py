@@ -1,0 +1,5 @@
+"""The DistributedSampler of `tidu.utils.data`."""
+
+from tidu.data import DistributedSampler
+
+__all__ = ["DistributedSampler"]
