@@ -1,0 +1,53 @@
+# make demo             train on handwritten digits (a fresh machine needs Python 3.11 or later, nothing else)
+# make test             format, lint, types and every test, against PyTorch where it can be installed
+# make random-programs  20,000 random programs must agree with PyTorch
+# make bench            the benchmarks
+# make format           rewrite the sources as `make test` wants them
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
+PROGRAMS ?= 20000
+
+.PHONY: demo test random-programs bench format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/tidu run examples/digits.py
+
+test: $(VENV)/.test
+	$(BIN)/ruff format --check --quiet --output-format concise
+	$(BIN)/ruff check --quiet --output-format concise
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+random-programs: $(VENV)/.test
+	TIDU_RANDOM_PROGRAMS=$(PROGRAMS) $(BIN)/python -m pytest tests/oracle/test_random_programs.py
+
+bench: $(VENV)/.test
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
+
+format: $(VENV)/.test
+	$(BIN)/ruff format --quiet
+	$(BIN)/ruff check --fix --quiet
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"tidu needs Python 3.11 or later, and $(PYTHON) is {sys.version.split()[0]}: use make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The stamps: nothing is installed again until one of these files changes.
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	$(PIP) -e '.[examples]'
+	@touch $@
+
+# The exact versions of the lock file where there are wheels for them, else what the ranges allow.
+# Tests that compare with PyTorch skip themselves where it cannot be installed.
+$(VENV)/.test: $(VENV)/.made pyproject.toml requirements.lock
+	$(PIP) -c requirements.lock -e '.[examples,test,dev]' || $(PIP) -e '.[examples,test,dev]'
+	$(PIP) -c requirements.lock -e '.[oracle]' || $(PIP) -e '.[oracle]' \
+	    || echo "PyTorch cannot be installed here: the tests that compare with it are skipped"
+	@touch $@
