@@ -255,7 +255,60 @@ slice_write: Op = define(
     reference=lambda torch, base, part, ranges: torch.slice_scatter(base, part, 0, *ranges[0]),
 )
 
-# diagonal, windows, flip, cat, pad ----------------------------------------------------------------
+# select: one index of a dimension, which goes ------------------------------------------------------
+
+
+def _at(dim: int, index: int) -> tuple[Any, ...]:
+    # The Ellipsis makes NumPy give an array also where no dimension is left.
+    return (*(slice(None),) * dim, index, ...)
+
+
+def _without(dims: Shape, dim: int) -> Shape:
+    return dims[:dim] + dims[dim + 1 :]
+
+
+def _whole(shape: Shape, dim: int, index: int) -> Ranges:
+    """The slice of size 1 that a select looks at."""
+    return tuple((index, index + 1, 1) if i == dim else (0, n, 1) for i, n in enumerate(shape))
+
+
+def _with_one(shape: Shape, dim: int) -> Shape:
+    return (*shape[:dim], 1, *shape[dim + 1 :])
+
+
+def _select_write(base: Any, part: Any, dim: int, index: int) -> Any:
+    part = reshape(part, _with_one(base.shape, dim))
+    return slice_write(base, part, _whole(base.shape, dim, index))
+
+
+def _select_vjp(g: Any, out: Any, x: Any, dim: int, index: int) -> Any:
+    shape = x.shape
+    return place(reshape(g, _with_one(shape, dim)), shape, _whole(shape, dim, index))
+
+
+select_ = define(
+    "select",
+    attrs="dim index",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, _without(inputs[0].shape, attrs[0]), inputs[0].dtype),
+    numpy=lambda x, dim, index: x[_at(dim, index)],
+    vjp=(_select_vjp,),
+    view=View(
+        lambda shape, strides, offset, dim, index: (
+            _without(strides, dim),
+            offset + index * strides[dim],
+        ),
+        _select_write,
+    ),
+    samples=lambda: [
+        Sample((Array((4, 5)), 0, 2)),
+        Sample((Array((2, 3, 4)), 1, 0)),
+        Sample((Array((3,)), 0, 2)),
+        Sample((Array((2, 0)), 0, 1)),
+    ],
+)
+
+# diagonal, flip, cat ----------------------------------------------------------------
 
 
 def _diagonal_layout(

@@ -11,7 +11,7 @@ from tidu.base.shapes import flatten_sizes, infer_size, sizes_from, wrap_dim
 from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
-from tidu.ops.movement import cat_, diagonal_, expand, flip, permute, reshape, slice_
+from tidu.ops.movement import cat_, diagonal_, expand, flip, permute, reshape, slice_, select_
 
 # Shape --------------------------------------------------------------------------------------------
 
@@ -300,19 +300,18 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
 @function("torch.select Tensor.select")
 def select(input: Any, dim: int, index: int) -> Any:
     """The part at one index of `dim`, without that dimension."""
-    shape = tuple(input.shape)
+    shape = input.shape
     if not shape:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, len(shape))
+    n = shape[d]
     index = int(index)
-    if not -shape[d] <= index < shape[d]:
+    if not -n <= index < n:
         raise IndexError(
             f"select(): index {index} out of range for tensor of size {list(shape)} at dimension "
             f"{d}"
         )
-    index = index + shape[d] if index < 0 else index
-    part = slice_.named("SelectBackward0", input, narrow_range(input, d, index, index + 1))
-    return reshape.named("SelectBackward0", part, shape[:d] + shape[d + 1 :])
+    return select_(input, d, index + n if index < 0 else index)
 
 
 @function("torch.split Tensor.split")
@@ -377,15 +376,7 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     if not shape:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     d = wrap_dim(dim, len(shape))
-    rest = shape[:d] + shape[d + 1 :]
-    return tuple(
-        reshape.named(
-            "UnbindBackward0",
-            slice_.named("UnbindBackward0", input, narrow_range(input, d, i, i + 1)),
-            rest,
-        )
-        for i in range(shape[d])
-    )
+    return tuple(select_.named("UnbindBackward0", input, d, i) for i in range(shape[d]))
 
 
 @function("torch.diagonal Tensor.diagonal")
