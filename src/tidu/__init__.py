@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tidu.tensor as _tensor
-from tidu import autograd, nn, optim, return_types, special, utils
+from tidu import autograd, linalg, nn, optim, return_types, special, utils
+from tidu.base import collector as _collector
 from tidu.base import dtypes as _dtypes
 from tidu.base.devices import (
     channels_last,
@@ -30,11 +31,13 @@ from tidu.base.dtypes import (
     uint8,
 )
 from tidu.base.shapes import Size
+from tidu.interop.checkpoint import load, save
 
 __version__ = "0.1.0"
 
 from tidu.tensor.printing import set_printoptions
 
+_collector.relax()
 globals().update({name: x for name, x in vars(_tensor).items() if not name.startswith("_")})
 globals().update(_tensor.namespaces["torch"])
 globals().update(_tensor.typed)

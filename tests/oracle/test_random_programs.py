@@ -215,12 +215,11 @@ def _run_step(machine: Machine, step: tuple[int, int, int, int]) -> str | None:
         result = None
         if kind in (1, 2):
             result = _views(a, how)
-        elif kind == 3:
-            result = _unary(m, a, how)
-        elif kind == 4:
-            result = _binary(m, a, b, how)
-        elif kind == 5:
-            result = _reduce(m, a, how)
+        elif kind in (3, 4, 5):
+            choose = {3: _unary, 4: _binary, 5: _reduce}[kind]
+            result = choose(m, a, b, how) if kind == 4 else choose(m, a, how)
+            # tidu lays out every result in row-major order, PyTorch in that of its inputs.
+            result = result.contiguous()
         elif kind in (6, 7):
             if any(n > 1 and s == 0 for n, s in zip(a.shape, a.stride(), strict=True)):
                 how = 0  # PyTorch refuses some writes to expanded memory, and lets others do what they will

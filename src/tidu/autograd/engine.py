@@ -125,22 +125,23 @@ def run_backward(
                 if edge is None:
                     continue
                 target, output = edge
+                key = id(target)
                 if results is not None:
                     g = results[i]
-                    if g is not None and (needed is None or id(target) in needed):
-                        _deliver(arrived, target, output, g)
-                left = waiting[id(target)] - 1
-                waiting[id(target)] = left
-                if left:
-                    continue
-                if only is None and not ready:
-                    only = target
-                    continue
-                for following in (target,) if only is None else (target, only):
-                    first = following.__class__ is AccumulateGrad
-                    number = _FIRST if first else -following.number
-                    heapq.heappush(ready, (number, id(following), following))
-                only = None
+                    if g is not None and (needed is None or key in needed):
+                        # What `_deliver` does, without the calls: this is the innermost loop.
+                        if target.outputs != 1 or g.shape != target.shape or g.dtype is not target.dtype:
+                            g = _fitted(g, target, output)
+                        slots = arrived.get(key)
+                        if slots is None:
+                            slots = arrived[key] = [None] * target.outputs
+                        before = slots[output]
+                        slots[output] = g if before is None else add(before, g)
+                left = waiting[key] - 1
+                waiting[key] = left
+                if not left:
+                    number = _FIRST if target.__class__ is AccumulateGrad else -target.number
+                    heapq.heappush(ready, (number, key, target))
     finally:
         state.position, state.grad_enabled, state.running = outer
     if wanted is None:

@@ -228,7 +228,7 @@ class OpNode(GradFn):
     def release(self) -> None:
         # A node that kept no numbers has nothing to lose and may run again, as in PyTorch.
         for x in self.saved or ():
-            if x is not None and x.__class__ is not Spec:
+            if x.__class__ is Value or x.__class__ is Packed:
                 self.saved = None
                 return
 

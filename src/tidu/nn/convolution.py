@@ -62,12 +62,15 @@ class _ConvNd(Module):
         self.groups = groups
         self.padding_mode = padding_mode
         self._reversed_padding_repeated_twice = self._edge_pads()
+        self._make_parameters(bias, device, dtype)
+        self.reset_parameters()
+
+    def _make_parameters(self, bias: bool, device: Any, dtype: Any) -> None:
         self.weight = Parameter(empty(self._weight_shape(), device=device, dtype=dtype))
         if bias:
-            self.bias = Parameter(empty(out_channels, device=device, dtype=dtype))
+            self.bias = Parameter(empty(self.out_channels, device=device, dtype=dtype))
         else:
             self.register_parameter("bias", None)
-        self.reset_parameters()
 
     def _check(
         self, in_channels: int, out_channels: int, stride: Any, padding: Any, groups: int, padding_mode: str
@@ -90,7 +93,7 @@ class _ConvNd(Module):
                 )
         if padding_mode not in _PADDING_MODES:
             raise ValueError(
-                f"padding_mode must be one of {set(_PADDING_MODES)}, but got padding_mode='{padding_mode}'"
+                f"padding_mode must be one of {_PADDING_MODES}, but got padding_mode='{padding_mode}'"
             )
 
     def _edge_pads(self) -> tuple[int, ...] | list[int]:
@@ -294,28 +297,18 @@ class ConvTranspose3d(_ConvTransposeNd):
 class _LazyConvolution(LazyModuleMixin):
     """Takes `in_channels` from the first input; stands before the convolution among the bases."""
 
-    def __init__(
-        self: Any,
-        out_channels: int,
-        kernel_size: Any,
-        *args: Any,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        # Whether there is a bias is the fifth of the remaining arguments, for both kinds.
-        args, bias = ((*args[:4], False, *args[5:]), args[4]) if len(args) > 4 else (args, bias)
-        if len(args) <= 4:
-            kwargs["bias"] = False
-        super().__init__(0, 0, kernel_size, *args, **kwargs)
+    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(0, out_channels, kernel_size, *args, **kwargs)
+
+    def _make_parameters(self: Any, bias: bool, device: Any, dtype: Any) -> None:
         self.weight = UninitializedParameter(device=device, dtype=dtype)
-        self.out_channels = out_channels
         if bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
+        else:
+            self.register_parameter("bias", None)
 
     def reset_parameters(self: Any) -> None:
-        if not self.has_uninitialized_params() and self.in_channels != 0:
+        if not self.has_uninitialized_params():
             super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self: Any, input: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -339,16 +332,37 @@ class _LazyConvolution(LazyModuleMixin):
         self.reset_parameters()
 
 
-def _lazy(kind: type[_ConvNd]) -> type[Any]:
-    name = f"Lazy{kind.__name__}"
-    doc = f"A `{kind.__name__}` that takes `in_channels` from its first input."
-    members = {"cls_to_become": kind, "__doc__": doc, "__module__": __name__, "__qualname__": name}
-    return type(name, (_LazyConvolution, kind), members)
+class LazyConv1d(_LazyConvolution, Conv1d):
+    """A `Conv1d` that takes `in_channels` from its first input."""
+
+    cls_to_become = Conv1d
 
 
-LazyConv1d = _lazy(Conv1d)
-LazyConv2d = _lazy(Conv2d)
-LazyConv3d = _lazy(Conv3d)
-LazyConvTranspose1d = _lazy(ConvTranspose1d)
-LazyConvTranspose2d = _lazy(ConvTranspose2d)
-LazyConvTranspose3d = _lazy(ConvTranspose3d)
+class LazyConv2d(_LazyConvolution, Conv2d):
+    """A `Conv2d` that takes `in_channels` from its first input."""
+
+    cls_to_become = Conv2d
+
+
+class LazyConv3d(_LazyConvolution, Conv3d):
+    """A `Conv3d` that takes `in_channels` from its first input."""
+
+    cls_to_become = Conv3d
+
+
+class LazyConvTranspose1d(_LazyConvolution, ConvTranspose1d):
+    """A `ConvTranspose1d` that takes `in_channels` from its first input."""
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyConvolution, ConvTranspose2d):
+    """A `ConvTranspose2d` that takes `in_channels` from its first input."""
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyConvolution, ConvTranspose3d):
+    """A `ConvTranspose3d` that takes `in_channels` from its first input."""
+
+    cls_to_become = ConvTranspose3d

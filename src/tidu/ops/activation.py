@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ops.elementwise import abs_, div, exp, neg, sigmoid, sub, tanh, where
+from tidu.ops.elementwise import abs_, div, exp, sigmoid, sub, tanh, where
 from tidu.ops.movement import cat_, slice_
 from tidu.ops.rectifier import in_place
 from tidu.ops.rules import floats, not_implemented
 from tidu.ops.samples import unary
 from tidu.ops.special import erfc
-from tidu.base.shapes import wrap_dim
 
 # Exponential linear units ---------------------------------------------------------------------------
 
@@ -152,7 +152,9 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
     tensor([0.8413])
     """
     if approximate not in ("none", "tanh"):
-        raise RuntimeError(f"approximate argument must be either none or tanh, but got {approximate!r}.")
+        raise RuntimeError(
+            f"approximate argument must be either none or tanh, but got {approximate!r}."
+        )
     return gelu_(input, approximate)
 
 
@@ -291,7 +293,9 @@ def _halves(x: Any, dim: int) -> tuple[Any, Any]:
 def _glu_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (dim,) = inputs, attrs
     if x.shape[dim] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {x.shape[dim]}")
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {dim} is size {x.shape[dim]}"
+        )
     if not x.dtype.is_floating_point:
         raise not_implemented("glu_cpu", x.dtype)
     return inputs, tuple(n // 2 if i == dim else n for i, n in enumerate(x.shape)), x.dtype

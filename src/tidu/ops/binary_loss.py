@@ -8,8 +8,8 @@ import numpy as np
 
 from tidu.base.shapes import Shape, broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ops.elementwise import clamp, log, log1p, sigmoid
 from tidu.ops.activation import log_sigmoid
+from tidu.ops.elementwise import clamp, log, log1p, sigmoid
 from tidu.ops.reduction import (
     collect,
     reduced_shape,
@@ -21,7 +21,9 @@ from tidu.ops.rules import arithmetic, class_name, not_implemented
 
 # Probabilities --------------------------------------------------------------------------------------
 
-_LEAST_LOG = -100.0  # logarithms of 0 are cut here, so that a confident mistake costs much, not infinity
+_LEAST_LOG = (
+    -100.0
+)  # logarithms of 0 are cut here, so that a confident mistake costs much, not infinity
 
 
 def _unit_numpy(x: Any, role: str) -> Any:
@@ -100,7 +102,9 @@ def _binary_samples(low: float, high: float, *extra: Any) -> Any:
         weight = Array((4,), 1, 3, "int64")  # whole numbers, which ask for no gradient
 
         def one(shape: Shape, weight: Any, reduction: str) -> Sample:
-            return Sample((Array(shape, low, high), Array(shape, 0.1, 0.9), weight, *extra, reduction))
+            return Sample(
+                (Array(shape, low, high), Array(shape, 0.1, 0.9), weight, *extra, reduction)
+            )
 
         return [
             one((3, 4), None, "mean"),
@@ -210,7 +214,9 @@ def _logits_vjp(
     return g_input, g_target, None, None
 
 
-def _torch_logits(torch: Any, x: Any, target: Any, weight: Any, pos_weight: Any, reduction: str) -> Any:
+def _torch_logits(
+    torch: Any, x: Any, target: Any, weight: Any, pos_weight: Any, reduction: str
+) -> Any:
     weight, pos_weight = (None if w is None else w.to(x.dtype) for w in (weight, pos_weight))
     return torch.nn.functional.binary_cross_entropy_with_logits(
         x, target, weight, pos_weight=pos_weight, reduction=reduction
@@ -229,16 +235,22 @@ bce_with_logits = define(
     samples=lambda: [
         *_binary_samples(-3, 3, None)(),
         Sample((Array((3, 4)), Array((3, 4), 0, 1), None, Array((4,), 1, 4, "int64"), "mean")),
-        Sample((Array((3, 4)), Array((3, 4), 0, 1), Array((3, 1), 1, 4, "int64"), Array((), 1, 4, "int64"), "none")),
+        Sample(
+            (
+                Array((3, 4)),
+                Array((3, 4), 0, 1),
+                Array((3, 1), 1, 4, "int64"),
+                Array((), 1, 4, "int64"),
+                "none",
+            )
+        ),
     ],
     dtypes="float",
     reference=_torch_logits,
 )
 
 
-@function(
-    "torch.nn.functional.binary_cross_entropy_with_logits"
-)
+@function("torch.nn.functional.binary_cross_entropy_with_logits")
 def binary_cross_entropy_with_logits(
     input: Any,
     target: Any,

@@ -31,7 +31,11 @@ def _out_of_bounds(target: Any, classes: int, ignore_index: int) -> IndexError |
     if not wrong.any():
         return None
     number = int(np.flatnonzero(wrong)[0])
-    place = f" (element {list(map(int, np.unravel_index(number, target.shape)))})" if target.ndim else ""
+    place = (
+        f" (element {list(map(int, np.unravel_index(number, target.shape)))})"
+        if target.ndim
+        else ""
+    )
     return IndexError(
         f"Target {target.reshape(-1)[number]} is out of bounds.{place} There are {classes} classes, the size of the input "
         f"along its class dimension, so targets lie in [0, {classes - 1}]; {ignore_index} is ignored"
@@ -55,7 +59,9 @@ class_index = define(
     numpy=_class_index_numpy,
     host=True,
     samples=lambda: [Sample((Array((5,), 0, 3, "int64"), 3, 1))],
-    reference=lambda torch, target, classes, ignore_index: torch.where(target == ignore_index, 0, target),
+    reference=lambda torch, target, classes, ignore_index: torch.where(
+        target == ignore_index, 0, target
+    ),
 )
 
 
@@ -68,11 +74,15 @@ def _check_target(x: Any, target: Any) -> int:
         if len(target.shape) > 1:
             raise RuntimeError(_MULTI_TARGET)
         if target.shape not in ((), (1,)):
-            raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {target.shape[0]}")
+            raise ValueError(
+                f"For 1D input, 1D target must have size 1, but got target size: {target.shape[0]}"
+            )
     else:
         if not target.shape or x.shape[0] != target.shape[0]:
             size = target.shape[0] if target.shape else 0
-            raise ValueError(f"Expected input batch_size ({x.shape[0]}) to match target batch_size ({size}).")
+            raise ValueError(
+                f"Expected input batch_size ({x.shape[0]}) to match target batch_size ({size})."
+            )
         if rank == 2 and len(target.shape) > 1:
             raise RuntimeError(_MULTI_TARGET)
         expected = (x.shape[0], *x.shape[2:])
@@ -91,9 +101,7 @@ def _check_target(x: Any, target: Any) -> int:
     return int(x.shape[1] if rank > 1 else x.shape[0])
 
 
-_MULTI_TARGET = (
-    "0D or 1D target tensor expected, multi-target not supported; a column of indices becomes one with target.squeeze(1)"
-)
+_MULTI_TARGET = "0D or 1D target tensor expected, multi-target not supported; a column of indices becomes one with target.squeeze(1)"
 
 
 def _check_weight(operation: str, weight: Any, classes: int) -> None:
@@ -128,7 +136,9 @@ def _rows(x: Any, target: Any) -> tuple[Any, Any]:
     return reshape(x, (1, *x.shape)), reshape(target, (1,))
 
 
-def _chosen(x_shape: Shape, dtype: Any, target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any]:
+def _chosen(
+    x_shape: Shape, dtype: Any, target: Any, weight: Any, ignore_index: int
+) -> tuple[Any, Any]:
     """For each target its class as an index along dimension 1, and its weight: 0 where it is ignored."""
     index = class_index(target, x_shape[1], ignore_index)
     counted = cast(ne(target, ignore_index), dtype)
@@ -204,9 +214,13 @@ def _nll_samples() -> list[Sample]:
     ]
 
 
-def _torch_nll(torch: Any, x: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> Any:
+def _torch_nll(
+    torch: Any, x: Any, target: Any, weight: Any, reduction: str, ignore_index: int
+) -> Any:
     weight = None if weight is None else weight.to(x.dtype)
-    return torch.nn.functional.nll_loss(x, target, weight, ignore_index=ignore_index, reduction=reduction)
+    return torch.nn.functional.nll_loss(
+        x, target, weight, ignore_index=ignore_index, reduction=reduction
+    )
 
 
 nll = define(

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from tidu.base.dtypes import int64
 from tidu.base.shapes import broadcast, reduced, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ir.value import leaf
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import abs_, clamp, eq, ne, pow_, sign, sqrt, sub, where
 from tidu.ops.indexing import index
 from tidu.ops.movement import expand
 from tidu.ops.reduce import amax, amin, spread, sum_
 from tidu.ops.rules import class_name, promote
-from tidu.ir.value import leaf
-from tidu.base.dtypes import int64
 
 
 def _norm_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -97,14 +97,18 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     >>> F.normalize(torch.tensor([[3., 4.]]))
     tensor([[0.6000, 0.8000]])
     """
-    norm = row_norm.named("LinalgVectorNormBackward0", input, float(p), wrap_dim(dim, len(input.shape)), True)
+    norm = row_norm.named(
+        "LinalgVectorNormBackward0", input, float(p), wrap_dim(dim, len(input.shape)), True
+    )
     return input / expand(clamp.named("ClampMinBackward0", norm, eps, None), tuple(input.shape))
 
 
 def _cosine_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     inputs, d = promote(inputs)
     if not d.is_floating_point:
-        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {class_name(d)}; write x.float()")
+        raise RuntimeError(
+            f"expected common dtype to be floating point, yet common dtype is {class_name(d)}; write x.float()"
+        )
     shape = broadcast(op.name, inputs[0].shape, inputs[1].shape)
     return inputs, reduced(shape, (attrs[0],) if shape else (), False), d
 
@@ -176,7 +180,9 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 
 
 @function("torch.nn.functional.pairwise_distance torch.pairwise_distance")
-def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+def pairwise_distance(
+    x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Any:
     """‖x1 - x2 + `eps`‖_p along the last dimension."""
     rank = max(len(x1.shape), len(x2.shape))
     return row_norm(sub(x1, x2) + eps, float(p), max(rank - 1, 0), keepdim)

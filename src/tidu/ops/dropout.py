@@ -150,7 +150,9 @@ def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Any, Any]:
         return mul(input, 1.0), _wrapped(input, np.ones(tuple(input.shape), bool))
     mask = draw_mask(input, tuple(input.shape), 1.0 - p)
     scale = 0.0 if p == 1.0 else _rounded(1.0 / (1.0 - p), input.dtype)
-    return dropout_.named("NativeDropoutBackward0", input, mask, scale), _wrapped(input, mask.buffer)
+    return dropout_.named("NativeDropoutBackward0", input, mask, scale), _wrapped(
+        input, mask.buffer
+    )
 
 
 def _wrapped(input: Any, mask: Any) -> Any:
@@ -245,7 +247,9 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
 
 
 @function("torch.nn.functional.feature_alpha_dropout")
-def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
+def feature_alpha_dropout(
+    input: Any, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Any:
     """`alpha_dropout` of whole channels: those of dimension 1 of each sample."""
     _check_probability(p)
     if not training or p == 0.0:

@@ -828,9 +828,9 @@ positive = define(
 def _overwrite_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, source = inputs
     if not can_broadcast(source.shape, x.shape):
+        both = broadcast("copy_", x.shape, source.shape)  # raises where the two do not meet at all
         raise RuntimeError(
-            f"The size of tensor a {list(x.shape)} must match the size of tensor b "
-            f"{list(source.shape)}: "
+            f"output with shape {list(x.shape)} doesn't match the broadcast shape {list(both)}: "
             "copy_() broadcasts its argument, never the tensor it writes to"
         )
     return (x, promote((source,), x.dtype)[0][0]), x.shape, x.dtype

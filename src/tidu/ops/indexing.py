@@ -84,17 +84,22 @@ def indexed_shape(shape: Shape, index_shape: Shape, dims: Shape) -> Shape:
     return rest[:start] + index_shape + rest[start:]
 
 
-def _check_all(operation: str, x: Any, indices: tuple[Any, ...], dims: Shape) -> Shape:
-    for d, index in zip(dims, indices, strict=True):
+def _common_shape(operation: str, indices: tuple[Any, ...]) -> Shape:
+    for index in indices:
         _require_integers(operation, index)
+    return broadcast(operation, *(index.shape for index in indices))
+
+
+def _check_all(operation: str, x: Any, indices: tuple[Any, ...], dims: Shape) -> None:
+    for d, index in zip(dims, indices, strict=True):
         check_index(operation, index, x.shape[d], d)
-    return broadcast("indexing", *(index.shape for index in indices))
 
 
 def _index_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    x, *indices = inputs
+    x, indices = inputs[0], inputs[1:]
     (dims,) = attrs
-    shape = _check_all("indexing", x, tuple(indices), dims)
+    shape = _common_shape("indexing", indices)
+    _check_all("indexing", x, indices, dims)
     return inputs, indexed_shape(x.shape, shape, dims), x.dtype
 
 
@@ -132,7 +137,8 @@ index = define(
 def _index_put_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, value, *indices = inputs
     dims = attrs[0]
-    shape = indexed_shape(x.shape, _check_all("index assignment", x, tuple(indices), dims), dims)
+    indices = tuple(indices)
+    shape = indexed_shape(x.shape, _common_shape("index assignment", indices), dims)
     value = promote((value,), x.dtype)[0][0]
     value_shape = value.shape if value.__class__ is Value else ()
     if not can_broadcast(value_shape, shape):
@@ -140,6 +146,7 @@ def _index_put_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
             f"shape mismatch: value tensor of shape {list(value_shape)} cannot be broadcast to "
             f"indexing result of shape {list(shape)}"
         )
+    _check_all("index assignment", x, indices, dims)
     return (x, value, *indices), x.shape, x.dtype
 
 

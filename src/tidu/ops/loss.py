@@ -21,14 +21,16 @@ from tidu.ops.reduction import (
     warn_if_sizes_differ,
 )
 from tidu.ops.rules import not_implemented, promote, shape_of
-from tidu.ops.sources import full
 
 
 def _pairs(*attrs: Any) -> Any:
     def make() -> list[Sample]:
         shapes = [((3, 4), (3, 4)), ((5,), (5,)), ((2, 3), (3,)), ((), ()), ((0, 2), (0, 2))]
         words = ["mean", "sum", "none", "mean", "sum"]
-        return [Sample((Array(s), Array(t), word, *attrs)) for (s, t), word in zip(shapes, words, strict=True)]
+        return [
+            Sample((Array(s), Array(t), word, *attrs))
+            for (s, t), word in zip(shapes, words, strict=True)
+        ]
 
     return make
 
@@ -153,10 +155,14 @@ def l1_loss(
 
 def _smooth_l1(x: Any, target: Any, reduction: str, beta: float) -> Any:
     distance = abs_(x - target)
-    return collect(where(distance < beta, distance * distance * (0.5 / beta), distance - 0.5 * beta), reduction)
+    return collect(
+        where(distance < beta, distance * distance * (0.5 / beta), distance - 0.5 * beta), reduction
+    )
 
 
-def _smooth_l1_vjp(g: Any, out: Any, x: Any, target: Any, reduction: str, beta: float) -> tuple[Any, Any]:
+def _smooth_l1_vjp(
+    g: Any, out: Any, x: Any, target: Any, reduction: str, beta: float
+) -> tuple[Any, Any]:
     difference = x - target
     slope = clamp(difference / beta, -1.0, 1.0) * share(g, difference.shape, reduction)
     return slope, -slope
@@ -202,11 +208,14 @@ def smooth_l1_loss(
 def _huber(x: Any, target: Any, reduction: str, delta: float) -> Any:
     distance = abs_(x - target)
     return collect(
-        where(distance < delta, distance * distance * 0.5, (distance - 0.5 * delta) * delta), reduction
+        where(distance < delta, distance * distance * 0.5, (distance - 0.5 * delta) * delta),
+        reduction,
     )
 
 
-def _huber_vjp(g: Any, out: Any, x: Any, target: Any, reduction: str, delta: float) -> tuple[Any, Any]:
+def _huber_vjp(
+    g: Any, out: Any, x: Any, target: Any, reduction: str, delta: float
+) -> tuple[Any, Any]:
     difference = x - target
     slope = clamp(difference, -delta, delta) * share(g, difference.shape, reduction)
     return slope, -slope
@@ -247,7 +256,9 @@ def huber_loss(
     warn_if_sizes_differ(input, target)
     reduction = reduction_of(reduction, None, None)
     if delta <= 0:
-        raise RuntimeError(f"huber_loss does not support non-positive values for delta. Got {delta}")
+        raise RuntimeError(
+            f"huber_loss does not support non-positive values for delta. Got {delta}"
+        )
     if weight is None:
         return huber(input, target, reduction, float(delta))
     _require_same(weight, input)
@@ -272,10 +283,14 @@ def poisson_nll_loss(
 
     `full` adds Stirling's approximation of log(target!) for targets above 1.
     """
-    return _poisson(input, target, log_input, full, eps, reduction_of(reduction, size_average, reduce))
+    return _poisson(
+        input, target, log_input, full, eps, reduction_of(reduction, size_average, reduce)
+    )
 
 
-def _poisson(input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: str) -> Any:
+def _poisson(
+    input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: str
+) -> Any:
     if log_input:
         losses = exp(input) - target * input
     else:
@@ -315,7 +330,10 @@ def _matching_variance(input: Any, variance: Any) -> Any:
         return variance
     if given == shape[:-1]:
         return reshape(variance, (*given, 1))
-    if len(given) == len(shape) and sum(m for n, m in zip(shape, given, strict=True) if n != m) == 1:
+    if (
+        len(given) == len(shape)
+        and sum(m for n, m in zip(shape, given, strict=True) if n != m) == 1
+    ):
         return variance
     raise ValueError(
         f"var is of incorrect size: the input has shape {list(shape)}, var {list(given)}; it takes the input's shape, that "
@@ -325,7 +343,12 @@ def _matching_variance(input: Any, variance: Any) -> Any:
 
 @function("torch.nn.functional.gaussian_nll_loss")
 def gaussian_nll_loss(
-    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Any,
+    target: Any,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
 ) -> Any:
     """(log v + (input - target)²/v)/2 with v = max(`var`, `eps`); `full` adds log(2π)/2.
 

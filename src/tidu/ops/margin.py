@@ -15,7 +15,20 @@ from tidu.ir.value import Value
 from tidu.ops.activation import log_sigmoid, softplus_
 from tidu.ops.cast import cast
 from tidu.ops.distance import pairwise_distance
-from tidu.ops.elementwise import clamp, eq, gt, logical_and, minimum, mul, ne, neg, sigmoid, sqrt, sub, where
+from tidu.ops.elementwise import (
+    clamp,
+    eq,
+    gt,
+    logical_and,
+    minimum,
+    mul,
+    ne,
+    neg,
+    sigmoid,
+    sqrt,
+    sub,
+    where,
+)
 from tidu.ops.indexing import gather, scatter_add
 from tidu.ops.movement import reshape, unsqueeze_dims
 from tidu.ops.reduce import sum_
@@ -90,7 +103,10 @@ _EPSILON = 1e-12
 
 
 def _cosine(x: Any, y: Any, dim: int) -> Any:
-    square_x, square_y = sum_(x * x, (dim,), False) + _EPSILON, sum_(y * y, (dim,), False) + _EPSILON
+    square_x, square_y = (
+        sum_(x * x, (dim,), False) + _EPSILON,
+        sum_(y * y, (dim,), False) + _EPSILON,
+    )
     return sum_(mul(x, y), (dim,), False) / sqrt(square_x * square_y)
 
 
@@ -135,7 +151,12 @@ def _check_triplet(anchor: Any, positive: Any, negative: Any, margin: float) -> 
 
 
 def _triplet(
-    distance: Callable[[Any, Any], Any], anchor: Any, positive: Any, negative: Any, margin: float, swap: bool
+    distance: Callable[[Any, Any], Any],
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: float,
+    swap: bool,
 ) -> Any:
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -163,7 +184,9 @@ def triplet_margin_loss(
     """
     reduction = reduction_of(reduction, size_average, reduce)
     _check_triplet(anchor, positive, negative, margin)
-    losses = _triplet(lambda x, y: pairwise_distance(x, y, p, eps), anchor, positive, negative, margin, swap)
+    losses = _triplet(
+        lambda x, y: pairwise_distance(x, y, p, eps), anchor, positive, negative, margin, swap
+    )
     return collect(losses, reduction)
 
 
@@ -271,7 +294,9 @@ def _multi_margin_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...])
         )
     classes = x.shape[-1]
     if weight is not None and tuple(weight.shape) != (classes,):
-        raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
+        raise RuntimeError(
+            f"inconsistent weight size, expected {classes} but got {list(weight.shape)}"
+        )
     if not x.dtype.is_floating_point:
         raise not_implemented("multi_margin_loss", x.dtype)
     _require_long(target)
@@ -334,7 +359,9 @@ multi_margin = define(
     vjp=(_multi_margin_vjp, None, None),
     samples=lambda: [
         Sample((Array((4, 3)), Array((4,), 0, 3, "int64"), None, "mean", 1, 1.0)),
-        Sample((Array((4, 3)), Array((4,), 0, 3, "int64"), Array((3,), 1, 4, "int64"), "none", 2, 0.5)),
+        Sample(
+            (Array((4, 3)), Array((4,), 0, 3, "int64"), Array((3,), 1, 4, "int64"), "none", 2, 0.5)
+        ),
         Sample((Array((5,)), Array((), 0, 5, "int64"), None, "sum", 1, 1.0)),
     ],
     dtypes="float",
@@ -373,7 +400,9 @@ def _labels_numpy(target: Any, classes: int) -> Any:
     return np.logical_and.accumulate(target >= 0, axis=-1)
 
 
-_LABEL_OUT_OF_RANGE = "argument #2 'target' is out of range: {} is no class, there are {} (and -1 ends the list)"
+_LABEL_OUT_OF_RANGE = (
+    "argument #2 'target' is out of range: {} is no class, there are {} (and -1 ends the list)"
+)
 
 # Which entries of a list of labels count: those before the first -1. Checks when it is run.
 listed = define(
@@ -392,9 +421,13 @@ listed = define(
 def _multilabel_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, target = inputs
     if len(x.shape) > 2:
-        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}")
+        raise RuntimeError(
+            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}"
+        )
     if target.shape != x.shape:
-        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: {list(x.shape)}")
+        raise RuntimeError(
+            f"inconsistent target size: {list(target.shape)} for input of size: {list(x.shape)}"
+        )
     if not x.dtype.is_floating_point:
         raise not_implemented("multilabel_margin_loss_forward_out_frame", x.dtype)
     _require_long(target)
@@ -408,7 +441,9 @@ def _hinges(x: Any, target: Any) -> tuple[Any, Any, Any]:
     x, target = reshape(x, (-1, classes)), reshape(target, (-1, classes))
     counts = listed(target, classes)
     labels = where(counts, target, 0)
-    members = scatter_add(full(0, tuple(x.shape), dtypes.int64), labels, cast(counts, dtypes.int64), 1)
+    members = scatter_add(
+        full(0, tuple(x.shape), dtypes.int64), labels, cast(counts, dtypes.int64), 1
+    )
     z = unsqueeze_dims(x, (1,)) - unsqueeze_dims(gather(x, labels, 1), (2,)) + 1.0
     pairs = logical_and(unsqueeze_dims(counts, (2,)), unsqueeze_dims(eq(members, 0), (1,)))
     return z, logical_and(pairs, gt(z, 0.0)), labels
@@ -424,7 +459,9 @@ def _multilabel_vjp(g: Any, out: Any, x: Any, target: Any, reduction: str) -> An
     z, pairs, labels = _hinges(x, target)
     g = share(g, tuple(x.shape[:-1]), reduction) / float(z.shape[2])
     slope = cast(pairs, x.dtype) * (reshape(g, (-1, 1, 1)) if g.shape else g)
-    return reshape(scatter_add(sum_(slope, (1,), False), labels, -sum_(slope, (2,), False), 1), tuple(x.shape))
+    return reshape(
+        scatter_add(sum_(slope, (1,), False), labels, -sum_(slope, (2,), False), 1), tuple(x.shape)
+    )
 
 
 def _torch_multilabel(torch: Any, x: Any, target: Any, reduction: str) -> Any:
@@ -434,7 +471,9 @@ def _torch_multilabel(torch: Any, x: Any, target: Any, reduction: str) -> Any:
     for row, given in zip(rows, labels.tolist(), strict=True):
         chosen = given[: given.index(-1)] if -1 in given else given
         others = [c for c in range(len(given)) if c not in chosen]
-        total = sum((torch.clamp(1 - row[c] + row[others], min=0).sum() for c in chosen), row.sum() * 0)
+        total = sum(
+            (torch.clamp(1 - row[c] + row[others], min=0).sum() for c in chosen), row.sum() * 0
+        )
         losses.append(total / len(given))
     stacked = torch.stack(losses).reshape(x.shape[:-1])
     return stacked if reduction == "none" else getattr(stacked, reduction)()

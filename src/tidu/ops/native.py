@@ -15,6 +15,8 @@ from tidu.ops.normalization import (
     normalize_channels,
     normalize_groups,
     normalize_trailing,
+    statistics_within,
+    widened,
 )
 
 
@@ -83,8 +85,8 @@ def torch_instance_norm(
 def _statistic(x: Any, shape: Shape, input: Any, weight: Any) -> Any:
     """A statistic in the shape and dtype in which it is returned."""
     result = reshape(x, shape)
-    wide = result.dtype is input.dtype or (weight is not None and weight.dtype is result.dtype)
-    return result if wide else cast(result, input.dtype)
+    right = result.dtype is input.dtype or (weight is not None and weight.dtype is result.dtype)
+    return result if right else cast(result, input.dtype)
 
 
 @function("torch.native_batch_norm")
@@ -124,7 +126,16 @@ def native_layer_norm(
 def native_group_norm(
     input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
 ) -> tuple[Any, Any, Any]:
-    """(output, mean, 1/deviation) of group norm, for `N` samples of `C` channels of `HxW` elements."""
-    out, mean, rstd = normalize_groups(reshape(input, (N, C, HxW)), group, weight, bias, eps)
-    out = reshape(out, tuple(input.shape))
-    return out, _statistic(mean, (N, group), input, weight), _statistic(rstd, (N, group), input, weight)
+    """(output, mean, 1/deviation) of group norm, for `N` samples of `C` channels of `HxW` elements.
+
+    Here the statistics can be differentiated, too.
+    """
+    out = normalize_groups(reshape(input, (N, C, HxW)), group, weight, bias, eps)
+    groups = cast(reshape(input, (N, group, -1)), widened(input.dtype))
+    mean, rstd = statistics_within(groups, (2,), eps)
+    shape = (N, group)
+    return (
+        reshape(out, tuple(input.shape)),
+        _statistic(mean, shape, input, weight),
+        _statistic(rstd, shape, input, weight),
+    )

@@ -25,7 +25,7 @@ from tidu.ops.rules import class_name, not_implemented
 Dims = tuple[int, ...]
 
 
-def _wide(d: dtype) -> dtype:
+def widened(d: dtype) -> dtype:
     """What statistics are computed in: halves are for storage."""
     return dtypes.float32 if d.is_half else d
 
@@ -42,7 +42,7 @@ def _statistic_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
     d = inputs[0].dtype
     if not d.is_floating_point:
         raise not_implemented(op.name, d)
-    return inputs, reduced(view, dims, True), _wide(d)
+    return inputs, reduced(view, dims, True), widened(d)
 
 
 def _statistic_samples() -> list[Sample]:
@@ -59,8 +59,10 @@ group_mean = define(
     attrs="view dims",
     kind="composite",
     infer=_statistic_infer,
-    numpy=lambda x, view, dims: np.mean(x.reshape(view), dims, keepdims=True, dtype=_at_least_single(x)),
-    decompose=lambda x, view, dims: mean_(_as(reshape(x, view), _wide(x.dtype)), dims, True),
+    numpy=lambda x, view, dims: np.mean(
+        x.reshape(view), dims, keepdims=True, dtype=_at_least_single(x)
+    ),
+    decompose=lambda x, view, dims: mean_(_as(reshape(x, view), widened(x.dtype)), dims, True),
     samples=_statistic_samples,
     dtypes="float",
     reference=lambda torch, x, view, dims: _torch_wide(torch, x).reshape(view).mean(dims, True),
@@ -99,20 +101,24 @@ group_variance = define(
         Sample((Array((4, 3)), Array((4, 1), dtype="float32"), (4, 3), (1,))),
     ],
     dtypes="float",
-    reference=lambda torch, x, mean, view, dims: (_torch_wide(torch, x).reshape(view) - mean)
-    .square()
-    .mean(dims, True),
+    reference=lambda torch, x, mean, view, dims: (
+        (_torch_wide(torch, x).reshape(view) - mean).square().mean(dims, True)
+    ),
 )
 mean_square = define(
     "mean_square",
     attrs="view dims",
     kind="composite",
     infer=_statistic_infer,
-    numpy=lambda x, view, dims: np.mean(np.square(x.reshape(view), dtype=_at_least_single(x)), dims, keepdims=True),
-    decompose=lambda x, view, dims: _mean_square(_as(reshape(x, view), _wide(x.dtype)), dims),
+    numpy=lambda x, view, dims: np.mean(
+        np.square(x.reshape(view), dtype=_at_least_single(x)), dims, keepdims=True
+    ),
+    decompose=lambda x, view, dims: _mean_square(_as(reshape(x, view), widened(x.dtype)), dims),
     samples=_statistic_samples,
     dtypes="float",
-    reference=lambda torch, x, view, dims: _torch_wide(torch, x).reshape(view).square().mean(dims, True),
+    reference=lambda torch, x, view, dims: (
+        _torch_wide(torch, x).reshape(view).square().mean(dims, True)
+    ),
 )
 
 
@@ -128,7 +134,15 @@ def _keep_first(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
 
 
 def _standardize_numpy(
-    x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims, eps: float
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    rstd: Any,
+    view: Shape,
+    affine: Shape,
+    dims: Dims,
+    eps: float,
 ) -> Any:
     flat = x.reshape(view)
     if mean is None:
@@ -147,11 +161,19 @@ def _standardize_numpy(
 
 
 def _standardize(
-    x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims, eps: float
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    rstd: Any,
+    view: Shape,
+    affine: Shape,
+    dims: Dims,
+    eps: float,
 ) -> Any:
-    flat = _as(reshape(x, view), _wide(x.dtype))
+    flat = _as(reshape(x, view), widened(x.dtype))
     if mean is None:
-        mean, rstd = _statistics_within(flat, dims, eps)
+        mean, rstd = statistics_within(flat, dims, eps)
     out = (flat - mean) * rstd
     if weight is not None:
         out = out * reshape(weight, affine)
@@ -160,7 +182,7 @@ def _standardize(
     return _as(reshape(out, x.shape), x.dtype)
 
 
-def _statistics_within(x: Any, dims: Dims, eps: float) -> tuple[Any, Any]:
+def statistics_within(x: Any, dims: Dims, eps: float) -> tuple[Any, Any]:
     """Mean and 1/deviation in terms of other ops, so that they can be differentiated."""
     mean = mean_(x, dims, True)
     return mean, rsqrt(_mean_square(x - mean, dims) + eps)
@@ -175,11 +197,11 @@ def _standardize_vjp(
     g: Any, out: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims,
     eps: float,
 ) -> tuple[Any, ...]:  # fmt: skip
-    shape, wide = x.shape, _wide(x.dtype)
+    shape, wide = x.shape, widened(x.dtype)
     x, g = _as(reshape(x, view), wide), _as(reshape(g, view), wide)
     if mean is None or (dims and x.__class__ is not Value):
         # A derivative of this one has to see that the statistics depend on the input.
-        mean, rstd = _statistics_within(x, dims, eps)
+        mean, rstd = statistics_within(x, dims, eps)
     normal = (x - mean) * rstd
     product = g * normal
     rest = tuple(i for i, n in enumerate(affine) if n == 1)
@@ -207,7 +229,16 @@ def _standardize_vjp(
 
 
 def _torch_standardize(
-    torch: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims, eps: float
+    torch: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    rstd: Any,
+    view: Shape,
+    affine: Shape,
+    dims: Dims,
+    eps: float,
 ) -> Any:
     flat = _torch_wide(torch, x).reshape(view)
     if mean is None:
@@ -227,7 +258,19 @@ def _standardize_samples() -> list[Sample]:
         Sample((Array((4, 3, 2)), *channels, None, None, (4, 3, 2), (1, 3, 1), (2,), 1e-3)),
         Sample((Array((4, 3, 2)), *channels, some, others, (4, 3, 2), (1, 3, 1), (), 1e-5)),
         Sample((Array((2, 3, 4)), Array((4,)), None, None, None, (6, 4), (1, 4), (1,), 1e-5)),
-        Sample((Array((2, 4, 3)), Array((4,)), Array((4,)), None, None, (2, 2, 2, 3), (1, 2, 2, 1), (2, 3), 1e-5)),
+        Sample(
+            (
+                Array((2, 4, 3)),
+                Array((4,)),
+                Array((4,)),
+                None,
+                None,
+                (2, 2, 2, 3),
+                (1, 2, 2, 1),
+                (2, 3),
+                1e-5,
+            )
+        ),
         Sample((Array((4, 3)), None, None, None, None, (4, 3), (1, 3), (1,), 1e-5)),
     ]
 
@@ -303,10 +346,22 @@ def _update(running: Any, statistic: Any, momentum: float) -> None:
 
 
 def normalize_channels(
-    input: Any, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any,
+    bias: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
 ) -> tuple[Any, Any, Any]:
     """Batch norm: the result, and in training the mean and 1/deviation of each channel."""
-    parameters = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    parameters = {
+        "weight": weight,
+        "bias": bias,
+        "running_mean": running_mean,
+        "running_var": running_var,
+    }
     if not training:
         for name in ("running_mean", "running_var"):
             if parameters[name] is None:
@@ -316,10 +371,14 @@ def normalize_channels(
     view = (input.shape[0], channels, prod(input.shape[2:]))
     affine = (1, channels, 1)
     if not training:
-        wide = _wide(input.dtype)
+        wide = widened(input.dtype)
         mean = _as(reshape(running_mean, affine), wide)
         rstd = rsqrt(_as(reshape(running_var, affine), wide) + eps)
-        return standardize.named(_BATCH, input, weight, bias, mean, rstd, view, affine, (), eps), None, None
+        return (
+            standardize.named(_BATCH, input, weight, bias, mean, rstd, view, affine, (), eps),
+            None,
+            None,
+        )
     mean, variance, rstd = _statistics(input, view, (0, 2), eps)
     count = view[0] * view[2]
     if count:
@@ -353,7 +412,9 @@ def batch_norm(
         _require_several(input.shape)
     if eps < 0.0:
         raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
-    return normalize_channels(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+    return normalize_channels(
+        input, running_mean, running_var, weight, bias, training, momentum, eps
+    )[0]
 
 
 def _require_several(shape: Any) -> None:
@@ -384,10 +445,19 @@ def instance_norm(
     Raises ValueError for a single element per channel.
     """
     if use_input_stats and prod(input.shape[2:]) == 1:
-        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+        raise ValueError(
+            f"Expected more than 1 spatial element when training, got input size {input.shape}"
+        )
     if not use_input_stats and (running_mean is None or running_var is None):
-        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
-    parameters = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+        raise RuntimeError(
+            "Expected running_mean and running_var to be defined when use_input_stats is false"
+        )
+    parameters = {
+        "weight": weight,
+        "bias": bias,
+        "running_mean": running_mean,
+        "running_var": running_var,
+    }
     channels = _channels("instance_norm", input, **parameters)
     _check_dtypes("instance_norm", input, *parameters.values())
     view = (input.shape[0], channels, prod(input.shape[2:]))
@@ -399,14 +469,16 @@ def instance_norm(
         _update(running_var, mean_(variance, (0,), True) * unbiased, momentum)
     else:
         dims = ()
-        wide = _wide(input.dtype)
+        wide = widened(input.dtype)
         mean = _as(reshape(running_mean, affine), wide)
         rstd = rsqrt(_as(reshape(running_var, affine), wide) + eps)
-    return standardize.named("ViewBackward0", input, weight, bias, mean, rstd, view, affine, dims, eps)
+    return standardize.named(
+        "ViewBackward0", input, weight, bias, mean, rstd, view, affine, dims, eps
+    )
 
 
-def normalize_groups(input: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
-    """Group norm, with the mean and 1/deviation of each group."""
+def normalize_groups(input: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> Any:
+    """Group norm of (batch, channels, ...)."""
     channels = input.shape[1]
     if num_groups <= 0 or channels % num_groups:
         raise RuntimeError(
@@ -424,28 +496,37 @@ def normalize_groups(input: Any, num_groups: int, weight: Any, bias: Any, eps: f
     view = (input.shape[0], num_groups, size, prod(input.shape[2:]))
     affine, dims = (1, num_groups, size, 1), (2, 3)
     mean, _, rstd = _statistics(input, view, dims, eps)
-    out = standardize.named("NativeGroupNormBackward0", input, weight, bias, mean, rstd, view, affine, dims, eps)
-    return out, mean, rstd
+    return standardize.named(
+        "NativeGroupNormBackward0", input, weight, bias, mean, rstd, view, affine, dims, eps
+    )
 
 
 @function("torch.nn.functional.group_norm")
-def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """The channels (dimension 1) in `num_groups` groups, each normalized over its elements, for each sample.
 
     `weight` and `bias` are per channel. Raises RuntimeError if the groups do not come out even (Wu and He, 2018).
     """
     if len(input.shape) < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {len(input.shape)}")
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {len(input.shape)}"
+        )
     size = [input.shape[0] * input.shape[1] // num_groups, num_groups, *input.shape[2:]]
     if size[0] * prod(size[2:]) == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
-    return normalize_groups(input, num_groups, weight, bias, eps)[0]
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(input.shape)}"
+        )
+    return normalize_groups(input, num_groups, weight, bias, eps)
 
 
 # Layer and RMS norm ---------------------------------------------------------------------------------
 
 
-def _check_normalized_shape(operation: str, input: Any, normalized_shape: Any, star: str, **parameters: Any) -> Shape:
+def _check_normalized_shape(
+    operation: str, input: Any, normalized_shape: Any, star: str, **parameters: Any
+) -> Shape:
     if isinstance(normalized_shape, int):
         raise TypeError(
             f"{operation}(): argument 'normalized_shape' (position 2) must be tuple of ints, not int; "
@@ -472,19 +553,27 @@ def _check_normalized_shape(operation: str, input: Any, normalized_shape: Any, s
     return shape
 
 
-def normalize_trailing(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+def normalize_trailing(
+    input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float
+) -> tuple[Any, Any, Any]:
     """Layer norm, with the mean and 1/deviation of each row."""
-    shape = _check_normalized_shape("layer_norm", input, normalized_shape, ", ", weight=weight, bias=bias)
+    shape = _check_normalized_shape(
+        "layer_norm", input, normalized_shape, ", ", weight=weight, bias=bias
+    )
     _check_dtypes("LayerNormKernelImpl", input, weight, bias)
     size = prod(shape)
     view, dims = (prod(input.shape[: -len(shape)]), size), (1,)
     mean, _, rstd = _statistics(input, view, dims, eps)
-    out = standardize.named("NativeLayerNormBackward0", input, weight, bias, mean, rstd, view, (1, size), dims, eps)
+    out = standardize.named(
+        "NativeLayerNormBackward0", input, weight, bias, mean, rstd, view, (1, size), dims, eps
+    )
     return out, mean, rstd
 
 
 @function("torch.nn.functional.layer_norm")
-def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
     """(input - mean) / √(variance + `eps`) · weight + bias over the last dimensions, `normalized_shape`.
 
     `weight` and `bias` have that shape. Raises RuntimeError if the input does not end in it (Ba et al., 2016).
@@ -506,7 +595,7 @@ def _rms_numpy(x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> An
 
 
 def _rms(x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> Any:
-    flat = _as(reshape(x, view), _wide(x.dtype))
+    flat = _as(reshape(x, view), widened(x.dtype))
     if inverse is None:
         inverse = rsqrt(_mean_square(flat, (1,)) + eps)
     out = flat * inverse
@@ -514,8 +603,10 @@ def _rms(x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> Any:
     return _as(reshape(out, x.shape), x.dtype)
 
 
-def _rms_vjp(g: Any, out: Any, x: Any, weight: Any, inverse: Any, view: Shape, eps: float) -> tuple[Any, ...]:
-    shape, wide = x.shape, _wide(x.dtype)
+def _rms_vjp(
+    g: Any, out: Any, x: Any, weight: Any, inverse: Any, view: Shape, eps: float
+) -> tuple[Any, ...]:
+    shape, wide = x.shape, widened(x.dtype)
     x, g = _as(reshape(x, view), wide), _as(reshape(g, view), wide)
     if inverse is None or x.__class__ is not Value:  # see standardize
         inverse = rsqrt(_mean_square(x, (1,)) + eps)
@@ -557,7 +648,9 @@ rms_norm_ = define(
 
 
 @function("torch.nn.functional.rms_norm torch.rms_norm")
-def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+def rms_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None
+) -> Any:
     """input / √(mean(input²) + `eps`) · weight over the last dimensions, `normalized_shape`.
 
     `eps` is the machine epsilon unless given (Zhang and Sennrich, 2019).
@@ -565,7 +658,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     shape = _check_normalized_shape("rms_norm", input, normalized_shape, "", weight=weight)
     if not input.dtype.is_floating_point:
         raise not_implemented("rms_norm", input.dtype)
-    wide = _wide(input.dtype)
+    wide = widened(input.dtype)
     if eps is None:
         eps = float(np.finfo(wide.numpy).eps)
     view = (prod(input.shape[: -len(shape)]), prod(shape))

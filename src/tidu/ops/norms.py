@@ -11,6 +11,7 @@ from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.cast import cast
 from tidu.ops.contract import matmul
 from tidu.ops.elementwise import abs_, clamp, eq, logical_or, mul, ne, pow_, sign, sqrt, sub, where
+from tidu.ops.factorization import svd_
 from tidu.ops.movement import reshape, swap
 from tidu.ops.reduce import amax, amin, spread, sum_
 from tidu.ops.rules import class_name
@@ -136,7 +137,7 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
     if ord == "fro":
         return vector_norm_(A, 2.0, (rows, columns), keepdim)
     if ord == "nuc" or (not isinstance(ord, str) and abs(ord) == 2):
-        values = svdvals(_matrix_last(A, rows, columns))
+        values = svd_(_matrix_last(A, rows, columns), False)[1]
         last = (len(values.shape) - 1,)
         result = sum_(values, last, False) if ord == "nuc" else (amax if ord > 0 else amin)(values, last, False)
         return reshape(result, reduced(tuple(A.shape), (rows, columns), True)) if keepdim else result

@@ -37,11 +37,15 @@ def _scaled(s: Any, g: Any, factor: float) -> Any:
     return g if factor == 1.0 else s.mul(g, s.const(factor, g))
 
 
-def _slope_emit(s: Any, g: Any, x: Any, region: str, low: Any, high: Any, inner: float, outer: float) -> Any:
+def _slope_emit(
+    s: Any, g: Any, x: Any, region: str, low: Any, high: Any, inner: float, outer: float
+) -> Any:
     return s.select(_region(s, x, region, low, high), _scaled(s, g, inner), _scaled(s, g, outer))
 
 
-def _slope_reference(torch: Any, g: Any, x: Any, region: str, low: Any, high: Any, inner: float, outer: float) -> Any:
+def _slope_reference(
+    torch: Any, g: Any, x: Any, region: str, low: Any, high: Any, inner: float, outer: float
+) -> Any:
     if region == "outside":
         chosen = (x <= low) | (x >= high)
     else:
@@ -103,9 +107,13 @@ def _with(samples: Any, *attrs: Any) -> Any:
 def _hardtanh_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (low, _) = inputs, attrs
     if x.dtype is dtypes.bool_:
-        raise RuntimeError("Bool inputs not supported for hardtanh; convert the tensor first, for example with .float()")
+        raise RuntimeError(
+            "Bool inputs not supported for hardtanh; convert the tensor first, for example with .float()"
+        )
     if not x.dtype.is_signed and low < 0:
-        raise RuntimeError(f"cannot do hardtanh on an unsigned type with negative limits: {x.dtype} and min_val={low}")
+        raise RuntimeError(
+            f"cannot do hardtanh on an unsigned type with negative limits: {x.dtype} and min_val={low}"
+        )
     return inputs, x.shape, x.dtype
 
 
@@ -113,7 +121,9 @@ hardtanh_ = define(
     "hardtanh",
     attrs="min_val max_val",
     infer=_hardtanh_infer,
-    numpy=lambda x, low, high: np.minimum(np.maximum(x, np.asarray(low, x.dtype)), np.asarray(high, x.dtype)),
+    numpy=lambda x, low, high: np.minimum(
+        np.maximum(x, np.asarray(low, x.dtype)), np.asarray(high, x.dtype)
+    ),
     emit=lambda s, x, low, high: s.min(s.max(x, s.const(low, x)), s.const(high, x)),
     vjp=(lambda g, out, x, low, high: slope(g, x, "outside", low, high, 0.0, 1.0),),
     samples=_with(away_from(-1.0, 1.0), -1.0, 1.0),
@@ -344,7 +354,11 @@ def prelu(input: Any, weight: Any) -> Any:
 
 @function("torch.nn.functional.rrelu torch.rrelu")
 def rrelu(
-    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+    input: Any,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
 ) -> Any:
     """input where it is positive, else a · input, with a drawn uniformly from [lower, upper] for each element.
 
@@ -371,7 +385,9 @@ def _rrelu_noise(input: Any, lower: float, upper: float) -> Value:
 
 
 @function("torch.nn.functional.rrelu_ torch.rrelu_")
-def rrelu_(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Any:
+def rrelu_(
+    input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False
+) -> Any:
     """`rrelu`, in place."""
     return rrelu(input, lower, upper, training, True)
 

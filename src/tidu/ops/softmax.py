@@ -131,8 +131,9 @@ logsumexp_ = define(
     infer=_logsumexp_infer,
     decompose=_logsumexp,
     vjp=(
-        lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim)
-        * exp(x - spread(out, x.shape, dims, keepdim)),
+        lambda g, out, x, dims, keepdim: (
+            spread(g, x.shape, dims, keepdim) * exp(x - spread(out, x.shape, dims, keepdim))
+        ),
     ),
     samples=lambda: [
         Sample((Array((3, 4)), (1,), False)),
@@ -169,7 +170,9 @@ def _implicit_dim(name: str, input: Any, dim: int | None) -> int:
 
 
 @function("torch.nn.functional.softmax")
-def softmax_function(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def softmax_function(
+    input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Any:
     """exp(input) / Σ exp(input) along `dim`; `dtype` converts the input first.
 
     >>> F.softmax(torch.zeros(2, 4), dim=1)[0]
@@ -179,7 +182,9 @@ def softmax_function(input: Any, dim: int | None = None, _stacklevel: int = 3, d
 
 
 @function("torch.nn.functional.log_softmax")
-def log_softmax_function(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+def log_softmax_function(
+    input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Any:
     """input - log Σ exp(input) along `dim`, the logarithm of `softmax` without its loss of digits."""
     return _along(log_softmax_, input, _implicit_dim("log_softmax", input, dim), dtype)
 

@@ -8,6 +8,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from tidu.base.source import at, here
+from tidu.base.state import state
 from tidu.ir.op import functions, registry
 from tidu.tensor.tensor import Tensor
 
@@ -24,11 +26,22 @@ def _with_out(call: Callable[..., Any], name: str) -> Callable[..., Any]:
         if out is None:
             return result
         if isinstance(out, Tensor):
+            _refuse_history(name, out, result)
             return write_out(out, result)
+        _refuse_history(name, *out, *result)
         return type(result)(write_out(o, r) for o, r in zip(out, result, strict=True))
 
     function.__name__ = function.__qualname__ = name
     return function
+
+
+def _refuse_history(name: str, *tensors: Tensor) -> None:
+    if state.grad_enabled and any(t.requires_grad for t in tensors):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad. Leave out= away, or write `with "
+            f"torch.no_grad():` around the call.{at(here())}"
+        )
 
 
 def write_out(out: Tensor, result: Tensor) -> Tensor:

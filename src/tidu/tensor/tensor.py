@@ -46,15 +46,18 @@ Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
 
 
 class Storage:
-    """A mutable cell: the current Value of some memory, and how often it was written."""
+    """A mutable cell: the current Value of some memory, and how often it was written.
 
-    __slots__ = ("__weakref__", "value", "version")
+    `version` counts all writes, `edits` those that the tape may know of: not those through `.data`.
+    """
+
+    __slots__ = ("__weakref__", "edits", "value", "version")
 
     inference = False
 
     def __init__(self, value: Value) -> None:
         self.value = value
-        self.version = 0
+        self.version = self.edits = 0
 
     def write(self, value: Value) -> None:
         self.value = value
@@ -91,6 +94,7 @@ class Tensor:
     _cached: Value | None = None  # what a view saw at `_seen` of its storage
     _seen = 0
     _base: Tensor | None = None  # the tensor whose history an in-place edit of this view changes
+    _unseen = False  # whether this is `.data` of another tensor, whose writes the tape ignores
     _tracked = 0  # the version of its storage for which a view's place on the tape was made
     _leaf_requires_grad = False
     _grad: Tensor | None = None
@@ -190,7 +194,7 @@ class Tensor:
     def _edge(self) -> Edge | None:
         """Where the gradient of this tensor goes, or None where it needs none."""
         base = self._base
-        if base is not None and self._tracked != self._storage.version:
+        if base is not None and self._tracked != self._storage.edits:
             follow(self)
         node = self._grad_fn
         if node is not None:
@@ -257,7 +261,7 @@ class Tensor:
 
     @property
     def grad_fn(self) -> GradFn | None:
-        if self._base is not None and self._tracked != self._storage.version:
+        if self._base is not None and self._tracked != self._storage.edits:
             follow(self)
         return self._grad_fn
 
@@ -407,7 +411,9 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         """The same memory without history; editing it edits this tensor, unseen by the tape."""
-        return self.detach()
+        made = self.detach()
+        made._unseen = True
+        return made
 
     @data.setter
     def data(self, other: Tensor) -> None:
@@ -422,7 +428,7 @@ class Tensor:
 
     @property
     def _version(self) -> int:
-        return self._storage.version
+        return self._storage.edits
 
     # Writing --------------------------------------------------------------------------------------
 
@@ -474,6 +480,8 @@ class Tensor:
         else:
             storage.write(write_through(storage.value, self._chain, value))
             self._cached, self._seen = value, storage.version
+        if not self._unseen:
+            storage.edits += 1
 
     def _refuse_overlap(self) -> None:
         """An expanded tensor has several elements in one place: writing to it has no meaning."""
@@ -498,7 +506,7 @@ class Tensor:
             return self._assign(apply(fill, (self, 0), (), "ZeroBackward0"))
         self._check_inference()
         value = self._storage.value
-        self._storage.write(full.value((0,), (value.shape, value.dtype)))
+        self._write(full.value((0,), (value.shape, value.dtype)))
         return self
 
     def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
@@ -625,7 +633,9 @@ def _share_memory(
     made._seen = source._storage.version
     base = source._base
     made._base = base = source if base is None else base
-    made._tracked = source._storage.version
+    made._tracked = source._storage.edits
+    if source._unseen:
+        made._unseen = True
     if source._creation:
         made._creation = source._creation
     elif not state.grad_enabled:
