@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from math import e, inf, nan, pi
+
 import tidu.tensor as _tensor
-from tidu import autograd, linalg, nn, optim, return_types, special, utils
+from tidu import autograd, cuda, linalg, nn, optim, return_types, special, utils
+from tidu.backends import cudnn as _cudnn
+from tidu.backends import mps as _mps
 from tidu.base import collector as _collector
 from tidu.base import dtypes as _dtypes
 from tidu.base.devices import (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tidu.autograd.anomaly import Anomaly, run_checked
-from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape
+from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape, Watchers
 from tidu.base.shapes import Shape
 from tidu.base.source import at
 from tidu.base.state import state
@@ -97,28 +97,27 @@ def run_backward(
             results: Sequence[Any] | None = None
             if cotangents is not None:
                 runs = needed is None or _has_needed(node, needed)
+                watchers = node.watchers
                 if captured and runs:
                     _capture(captured, node, cotangents)
-                if node.pre_hooks is not None:
-                    _run_tensor_hooks(node, cotangents, create_graph)
-                if node.retained is not None:
-                    _retain(node, cotangents)
+                if watchers is not None:
+                    _run_tensor_hooks(node, watchers, cotangents, create_graph)
                 if captured and not runs:
                     _capture(captured, node, cotangents)
                 if node.__class__ is AccumulateGrad:
                     if accumulate and (needed is None or (id(node), 0) in captured):
-                        _reach_leaf(node, cotangents, create_graph)  # type: ignore[arg-type]
+                        _reach_leaf(node, cotangents, create_graph)
                     continue
                 if runs:
-                    if node.node_pre_hooks is not None:
-                        cotangents = _run_node_pre_hooks(node, cotangents, create_graph)
+                    if watchers is not None and watchers.before:
+                        cotangents = _run_node_pre_hooks(node, watchers, cotangents, create_graph)
                     state.position = node.position
                     if checked:
                         results = run_checked(node, cotangents, create_graph)
                     else:
                         results = node.backward(cotangents, create_graph)
-                    if node.hooks is not None:
-                        results = _run_node_hooks(node, results, cotangents, create_graph)
+                    if watchers is not None and watchers.after:
+                        results = _run_node_hooks(node, watchers, results, cotangents, create_graph)
                     if not retain_graph:
                         node.release()
             for i, edge in enumerate(node.edges):
@@ -231,12 +230,13 @@ def sum_to(g: Any, shape: Shape) -> Any:
 
 def _reach_leaf(node: AccumulateGrad, cotangents: list[Any], create_graph: bool) -> None:
     """A whole gradient has arrived at a leaf: add it, and run the hooks of the leaf's node."""
-    if node.node_pre_hooks is not None:
-        cotangents = _run_node_pre_hooks(node, cotangents, create_graph)
+    watchers = node.watchers
+    if watchers is not None and watchers.before:
+        cotangents = _run_node_pre_hooks(node, watchers, cotangents, create_graph)
     if cotangents[0] is not None:
         accumulate_grad(node, cotangents[0], create_graph)
-    if node.hooks is not None:
-        _run_node_hooks(node, (), cotangents, create_graph)
+    if watchers is not None and watchers.after:
+        _run_node_hooks(node, watchers, (), cotangents, create_graph)
 
 
 def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
@@ -274,17 +274,26 @@ def _as_value(g: Any, create_graph: bool) -> Any:
     return g if g is None or create_graph else Tape.value_of(g)
 
 
-def _run_tensor_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -> None:
-    """Hooks on tensors: each sees the whole gradient of its tensor and may replace it."""
-    assert node.pre_hooks is not None
+def _run_tensor_hooks(
+    node: GradFn, watchers: Watchers, cotangents: list[Any], create_graph: bool
+) -> None:
+    """Hooks on tensors: each sees the whole gradient of its tensor and may replace it.
+
+    After them it is kept for the tensors that asked for it with retain_grad().
+    """
     state.position = None
-    for output, hooks in node.pre_hooks:
+    for output, hooks in watchers.tensors.items():
         if cotangents[output] is None:
             continue
         g = _as_tensor(cotangents[output])
         for hook in list(hooks.values()):
             g = _replacement(node, hook, g, hook(g))
         cotangents[output] = _as_value(g, create_graph)
+    for output, reference in watchers.retained.items():
+        tensor = reference()
+        if tensor is not None and cotangents[output] is not None:
+            g = _as_tensor(cotangents[output])
+            tensor._grad = g if tensor._grad is None else tensor._grad + g
 
 
 def _replacement(node: GradFn, hook: Any, g: Any, answer: Any) -> Any:
@@ -317,28 +326,34 @@ def _name_of(hook: Any) -> str:
     return name
 
 
-def _run_node_pre_hooks(node: GradFn, cotangents: list[Any], create_graph: bool) -> list[Any]:
+def _run_node_pre_hooks(
+    node: GradFn, watchers: Watchers, cotangents: list[Any], create_graph: bool
+) -> list[Any]:
     """Hooks before a node: each sees all cotangents of its results as a tuple and may replace them."""
-    assert node.node_pre_hooks is not None
     state.position = None
     grads = tuple(map(_as_tensor, cotangents))
-    for hook in list(node.node_pre_hooks.values()):
+    for hook in list(watchers.before.values()):
         grads = _replacements(node, hook, grads, hook(grads))
     return [_as_value(g, create_graph) for g in grads]
 
 
 def _run_node_hooks(
-    node: GradFn, results: Sequence[Any], cotangents: list[Any], create_graph: bool
+    node: GradFn,
+    watchers: Watchers,
+    results: Sequence[Any],
+    cotangents: list[Any],
+    create_graph: bool,
 ) -> Sequence[Any]:
-    """Hooks after a node: each sees the cotangents of its inputs and of its results, and may replace the former."""
-    assert node.hooks is not None
+    """Hooks after a node: each sees the cotangents of its inputs and of its results, and may
+    replace the former.
+    """
     fitted = (
         None if g is None or edge is None else _fitted(g, *edge) for g, edge in zip(results, node.edges, strict=False)
     )
     grad_inputs = tuple(map(_as_tensor, fitted))
     grad_outputs = tuple(map(_as_tensor, cotangents))
     state.position = None
-    for hook in list(node.hooks.values()):
+    for hook in list(watchers.after.values()):
         grad_inputs = _replacements(node, hook, grad_inputs, hook(grad_inputs, grad_outputs))
     return [_as_value(g, create_graph) for g in grad_inputs]
 
@@ -354,16 +369,6 @@ def _replacements(node: GradFn, hook: Any, grads: tuple[Any, ...], answer: Any) 
         )
     # Here, and not for hooks of tensors, None takes a gradient away.
     return tuple(None if a is None else _replacement(node, hook, g, a) for g, a in zip(grads, answers, strict=True))
-
-
-def _retain(node: GradFn, cotangents: list[Any]) -> None:
-    """Keep the gradient of tensors that asked for it with retain_grad()."""
-    assert node.retained is not None
-    for output, reference in node.retained.items():
-        tensor = reference()
-        if tensor is not None and cotangents[output] is not None:
-            g = _as_tensor(cotangents[output])
-            tensor._grad = g if tensor._grad is None else tensor._grad + g
 
 
 __all__ = ["Edge", "run_backward", "sum_to"]

@@ -85,7 +85,7 @@ def allow_mutation_on_saved_tensors() -> Iterator[None]:
 def increment_version(tensor: Any) -> None:
     """Say that somebody has written to the memory of one tensor or several, unseen."""
     for t in (tensor,) if isinstance(tensor, Tape.tensor) else tuple(tensor):
-        t._storage.edits += 1
+        t._edits.edits += 1
 
 
 class MultiHandle:

@@ -4,6 +4,7 @@ inputs.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from collections import OrderedDict
@@ -47,24 +48,36 @@ class Tape:
     adopt: Callable[[Any, Edge, bool], None]
 
 
+class Watchers:
+    """The hooks at a node, and the tensors that keep their gradient. Most nodes have none."""
+
+    __slots__ = ("after", "before", "metadata", "retained", "tensors")
+
+    def __init__(self) -> None:
+        self.tensors: dict[int, OrderedDict[int, Any]] = {}  # hook(gradient), for each output
+        self.retained: dict[int, weakref.ref[Any]] = {}  # by output: who called retain_grad()
+        self.before: OrderedDict[int, Any] = OrderedDict()  # hook(grad_outputs)
+        self.after: OrderedDict[int, Any] = OrderedDict()  # hook(grad_inputs, grad_outputs)
+        self.metadata: dict[Any, Any] = {}
+
+
 class GradFn:
     """One node of the tape.
 
     `edges` has one entry for each input that may need a gradient (None where it does not). `shape`
-    and `dtype` are those of the result, to which every arriving cotangent is brought.
+    and `dtype` are those of the result, to which every arriving cotangent is brought. A node has
+    few slots and no dictionary: a graph is made of very many of them.
     """
+
+    __slots__ = ("__weakref__", "dtype", "edges", "number", "position", "shape", "watchers")
 
     shape: Any
     dtype: Any
     edges: tuple[Edge | None, ...]
     position: Position | None
     number: int
+    watchers: Watchers | None
     outputs = 1
-    # Defaults, so that only a node that has one stores one.
-    hooks: OrderedDict[int, Any] | None = None  # after the node: hook(grad_inputs, grad_outputs)
-    pre_hooks: list[tuple[int, OrderedDict[int, Any]]] | None = None  # tensor hooks, by output
-    retained: dict[int, weakref.ref[Any]] | None = None  # non-leaf tensors that keep their gradient
-    node_pre_hooks: OrderedDict[int, Any] | None = None  # before the node: hook(grad_outputs)
 
     def __init__(
         self, shape: Any, dtype: Any, edges: tuple[Edge | None, ...], position: Position | None
@@ -74,6 +87,7 @@ class GradFn:
         self.edges = edges
         self.position = position
         self.number = next(_numbers)
+        self.watchers = None
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         """Cotangents of the inputs, one for each edge, None where there is none."""
@@ -91,11 +105,16 @@ class GradFn:
     def name(self) -> str:
         return type(self).__name__
 
+    def watch(self) -> Watchers:
+        """Where to register hooks."""
+        if self.watchers is None:
+            self.watchers = Watchers()
+        return self.watchers
+
     @property
     def metadata(self) -> dict[Any, Any]:
         """A dictionary for whatever somebody wants to remember about the node."""
-        kept: dict[Any, Any] = self.__dict__.setdefault("_metadata", {})
-        return kept
+        return self.watch().metadata
 
     def _sequence_nr(self) -> int:
         """The nodes of one thread in the order in which they were made."""
@@ -107,15 +126,11 @@ class GradFn:
 
     def register_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node; it may return new grad_inputs."""
-        if self.hooks is None:
-            self.hooks = OrderedDict()
-        return Handle(self.hooks, hook)
+        return Handle(self.watch().after, hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> Handle:
         """Call ``hook(grad_outputs)`` before this node; it may return new grad_outputs."""
-        if self.node_pre_hooks is None:
-            self.node_pre_hooks = OrderedDict()
-        return Handle(self.node_pre_hooks, hook)
+        return Handle(self.watch().before, hook)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {hex(id(self))}>"
@@ -144,18 +159,18 @@ class Handle:
 class OpNode(GradFn):
     """The node of an op from the registry: its vjp does the work. Subclasses differ in name only."""
 
+    __slots__ = ("attrs", "op", "saved")
+
     op: Op
     attrs: tuple[Any, ...]
-    saved: (
-        tuple[Any, ...] | None
-    )  # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
-    packed = False  # whether entries of `saved` are `Packed`
+    # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
+    saved: tuple[Any, ...] | None
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         saved = self.saved
         if saved is None:
             raise RuntimeError(freed_message(self))
-        if self.packed:
+        if saved.__class__ is not tuple:
             saved = tuple(x.unpack() if isinstance(x, Packed) else x for x in saved)
         if create_graph:
             saved = self._unpack(saved)
@@ -219,16 +234,15 @@ class OpNode(GradFn):
         """Let the innermost saved-tensor hooks put away what is saved."""
         assert self.saved is not None
         # The result goes without its history, which would be a cycle.
-        self.saved = tuple(
+        self.saved = PackedTuple(
             Packed(x, edge) if x.__class__ is Value else x
             for x, edge in zip(self.saved, (None, *self.edges), strict=True)
         )
-        self.packed = True
 
     def release(self) -> None:
         # A node that kept no numbers has nothing to lose and may run again, as in PyTorch.
         for x in self.saved or ():
-            if x.__class__ is Value or x.__class__ is Packed:
+            if x is not None and x.__class__ is not Spec:
                 self.saved = None
                 return
 
@@ -236,7 +250,7 @@ class OpNode(GradFn):
         """``node._saved_self``, ``node._saved_result``, ...: what is kept for the backward pass,
         under PyTorch's names.
         """
-        if not name.startswith("_saved_") or "op" not in self.__dict__:
+        if not name.startswith("_saved_"):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         wanted = name.removeprefix("_saved_")
         if wanted in self.op.attr_names:
@@ -260,14 +274,9 @@ class OpNode(GradFn):
         return self.shape[output], self.dtype[output]
 
 
-_node_classes: dict[str, type[OpNode]] = {}
-
-
-def _node_class(name: str) -> type[OpNode]:
-    made = _node_classes.get(name)
-    if made is None:
-        made = _node_classes[name] = type(name, (OpNode,), {})
-    return made
+@functools.cache
+def _node_class(name: str, outputs: int) -> type[OpNode]:
+    return type(name, (OpNode,), {"__slots__": (), "outputs": outputs})
 
 
 def record(
@@ -279,7 +288,7 @@ def record(
     grad_name: str | None,
 ) -> OpNode:
     """Put one operation on the tape. Only what its derivatives read is kept alive."""
-    node = _node_class(grad_name or op.grad_name)(out.shape, out.dtype, edges, out.position)
+    node = _node_class(grad_name or op.grad_name, op.outputs)(out.shape, out.dtype, edges, out.position)
     node.op = op
     node.attrs = attrs
     if op.variadic:
@@ -302,6 +311,10 @@ def record(
     if state.saved_hooks:
         node.pack()
     return node
+
+
+class PackedTuple(tuple[Any, ...]):
+    """What a node saved, where entries may be `Packed`."""
 
 
 class Packed:
@@ -341,11 +354,12 @@ def tensor_at(value: Value, edge: Edge | None) -> Any:
 class AccumulateGrad(GradFn):
     """The end of the tape at a leaf: adds what arrives to its `grad`. Holds the leaf weakly."""
 
-    post_hooks: OrderedDict[int, Any] | None = None
+    __slots__ = ("post_hooks", "reference")
 
     def __init__(self, leaf: Any, shape: Shape, dtype: dtype) -> None:
         super().__init__(shape, dtype, (), None)
         self.reference = weakref.ref(leaf)
+        self.post_hooks: OrderedDict[int, Any] = OrderedDict()
 
     @property
     def variable(self) -> Any:
@@ -358,6 +372,8 @@ class CopySlices(GradFn):
     The written part takes its own cotangent; the base's has a hole there. `chain` lists the view's
     movement ops from the base outwards.
     """
+
+    __slots__ = ("chain",)
 
     chain: tuple[tuple[Op, tuple[Any, ...]], ...]
 

@@ -70,4 +70,5 @@ from tidu.nn.resampling import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
-from tidu.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
+from tidu.nn.rnn import GRU, LSTM, RNN, RNNBase
+from tidu.nn.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase

@@ -22,9 +22,10 @@ class NonDynamicallyQuantizableLinear(Linear):
 class MultiheadAttention(Module):
     """Concatenated heads softmax(Q_i K_iᵀ / √d) V_i, projected once more (Vaswani et al., 2017).
 
-    ``attention(query, key, value)`` takes (L, N, embed_dim), (S, N, kdim) and (S, N, vdim), or (N, L, …) with
-    `batch_first`, or each without N. It returns the output, of the shape of the query, and the weights (N, L, S), or None
-    with ``need_weights=False``. In a bool mask True means not to look; a float mask is added to the scores.
+    ``attention(query, key, value)`` takes (L, N, embed_dim), (S, N, kdim) and (S, N, vdim), or (N,
+    L, …) with `batch_first`, or each without N. It returns the output, of the shape of the query,
+    and the weights (N, L, S), or None with ``need_weights=False``. In a bool mask True means not to
+    look; a float mask is added to the scores.
 
     >>> attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
     >>> x = torch.ones(1, 3, 8)
@@ -51,7 +52,8 @@ class MultiheadAttention(Module):
     ) -> None:
         if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
-                f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and num_heads={num_heads} instead"
+                f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and "
+                f"num_heads={num_heads} instead"
             )
         super().__init__()
         self.embed_dim = embed_dim
@@ -147,7 +149,9 @@ class MultiheadAttention(Module):
     def merge_masks(
         self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, query: Tensor
     ) -> tuple[Tensor | None, int | None]:
-        """Both masks as one that broadcasts to (N, heads, L, S), and its kind: 0 attn, 1 padding, 2 both, None neither."""
+        """Both masks as one that broadcasts to (N, heads, L, S), and its kind: 0 attn, 1 padding, 2
+        both, None neither.
+        """
         kind = None if key_padding_mask is None else 1
         merged = key_padding_mask
         if attn_mask is not None:
@@ -158,13 +162,17 @@ class MultiheadAttention(Module):
                 merged = attn_mask.view(1, 1, length, length).expand(batch, self.num_heads, -1, -1)
             kind = 0 if key_padding_mask is None else 2
             if key_padding_mask is not None:
-                padding = key_padding_mask.view(batch, 1, 1, length).expand(-1, self.num_heads, -1, -1)
+                padding = key_padding_mask.view(batch, 1, 1, length).expand(
+                    -1, self.num_heads, -1, -1
+                )
                 merged = merged + padding
         return merged, kind
 
 
 class SDPBackend(enum.IntEnum):
-    """Names of PyTorch's attention kernels. Here there is one, so that choosing among them changes nothing."""
+    """Names of PyTorch's attention kernels. Here there is one, so that choosing among them changes
+    nothing.
+    """
 
     ERROR = -1
     MATH = 0

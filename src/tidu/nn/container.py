@@ -1,4 +1,6 @@
-"""Modules and parameters in order: Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict."""
+"""Modules and parameters in order: Sequential, ModuleList, ModuleDict, ParameterList,
+ParameterDict.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from itertools import chain, islice
 from operator import index as as_index
 from typing import Any, TypeVar
 
-from tidu.nn.module import Module, indent, layout
+from tidu.nn.module import Module
+from tidu.nn.naming import indent, layout
 from tidu.nn.parameter import Parameter
 from tidu.tensor import Tensor
 
@@ -40,7 +43,11 @@ class _Numbered(Module):
         return [name for name in super().__dir__() if not name.isdigit()]
 
     def _delete(self, position: Any) -> None:
-        names = list(self._modules)[position] if isinstance(position, slice) else [self._name_at(position)]
+        names = (
+            list(self._modules)[position]
+            if isinstance(position, slice)
+            else [self._name_at(position)]
+        )
         for name in names:
             del self._modules[name]
         self._renumber(list(self._modules.values()))
@@ -49,7 +56,8 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Modules one after the other: each gets what the one before returned.
 
-    ``Sequential(a, b)`` names them "0", "1"; ``Sequential(OrderedDict(first=a, second=b))`` keeps the given names.
+    ``Sequential(a, b)`` names them "0", "1"; ``Sequential(OrderedDict(first=a, second=b))`` keeps
+    the given names.
 
     >>> torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())(torch.ones(1, 2)).shape
     torch.Size([1, 3])
@@ -114,14 +122,16 @@ class Sequential(_Numbered):
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
             raise ValueError(
-                f"add operator supports only objects of Sequential class, but {type(other)} is given."
+                f"add operator supports only objects of Sequential class, but {type(other)} is "
+                f"given."
             )
         return Sequential(*self, *other)
 
     def __iadd__(self: S, other: Sequential) -> S:
         if not isinstance(other, Sequential):
             raise ValueError(
-                f"add operator supports only objects of Sequential class, but {type(other)} is given."
+                f"add operator supports only objects of Sequential class, but {type(other)} is "
+                f"given."
             )
         return self.extend(list(other))
 
@@ -190,7 +200,8 @@ class ModuleList(_Numbered):
         """Put several modules at the end; TypeError for something that is not iterable."""
         if not isinstance(modules, Iterable):
             raise TypeError(
-                f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}"
+                f"ModuleList.extend should be called with an iterable, but got "
+                f"{type(modules).__name__}"
             )
         for i, module in enumerate(modules, len(self)):
             self.add_module(str(i), module)
@@ -225,7 +236,9 @@ class ModuleDict(Module):
 
     _modules: dict[str, Module]  # type: ignore[assignment]
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+    def __init__(
+        self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None
+    ) -> None:
         super().__init__()
         if modules is not None:
             self.update(modules)
@@ -276,21 +289,26 @@ class ModuleDict(Module):
 def _pairs(source: Any, method: str, what: str) -> Iterable[tuple[Any, Any]]:
     if not isinstance(source, Iterable):
         raise TypeError(
-            f"{method} should be called with an iterable of key/value pairs, but got {type(source).__name__}"
+            f"{method} should be called with an iterable of key/value pairs, but got "
+            f"{type(source).__name__}"
         )
     if isinstance(source, (Mapping, ModuleDict, ParameterDict)):
         return source.items()
     pairs = list(source)
     for i, pair in enumerate(pairs):
         if not isinstance(pair, Iterable):
-            raise TypeError(f"{what} sequence element #{i} should be Iterable; is{type(pair).__name__}")
+            raise TypeError(
+                f"{what} sequence element #{i} should be Iterable; is{type(pair).__name__}"
+            )
         if len(pair) != 2:  # type: ignore[arg-type]
             raise ValueError(f"{what} sequence element #{i} has length {len(pair)}; 2 is required")  # type: ignore[arg-type]
     return pairs
 
 
 class ParameterList(Module):
-    """A list of parameters that are registered; plain tensors become parameters, other things stay as they are."""
+    """A list of parameters that are registered; plain tensors become parameters, other things stay
+    as they are.
+    """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -331,17 +349,22 @@ class ParameterList(Module):
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Put several values at the end; TypeError for a tensor or something that is not iterable."""
+        """Put several values at the end; TypeError for a tensor or something that is not
+        iterable.
+        """
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(
-                f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}"
+                f"ParameterList.extend should be called with an iterable, but got "
+                f"{type(values).__name__}"
             )
         for value in values:
             self.append(value)
         return self
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({i}): {_describe(value, lambda t: str(t.dtype))}" for i, value in enumerate(self))
+        return "\n".join(
+            f"  ({i}): {_describe(value, lambda t: str(t.dtype))}" for i, value in enumerate(self)
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -359,7 +382,8 @@ class ParameterDict(Module):
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}'). "
+                f"Index given to ParameterDict cannot be used as a key as it is not a string (type "
+                f"is '{type(key).__name__}'). "
                 "Open an issue on github if you need non-string keys."
             )
         return key
@@ -428,7 +452,7 @@ class ParameterDict(Module):
         return key, self.pop(key)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401 (this is `get`)
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
         """A new dictionary with these keys, each with the value `default`."""
@@ -449,14 +473,20 @@ class ParameterDict(Module):
             self[key] = value
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({key}): {_describe(value, lambda t: str(t.type()))}" for key, value in self.items())
+        return "\n".join(
+            f"  ({key}): {_describe(value, lambda t: str(t.type()))}" for key, value in self.items()
+        )
 
     def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")
 
 
 def _as_parameter(value: Any) -> Any:
-    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
+    return (
+        Parameter(value)
+        if isinstance(value, Tensor) and not isinstance(value, Parameter)
+        else value
+    )
 
 
 def _describe(value: Any, elements: Callable[[Tensor], str]) -> str:

@@ -73,7 +73,13 @@ class _ConvNd(Module):
             self.register_parameter("bias", None)
 
     def _check(
-        self, in_channels: int, out_channels: int, stride: Any, padding: Any, groups: int, padding_mode: str
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: Any,
+        padding: Any,
+        groups: int,
+        padding_mode: str,
     ) -> None:
         if groups <= 0:
             raise ValueError(f"groups must be a positive integer, but got groups={groups}")
@@ -244,11 +250,18 @@ class _ConvTransposeNd(_ConvNd):
         least = [
             (size - 1) * s - 2 * p + d * (k - 1) + 1
             for size, s, p, d, k in zip(
-                shape[lead:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
+                shape[lead:],
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.kernel_size,
+                strict=True,
             )
         ]
         most = [low + s - 1 for low, s in zip(least, self.stride, strict=True)]
-        if any(not low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)):
+        if any(
+            not low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)
+        ):
             raise ValueError(
                 f"requested an output size of {wanted}, but valid sizes range from {least} to {most} "
                 f"(for an input of {input.shape[lead:]})"
@@ -261,7 +274,14 @@ class _ConvTransposeNd(_ConvNd):
             extra = self._output_padding_for(input, output_size)
         run = type(self).function
         return run(  # type: ignore[no-any-return]
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
+            input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            extra,
+            self.groups,
+            self.dilation,
         )
 
 

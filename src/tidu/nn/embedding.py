@@ -14,7 +14,9 @@ from tidu.tensor import Tensor, empty
 
 
 class _Table(Module):
-    """A weight (num_embeddings, embedding_dim) that starts standard normal, its padding row zero."""
+    """A weight (num_embeddings, embedding_dim) that starts standard normal, its padding row
+    zero.
+    """
 
     weight: Parameter
     padding_idx: int | None
@@ -22,11 +24,15 @@ class _Table(Module):
     def _make_weight(self, given: Tensor | None, freeze: bool, device: Any, dtype: Any) -> None:
         shape = (self.num_embeddings, self.embedding_dim)
         if given is None:
-            self.weight = Parameter(empty(shape, device=device, dtype=dtype), requires_grad=not freeze)
+            self.weight = Parameter(
+                empty(shape, device=device, dtype=dtype), requires_grad=not freeze
+            )
             self.reset_parameters()
         else:
             if tuple(given.shape) != shape:
-                raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
+                raise AssertionError(
+                    "Shape of weight does not match num_embeddings and embedding_dim"
+                )
             self.weight = Parameter(given, requires_grad=not freeze)
 
     def _check_padding(self, padding_idx: int | None, message: str) -> None:
@@ -47,8 +53,9 @@ class _Table(Module):
 class Embedding(_Table):
     """Looks up a row of `weight` for each index: (…) gives (…, embedding_dim).
 
-    `weight` (num_embeddings, embedding_dim) starts standard normal. The row `padding_idx` starts at zero and gets no
-    gradient; `max_norm` keeps the norm of rows in use below it. `sparse` is accepted, gradients are dense.
+    `weight` (num_embeddings, embedding_dim) starts standard normal. The row `padding_idx` starts at
+    zero and gets no gradient; `max_norm` keeps the norm of rows in use below it. `sparse` is
+    accepted, gradients are dense.
 
     >>> torch.nn.Embedding(10, 3)(torch.tensor([[1, 2], [4, 9]])).shape
     torch.Size([2, 2, 3])
@@ -80,7 +87,13 @@ class Embedding(_Table):
 
     def forward(self, input: Tensor) -> Tensor:
         return embedding(  # type: ignore[no-any-return]
-            input, self.weight, self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+            input,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
         )
 
     def extra_repr(self) -> str:
@@ -106,18 +119,29 @@ class Embedding(_Table):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:
-        """An Embedding of the given rows (num_embeddings, embedding_dim), by default not trained further."""
+        """An Embedding of the given rows (num_embeddings, embedding_dim), by default not trained
+        further.
+        """
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         return cls(
-            *embeddings.shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze
+            *embeddings.shape,
+            padding_idx,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            sparse,
+            embeddings,
+            freeze,
         )
 
 
 class EmbeddingBag(_Table):
-    """The sum, mean or maximum of the rows that each bag of indices stands for; see `F.embedding_bag`.
+    """The sum, mean or maximum of the rows that each bag of indices stands for; see
+    `F.embedding_bag`.
 
-    ``bag(input)`` takes (B, N); ``bag(input, offsets)`` a flat (N,) with the start of each bag. Both give (B, embedding_dim).
+    ``bag(input)`` takes (B, N); ``bag(input, offsets)`` a flat (N,) with the start of each bag.
+    Both give (B, embedding_dim).
     """
 
     def __init__(
@@ -189,11 +213,21 @@ class EmbeddingBag(_Table):
         include_last_offset: bool = False,
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
-        """An EmbeddingBag of the given rows (num_embeddings, embedding_dim), by default not trained further."""
+        """An EmbeddingBag of the given rows (num_embeddings, embedding_dim), by default not trained
+        further.
+        """
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         made = cls(
-            *embeddings.shape, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings,
-            include_last_offset, padding_idx, _freeze=freeze,
-        )  # fmt: skip
+            *embeddings.shape,
+            max_norm,
+            norm_type,
+            scale_grad_by_freq,
+            mode,
+            sparse,
+            embeddings,
+            include_last_offset,
+            padding_idx,
+            _freeze=freeze,
+        )
         return made

@@ -1,4 +1,6 @@
-"""Hooks of modules: functions called before and after `forward`, and with the gradients that pass."""
+"""Hooks of modules: functions called before and after `forward`, and with the gradients that
+pass.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +42,24 @@ def _register_for_all(hooks: Hooks, hook: Callable[..., Any]) -> Handle:
     return register(hooks, hook)
 
 
+def no_hooks() -> dict[str, Any]:
+    """The tables of a module on which no hook was registered yet."""
+    names = (
+        "_backward_pre_hooks",
+        "_backward_hooks",
+        "_forward_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_hooks_always_called",
+        "_forward_pre_hooks",
+        "_forward_pre_hooks_with_kwargs",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+        "_load_state_dict_pre_hooks",
+        "_load_state_dict_post_hooks",
+    )
+    return {**{name: OrderedDict() for name in names}, "_is_full_backward_hook": None}
+
+
 class Hooked:
     """The hooks of one module, and a call that runs them."""
 
@@ -58,8 +78,8 @@ class Hooked:
     ) -> Handle:
         """Call ``hook(module, args)`` before `forward`; what it returns replaces the arguments.
 
-        With `with_kwargs` it is ``hook(module, args, kwargs)``, which may return both. `prepend` puts it
-        before the hooks that are there. `handle.remove()` takes it off again.
+        With `with_kwargs` it is ``hook(module, args, kwargs)``, which may return both. `prepend`
+        puts it before the hooks that are there. `handle.remove()` takes it off again.
         """
         handle = register(self._forward_pre_hooks, hook, prepend)
         if with_kwargs:
@@ -76,8 +96,8 @@ class Hooked:
     ) -> Handle:
         """Call ``hook(module, args, output)`` after `forward`; what it returns replaces the output.
 
-        With `with_kwargs` it is ``hook(module, args, kwargs, output)``. `always_call` runs it even where
-        `forward` raises.
+        With `with_kwargs` it is ``hook(module, args, kwargs, output)``. `always_call` runs it even
+        where `forward` raises.
         """
         handle = register(self._forward_hooks, hook, prepend)
         if with_kwargs:
@@ -86,32 +106,41 @@ class Hooked:
             self._forward_hooks_always_called[handle.id] = True
         return handle
 
-    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Handle:
         """Call ``hook(module, grad_output)`` before gradients enter; it may return new ones."""
         return register(self._backward_pre_hooks, hook, prepend)
 
-    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the module's inputs are known.
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> Handle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the module's inputs
+        are known.
 
-        It may return a tuple that replaces `grad_input`. Both are tuples over the positional tensors, None
-        for what needs no gradient.
+        It may return a tuple that replaces `grad_input`. Both are tuples over the positional
+        tensors, None for what needs no gradient.
         """
         if self._is_full_backward_hook is False:
             raise RuntimeError(
-                "Cannot use both regular backward hooks and full backward hooks on a single Module. "
+                "Cannot use both regular backward hooks and full backward hooks on a single "
+                "Module. "
                 "Please use only one of them."
             )
         self._is_full_backward_hook = True
         return register(self._backward_hooks, hook, prepend)
 
     def register_backward_hook(self, hook: Callable[..., Any]) -> Handle:
-        """The old form: ``hook(module, grad_input, grad_output)`` of the last operation of `forward`.
+        """The old form: ``hook(module, grad_input, grad_output)`` of the last operation of
+        `forward`.
 
-        For more than one operation its `grad_input` is not that of the module; `register_full_backward_hook` is right.
+        For more than one operation its `grad_input` is not that of the module;
+        `register_full_backward_hook` is right.
         """
         if self._is_full_backward_hook is True:
             raise RuntimeError(
-                "Cannot use both regular backward hooks and full backward hooks on a single Module. "
+                "Cannot use both regular backward hooks and full backward hooks on a single "
+                "Module. "
                 "Please use only one of them."
             )
         self._is_full_backward_hook = False
@@ -125,7 +154,9 @@ class Hooked:
             self._run_always_called(args, kwargs, done)
             raise
 
-    def _run_hooks_and_forward(self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]) -> Any:
+    def _run_hooks_and_forward(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]
+    ) -> Any:
         args, kwargs = self._run_forward_pre_hooks(args, kwargs)
         full = list(GlobalHooks.backward.values())
         if self._is_full_backward_hook is not False:
@@ -137,7 +168,10 @@ class Hooked:
         output = self.forward(*args, **kwargs)
         for number, hook in [*GlobalHooks.forward.items(), *self._forward_hooks.items()]:
             done.add(number)
-            if number in self._forward_hooks_with_kwargs or number in GlobalHooks.forward_with_kwargs:
+            if (
+                number in self._forward_hooks_with_kwargs
+                or number in GlobalHooks.forward_with_kwargs
+            ):
                 answer = hook(self, args, kwargs, output)
             else:
                 answer = hook(self, args, output)
@@ -158,7 +192,8 @@ class Hooked:
                     continue
                 if not isinstance(answer, tuple) or len(answer) != 2:
                     raise RuntimeError(
-                        f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {answer}."
+                        f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
+                        f"but got {answer}."
                     )
                 args, kwargs = answer
             else:
@@ -167,8 +202,12 @@ class Hooked:
                     args = answer if isinstance(answer, tuple) else (answer,)
         return args, kwargs
 
-    def _run_always_called(self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]) -> None:
-        """`forward` or a hook raised: run the rest of those that want to know, and raise nothing else."""
+    def _run_always_called(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]
+    ) -> None:
+        """`forward` or a hook raised: run the rest of those that want to know, and raise nothing
+        else.
+        """
         always = self._forward_hooks_always_called | GlobalHooks.forward_always
         for number, hook in [*GlobalHooks.forward.items(), *self._forward_hooks.items()]:
             if number in done or number not in always:
@@ -180,7 +219,8 @@ class Hooked:
                     hook(self, args, None)
             except Exception as error:
                 warnings.warn(
-                    f"module forward hook with ``always_call=True`` raised an exception that was silenced as another "
+                    f"module forward hook with ``always_call=True`` raised an exception that was "
+                    f"silenced as another "
                     f"error was raised in forward: {error}",
                     stacklevel=2,
                 )
@@ -190,7 +230,9 @@ class Hooked:
             output = next(iter(output.values() if isinstance(output, dict) else output))
         if output.grad_fn is not None:
             for hook in self._backward_hooks.values():
-                output.grad_fn.register_hook(lambda inputs, outputs, hook=hook: hook(self, inputs, outputs))
+                output.grad_fn.register_hook(
+                    lambda inputs, outputs, hook=hook: hook(self, inputs, outputs)
+                )
 
 
 class _BackwardHookFunction(GradFn):
@@ -198,10 +240,14 @@ class _BackwardHookFunction(GradFn):
 
     __slots__ = ("outputs", "seen", "specs")
 
-    def __init__(self, tensors: Sequence[Tensor], seen: Callable[[list[Any], bool], Sequence[Any]]) -> None:
+    def __init__(
+        self, tensors: Sequence[Tensor], seen: Callable[[list[Any], bool], Sequence[Any]]
+    ) -> None:
         self.specs = tuple((t._value.shape, t.dtype) for t in tensors)
         super().__init__(
-            *(self.specs[0] if len(tensors) == 1 else (None, None)), tuple(t._edge() for t in tensors), here()
+            *(self.specs[0] if len(tensors) == 1 else (None, None)),
+            tuple(t._edge() for t in tensors),
+            here(),
         )
         self.outputs = len(tensors)  # type: ignore[misc]
         self.seen = seen
@@ -217,14 +263,20 @@ class _BackwardHookFunction(GradFn):
 
 
 class _Crossing:
-    """One call of a module whose gradients are watched: nodes on the tape where they leave and enter."""
+    """One call of a module whose gradients are watched: nodes on the tape where they leave and
+    enter.
+    """
 
-    def __init__(self, module: Hooked, hooks: list[Callable[..., Any]], pre_hooks: list[Callable[..., Any]]) -> None:
+    def __init__(
+        self, module: Hooked, hooks: list[Callable[..., Any]], pre_hooks: list[Callable[..., Any]]
+    ) -> None:
         self.module = module
         self.hooks = hooks
         self.pre_hooks = pre_hooks
         self.grad_output: tuple[Any, ...] | None = None
-        self.inputs: tuple[int, int] | None = None  # number of arguments, of which so many are watched tensors
+        self.inputs: tuple[int, int] | None = (
+            None  # number of arguments, of which so many are watched tensors
+        )
         self.places: list[int] = []
 
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -245,7 +297,8 @@ class _Crossing:
             return _pass_through([output], self._entered)[0] if output.requires_grad else output
         if not isinstance(output, (tuple, list)):
             warnings.warn(
-                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but "
+                "For backward hooks to be called, module output should be a Tensor or a tuple of "
+                "Tensors but "
                 f"received {type(output)}",
                 stacklevel=2,
             )
@@ -271,9 +324,12 @@ class _Crossing:
         if self.hooks and not self.watching:
             for hook in self.hooks:
                 answer = hook(self.module, (None,) * self.count, grads)
-                if answer is not None and not (isinstance(answer, tuple) and all(a is None for a in answer)):
+                if answer is not None and not (
+                    isinstance(answer, tuple) and all(a is None for a in answer)
+                ):
                     raise RuntimeError(
-                        "Backward hook for Modules where no input requires gradient should always return None or "
+                        "Backward hook for Modules where no input requires gradient should always "
+                        "return None or "
                         "None for all gradients."
                     )
         return [_to_engine(g, create_graph) for g in grads]
@@ -296,7 +352,8 @@ def _replaced(answer: Any, before: tuple[Any, ...], who: str, what: str) -> tupl
     answer = answer if isinstance(answer, tuple) else (answer,)
     if len(answer) != len(before):
         raise RuntimeError(
-            f"{who} returned an invalid number of {what}, got {len(answer)}, but expected {len(before)}"
+            f"{who} returned an invalid number of {what}, got {len(answer)}, but expected "
+            f"{len(before)}"
         )
     return answer
 
@@ -309,7 +366,9 @@ def _to_engine(g: Any, create_graph: bool) -> Any:
     return g if g is None or create_graph or g.__class__ is Value else Tape.value_of(g)
 
 
-def _pass_through(tensors: Sequence[Tensor], seen: Callable[[list[Any], bool], Sequence[Any]]) -> list[Tensor]:
+def _pass_through(
+    tensors: Sequence[Tensor], seen: Callable[[list[Any], bool], Sequence[Any]]
+) -> list[Tensor]:
     """The same numbers behind a node at which `seen` is called."""
     node = _BackwardHookFunction(tensors, seen)
     passed = []

@@ -19,15 +19,23 @@ from tidu.tensor import Tensor, from_array
 from tidu.tensor.creation import default_generator
 
 LINEAR_LIKE = (
-    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid",
-)  # fmt: skip
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "sigmoid",
+)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which a nonlinearity shrinks the standard deviation, to be multiplied onto the weights.
+    """The factor by which a nonlinearity shrinks the standard deviation, to be multiplied onto the
+    weights.
 
-    1 for linear layers and sigmoid, 5/3 for tanh, √2 for relu, √(2 / (1 + slope²)) for leaky_relu with slope
-    `param` (0.01 if None), 3/4 for selu. Raises ValueError for another name.
+    1 for linear layers and sigmoid, 5/3 for tanh, √2 for relu, √(2 / (1 + slope²)) for leaky_relu
+    with slope `param` (0.01 if None), 3/4 for selu. Raises ValueError for another name.
 
     >>> calculate_gain("tanh")
     1.6666666666666667
@@ -52,13 +60,17 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 # Constants and plain distributions ----------------------------------------------------------------
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform numbers in [a, b)."""
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)  # type: ignore[no-any-return]
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Normal numbers with the given mean and standard deviation."""
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)  # type: ignore[no-any-return]
@@ -88,10 +100,13 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal numbers, drawn again where they fall outside [a, b]; warns if `mean` is far outside."""
+    """Normal numbers, drawn again where they fall outside [a, b]; warns if `mean` is far
+    outside.
+    """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
-            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.",
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
+            "values may be incorrect.",
             stacklevel=2,
         )
     source = generator or default_generator
@@ -106,7 +121,13 @@ def _normal_cdf(x: float) -> float:
 
 
 def _truncated_by_redrawing(
-    source: Generator, shape: tuple[int, ...], kind: Any, mean: float, std: float, a: float, b: float
+    source: Generator,
+    shape: tuple[int, ...],
+    kind: Any,
+    mean: float,
+    std: float,
+    a: float,
+    b: float,
 ) -> Any:
     low, high = kind.type(a), kind.type(b)
     drawn = source.normal(shape, kind, mean, std)
@@ -116,15 +137,25 @@ def _truncated_by_redrawing(
 
 
 def _truncated_by_thinning(
-    source: Generator, shape: tuple[int, ...], kind: Any, mean: float, std: float, a: float, b: float
+    source: Generator,
+    shape: tuple[int, ...],
+    kind: Any,
+    mean: float,
+    std: float,
+    a: float,
+    b: float,
 ) -> Any:
-    """Uniform candidates, kept with the probability that the density there has relative to its peak."""
+    """Uniform candidates, kept with the probability that the density there has relative to its
+    peak.
+    """
     log_peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     accepted = np.zeros(shape, kind)
     waiting = np.ones(shape, bool)
     while waiting.any():
         candidates = source.uniform(shape, kind, a, b)
-        log_density = ((candidates - kind.type(mean)) / kind.type(std)) ** 2 * kind.type(-0.5) - kind.type(log_peak)
+        log_density = ((candidates - kind.type(mean)) / kind.type(std)) ** 2 * kind.type(
+            -0.5
+        ) - kind.type(log_peak)
         with np.errstate(divide="ignore"):
             refused = np.log(source.uniform(shape, kind)) > log_density
         accepted = np.where(waiting, candidates, accepted)
@@ -134,7 +165,9 @@ def _truncated_by_thinning(
 
 def _assign(tensor: Tensor, array: Any) -> Tensor:
     with no_grad():
-        return tensor.copy_(from_array(np.ascontiguousarray(array, dtype=tensor.dtype.numpy), tensor.dtype))
+        return tensor.copy_(
+            from_array(np.ascontiguousarray(array, dtype=tensor.dtype.numpy), tensor.dtype)
+        )
 
 
 # Matrices -----------------------------------------------------------------------------------------
@@ -166,7 +199,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _assign(tensor, weight)
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Tensor:
     """Normal numbers of which the share `sparsity` of each column is set to zero (Martens, 2010).
 
     Raises ValueError unless the tensor has two dimensions.
@@ -177,13 +212,15 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     zeros_in_column = math.ceil(sparsity * rows)
     weight = (generator or default_generator).normal((rows, columns), tensor.dtype.numpy, 0, std)
     for column in range(columns):
-        # The places come from the default generator even where another draws the numbers, as in PyTorch.
+        # The places come from the default generator even where another draws the numbers, as in
+        # PyTorch.
         weight[default_generator.permutation(rows, np.int64)[:zeros_in_column], column] = 0
     return _assign(tensor, weight)
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """A (semi-)orthogonal matrix times `gain`; dimensions after the first are taken as one (Saxe et al., 2013).
+    """A (semi-)orthogonal matrix times `gain`; dimensions after the first are taken as one (Saxe et
+    al., 2013).
 
     Raises ValueError for fewer than two dimensions.
     """
@@ -206,7 +243,9 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     """How many inputs an output of this weight sees, and how many outputs an input reaches."""
     shape = tuple(tensor.shape)
     if len(shape) < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+        raise ValueError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+        )
     receptive_field = math.prod(shape[2:])
     return shape[1] * receptive_field, shape[0] * receptive_field
 
@@ -219,7 +258,9 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     return fan_in if mode == "fan_in" else fan_out
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform in (−a, a), a = gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     bound = math.sqrt(3.0) * (gain * math.sqrt(2.0 / float(fan_in + fan_out)))
@@ -250,8 +291,8 @@ def kaiming_uniform_(
 ) -> Tensor:
     """Uniform in (−b, b), b = gain · √(3 / fan) (He et al., 2015).
 
-    fan is the number of inputs of a unit, or of its outputs with `mode` "fan_out"; the gain is that of
-    `nonlinearity`, with slope `a` for leaky_relu.
+    fan is the number of inputs of a unit, or of its outputs with `mode` "fan_out"; the gain is that
+    of `nonlinearity`, with slope `a` for leaky_relu.
     """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     if std is None:
@@ -267,7 +308,9 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with standard deviation gain / √fan (He et al., 2015); arguments as for `kaiming_uniform_`."""
+    """Normal with standard deviation gain / √fan (He et al., 2015); arguments as for
+    `kaiming_uniform_`.
+    """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     return tensor if std is None else normal_(tensor, 0.0, std, generator)
 
@@ -282,7 +325,9 @@ def _deprecated(successor: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(successor)
     def function(*args: Any, **kwargs: Any) -> Tensor:
         warnings.warn(
-            f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2
+            f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.",
+            FutureWarning,
+            stacklevel=2,
         )
         return successor(*args, **kwargs)
 

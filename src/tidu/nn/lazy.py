@@ -11,9 +11,9 @@ from tidu.nn.parameter import is_lazy
 class LazyModuleMixin:
     """Makes a module of `Uninitialized` parameters that takes its shapes from the first call.
 
-    A subclass defines ``initialize_parameters(*args, **kwargs)``, which gets what `forward` is about to get, and
-    may name in `cls_to_become` the class of which it is an instance from then on. It stands first among the
-    bases: ``class LazyLinear(LazyModuleMixin, Linear)``.
+    A subclass defines ``initialize_parameters(*args, **kwargs)``, which gets what `forward` is
+    about to get, and may name in `cls_to_become` the class of which it is an instance from then on.
+    It stands first among the bases: ``class LazyLinear(LazyModuleMixin, Linear)``.
     """
 
     cls_to_become: type[Module] | None = None
@@ -21,7 +21,9 @@ class LazyModuleMixin:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._load_hook = self._register_load_state_dict_pre_hook(self._lazy_load_hook)
-        self._initialize_hook = self.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)
+        self._initialize_hook = self.register_forward_pre_hook(
+            self._infer_parameters, with_kwargs=True
+        )
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Give the parameters the shapes that this input asks for."""

@@ -38,7 +38,12 @@ class Linear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.in_features = in_features
@@ -63,7 +68,10 @@ class Linear(Module):
         return linear_function(input, self.weight, self.bias)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LazyLinear(LazyModuleMixin, Linear):
@@ -71,7 +79,9 @@ class LazyLinear(LazyModuleMixin, Linear):
 
     cls_to_become = Linear
 
-    def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+    def __init__(
+        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
         super().__init__(0, 0, False)
         self.weight = UninitializedParameter(device=device, dtype=dtype)
         self.out_features = out_features
@@ -94,7 +104,9 @@ class LazyLinear(LazyModuleMixin, Linear):
 
 
 class Bilinear(Module):
-    """y_o = x₁ᵀ · weight_o · x₂ + bias_o, from (…, in1_features) and (…, in2_features) to (…, out_features)."""
+    """y_o = x₁ᵀ · weight_o · x₂ + bias_o, from (…, in1_features) and (…, in2_features) to (…,
+    out_features).
+    """
 
     weight: Parameter
     bias: Parameter | None
@@ -114,7 +126,9 @@ class Bilinear(Module):
         self.in1_features = in1_features
         self.in2_features = in2_features
         self.out_features = out_features
-        self.weight = Parameter(empty((out_features, in1_features, in2_features), device=device, dtype=dtype))
+        self.weight = Parameter(
+            empty((out_features, in1_features, in2_features), device=device, dtype=dtype)
+        )
         if bias:
             self.bias = Parameter(empty(out_features, device=device, dtype=dtype))
         else:
@@ -139,7 +153,9 @@ class Bilinear(Module):
 
 
 class Flatten(Module):
-    """Makes one dimension of those from `start_dim` to `end_dim`; by default of all but the batch."""
+    """Makes one dimension of those from `start_dim` to `end_dim`; by default of all but the
+    batch.
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -154,7 +170,9 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Cuts dimension `dim` into `unflattened_size`; TypeError unless that is a tuple or list of ints."""
+    """Cuts dimension `dim` into `unflattened_size`; TypeError unless that is a tuple or list of
+    ints.
+    """
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:
         super().__init__()
@@ -162,12 +180,14 @@ class Unflatten(Module):
             raise TypeError("invalid argument type for dim parameter")
         if not isinstance(unflattened_size, (tuple, list)):
             raise TypeError(
-                f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}"
+                f"unflattened_size must be a tuple of ints, but found type "
+                f"{type(unflattened_size).__name__}"
             )
         for position, n in enumerate(unflattened_size):
             if not isinstance(n, int):
                 raise TypeError(
-                    f"unflattened_size must be tuple of ints, but found element of type {type(n).__name__} "
+                    f"unflattened_size must be tuple of ints, but found element of type "
+                    f"{type(n).__name__} "
                     f"at pos {position}"
                 )
         self.dim = dim

@@ -1,14 +1,16 @@
-"""Module: the base of everything with parameters. The layers are instances of it, and so are whole networks."""
+"""Module: the base of everything with parameters. The layers are instances of it, and so are whole
+networks.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
-from tidu.nn.hooks import GlobalHooks, Hooked
+from tidu.nn.hooks import GlobalHooks, Hooked, no_hooks
+from tidu.nn.naming import indent, layout, typename
 from tidu.nn.parameter import Buffer, Parameter, is_lazy
 from tidu.nn.state_dict import Stateful
 from tidu.tensor import Tensor, empty_like
@@ -17,19 +19,12 @@ from tidu.tensor.methods import dtype_of_type
 Self = TypeVar("Self", bound="Module")
 
 
-def typename(x: Any) -> str:
-    """The full name of an object's class, as messages show it."""
-    kind = x if isinstance(x, type) else type(x)
-    if isinstance(x, Tensor):
-        return str(x.type())
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
 class Module(Hooked, Stateful):
-    """A part of a network: it owns parameters, buffers and other modules, and computes in `forward`.
+    """A part of a network: it owns parameters, buffers and other modules, and computes in
+    `forward`.
 
-    Whatever is assigned to an attribute is registered by its kind: a Parameter joins `parameters()`, a Module
-    `modules()`. Call ``super().__init__()`` first in a subclass.
+    Whatever is assigned to an attribute is registered by its kind: a Parameter joins
+    `parameters()`, a Module `modules()`. Call ``super().__init__()`` first in a subclass.
 
     >>> class Scale(torch.nn.Module):
     ...     def __init__(self):
@@ -44,17 +39,23 @@ class Module(Hooked, Stateful):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if kwargs:
             raise TypeError(
-                f"{type(self).__name__}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'"
+                f"{type(self).__name__}.__init__() got an unexpected keyword argument "
+                f"'{next(iter(kwargs))}'"
             )
         if args:
             raise TypeError(
-                f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given"
+                f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} "
+                f"were given"
             )
         # Past our own __setattr__, which has to look into these tables.
         self.__dict__.update(
-            training=True, _parameters={}, _buffers={}, _non_persistent_buffers_set=set(), _modules={}
+            training=True,
+            _parameters={},
+            _buffers={},
+            _non_persistent_buffers_set=set(),
+            _modules={},
         )
-        self.__dict__.update(_no_hooks())
+        self.__dict__.update(no_hooks())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (
@@ -100,16 +101,22 @@ class Module(Hooked, Stateful):
             if "_modules" not in state:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             if self._wrong_kind(name, state, "_parameters"):
-                raise TypeError(_cannot(value, f"as parameter '{name}'", "torch.nn.Parameter or None"))
+                raise TypeError(
+                    _cannot(value, f"as parameter '{name}'", "torch.nn.Parameter or None")
+                )
             self._forget(name, state, "_buffers")
             state["_modules"][name] = value
         elif self._wrong_kind(name, state, "_parameters"):
             if value is not None:
-                raise TypeError(_cannot(value, f"as parameter '{name}'", "torch.nn.Parameter or None"))
+                raise TypeError(
+                    _cannot(value, f"as parameter '{name}'", "torch.nn.Parameter or None")
+                )
             self.register_parameter(name, None)
         elif self._wrong_kind(name, state, "_modules"):
             if value is not None:
-                raise TypeError(_cannot(value, f"as child module '{name}'", "torch.nn.Module or None"))
+                raise TypeError(
+                    _cannot(value, f"as child module '{name}'", "torch.nn.Module or None")
+                )
             state["_modules"][name] = None
         elif isinstance(value, Buffer):
             if "_buffers" not in state:
@@ -146,16 +153,24 @@ class Module(Hooked, Stateful):
         object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        names = {*dir(type(self)), *self.__dict__, *self._parameters, *self._buffers, *self._modules}
+        names = {
+            *dir(type(self)),
+            *self.__dict__,
+            *self._parameters,
+            *self._buffers,
+            *self._modules,
+        }
         return sorted(name for name in names if not name[0].isdigit())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        for name, hooks in _no_hooks().items():
+        for name, hooks in no_hooks().items():
             self.__dict__.setdefault(name, hooks)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Own `param` under `name`; None keeps the name for later. A Parameter set as an attribute does this."""
+        """Own `param` under `name`; None keeps the name for later. A Parameter set as an attribute
+        does this.
+        """
         if "_parameters" not in self.__dict__:
             raise AttributeError("cannot assign parameter before Module.__init__() call")
         self._check_name("parameter", name, name in self._parameters)
@@ -163,24 +178,30 @@ class Module(Hooked, Stateful):
             self._parameters[name] = None
         elif not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{typename(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
+                f"cannot assign '{typename(param)}' object to parameter '{name}' "
+                f"(torch.nn.Parameter or None required)"
             )
         elif param.grad_fn is not None:
             raise ValueError(
-                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
-                f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
+                f"created explicitly. To "
+                f"express '{name}' as a function of another Tensor, compute the value in the "
+                f"forward() method."
             )
         else:
             self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Own `tensor` under `name` without training it; `persistent=False` keeps it out of `state_dict`."""
+        """Own `tensor` under `name` without training it; `persistent=False` keeps it out of
+        `state_dict`.
+        """
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
         self._check_name("buffer", name, name in self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
+                f"cannot assign '{typename(tensor)}' object to buffer '{name}' (torch Tensor or "
+                f"None required)"
             )
         self._buffers[name] = tensor
         if persistent:
@@ -221,7 +242,9 @@ class Module(Hooked, Stateful):
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """Itself and every module inside, with its dotted name; one that is used twice comes once."""
+        """Itself and every module inside, with its dotted name; one that is used twice comes
+        once.
+        """
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -230,7 +253,9 @@ class Module(Hooked, Stateful):
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
     def modules(self) -> Iterator[Module]:
         """Itself and every module inside."""
@@ -255,7 +280,9 @@ class Module(Hooked, Stateful):
     ) -> Iterator[tuple[str, Any]]:
         seen = set()
         modules = (
-            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
         )
         for place, module in modules:
             for name, member in table(module):
@@ -269,7 +296,9 @@ class Module(Hooked, Stateful):
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """Every parameter with its dotted name; `recurse=False` leaves out the modules inside."""
-        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(
+            lambda m: m._parameters.items(), prefix, recurse, remove_duplicate
+        )
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Every parameter: what is given to an optimizer."""
@@ -280,7 +309,9 @@ class Module(Hooked, Stateful):
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
         """Every buffer with its dotted name."""
-        yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
+        yield from self._named_members(
+            lambda m: m._buffers.items(), prefix, recurse, remove_duplicate
+        )
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """Every buffer."""
@@ -299,7 +330,9 @@ class Module(Hooked, Stateful):
         return module  # type: ignore[no-any-return]
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Put `module` where the dotted name `target` stands; with `strict` something must stand there."""
+        """Put `module` where the dotted name `target` stands; with `strict` something must stand
+        there.
+        """
         if target == "":
             raise ValueError("Cannot set the submodule without a target name!")
         place, _, name = target.rpartition(".")
@@ -341,7 +374,9 @@ class Module(Hooked, Stateful):
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Training mode: dropout drops, batch normalization uses the batch. Set on every module inside."""
+        """Training mode: dropout drops, batch normalization uses the batch. Set on every module
+        inside.
+        """
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         self.training = mode
@@ -375,7 +410,9 @@ class Module(Hooked, Stateful):
                 gradient.zero_()
 
     def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Put ``fn(x)`` in the place of every parameter, gradient and buffer x; the objects stay."""
+        """Put ``fn(x)`` in the place of every parameter, gradient and buffer x; the objects
+        stay.
+        """
         if recurse:
             for module in self.children():
                 module._apply(fn)
@@ -394,9 +431,11 @@ class Module(Hooked, Stateful):
         return self._apply(lambda t: t.to(d) if t.is_floating_point() else t)
 
     def to(self: Self, *args: Any, **kwargs: Any) -> Self:
-        """Move and convert all parameters and buffers: ``to(device)``, ``to(dtype)``, ``to(tensor)``.
+        """Move and convert all parameters and buffers: ``to(device)``, ``to(dtype)``,
+        ``to(tensor)``.
 
-        Only float tensors change their dtype. Raises TypeError for a dtype that is not a float dtype.
+        Only float tensors change their dtype. Raises TypeError for a dtype that is not a float
+        dtype.
         """
         wanted, place = kwargs.get("dtype"), kwargs.get("device")
         for x in args:
@@ -412,7 +451,8 @@ class Module(Hooked, Stateful):
             return self
         if not wanted.is_floating_point:
             raise TypeError(
-                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={wanted}"
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired "
+                f"dtype={wanted}"
             )
         return self._convert(wanted)
 
@@ -470,27 +510,5 @@ class Module(Hooked, Stateful):
         return layout(self._get_name(), extra.split("\n") if extra else [], lines)
 
 
-def layout(name: str, extra: list[str], children: list[str]) -> str:
-    """``Name(extra)`` on one line where there is only one; otherwise one line each."""
-    if not children and len(extra) <= 1:
-        return f"{name}({''.join(extra)})"
-    inner = "\n  ".join(extra + children)
-    return f"{name}(\n  {inner}\n)"
-
-
-def indent(text: str) -> str:
-    """Two spaces before every line but the first."""
-    return text.replace("\n", "\n  ")
-
-
 def _cannot(value: Any, role: str, expected: str) -> str:
     return f"cannot assign '{typename(value)}' {role} ({expected} expected)"
-
-
-def _no_hooks() -> dict[str, Any]:
-    names = (
-        "_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
-        "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
-        "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
-    )  # fmt: skip
-    return {**{name: OrderedDict() for name in names}, "_is_full_backward_hook": None}

@@ -72,7 +72,9 @@ class Buffer(Tensor):
 
 
 class _Uninitialized(Tensor):
-    """What the parameters and buffers of lazy modules are before the first call: without shape and memory."""
+    """What the parameters and buffers of lazy modules are before the first call: without shape and
+    memory.
+    """
 
     _final: type[Tensor]
     _pending_dtype: dtypes.dtype
@@ -88,7 +90,8 @@ class _Uninitialized(Tensor):
     @property
     def _storage(self) -> Any:
         raise ValueError(
-            "Attempted to use an uninitialized parameter or buffer: its shape is not known yet. Call the lazy module "
+            "Attempted to use an uninitialized parameter or buffer: its shape is not known yet. "
+            "Call the lazy module "
             "once with a sample input first, before computing with its parameters"
         )
 
@@ -99,8 +102,10 @@ class _Uninitialized(Tensor):
     @property
     def shape(self) -> Any:
         raise RuntimeError(
-            "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in "
-            "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. Call "
+            "Can't access the shape of an uninitialized parameter or buffer. This error usually "
+            "happens in "
+            "`load_state_dict` when trying to load an uninitialized parameter into an initialized "
+            "one. Call "
             "`forward` to initialize the parameters before accessing their attributes."
         )
 
@@ -123,7 +128,10 @@ class _Uninitialized(Tensor):
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Itself, to be made in another dtype."""
-        wanted = next((x for x in (*args, *kwargs.values()) if isinstance(x, dtypes.dtype)), self._pending_dtype)
+        wanted = next(
+            (x for x in (*args, *kwargs.values()) if isinstance(x, dtypes.dtype)),
+            self._pending_dtype,
+        )
         made = copy.copy(self)
         made._pending_dtype = wanted
         return made
@@ -158,7 +166,9 @@ class UninitializedParameter(_Uninitialized, Parameter):
 
     _final = Parameter
 
-    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> UninitializedParameter:
+    def __new__(
+        cls, requires_grad: bool = True, device: Any = None, dtype: Any = None
+    ) -> UninitializedParameter:
         return cls._without_memory(requires_grad, device, dtype)  # type: ignore[no-any-return]
 
     def __init__(self, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> None:
@@ -171,14 +181,22 @@ class UninitializedBuffer(_Uninitialized, Buffer):
     _final = Tensor
 
     def __new__(
-        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+        cls,
+        requires_grad: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        persistent: bool = True,
     ) -> UninitializedBuffer:
         made: UninitializedBuffer = cls._without_memory(requires_grad, device, dtype)
         made.persistent = persistent
         return made
 
     def __init__(
-        self, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+        self,
+        requires_grad: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        persistent: bool = True,
     ) -> None:
         """Everything is done by `__new__`, as for every tensor."""
 

@@ -49,8 +49,8 @@ def _at_end(states: Any, batch_sizes: Sizes, reverse: bool) -> Any:
 class RNNBase(Module):
     """What RNN, LSTM and GRU have in common: weights, checks, layers and directions.
 
-    Weights are named ``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, with ``_reverse`` for the second
-    direction, and start uniform in ±1/√hidden_size.
+    Weights are named ``weight_ih_l0``, ``weight_hh_l0``, ``bias_ih_l0``, ``bias_hh_l0``, with
+    ``_reverse`` for the second direction, and start uniform in ±1/√hidden_size.
     """
 
     def __init__(
@@ -80,7 +80,8 @@ class RNNBase(Module):
         _check_options(mode, hidden_size, num_layers, dropout, proj_size)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
-                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "
+                "dropout option adds dropout after all but last recurrent layer, so non-zero "
+                "dropout expects num_layers "
                 f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
                 stacklevel=3,
             )
@@ -101,7 +102,9 @@ class RNNBase(Module):
                     shapes["weight_hr"] = (proj_size, hidden_size)
                 suffix = f"_l{layer}" + ("_reverse" if direction else "")
                 for name, shape in shapes.items():
-                    setattr(self, name + suffix, Parameter(empty(shape, device=device, dtype=dtype)))
+                    setattr(
+                        self, name + suffix, Parameter(empty(shape, device=device, dtype=dtype))
+                    )
                 self._all_weights.append([name + suffix for name in shapes])
         self.reset_parameters()
 
@@ -151,7 +154,8 @@ class RNNBase(Module):
         if input.ndim not in (2, 3):
             tensor = " tensor" if self.mode.startswith("RNN") else ""
             raise ValueError(
-                f"{self._get_name()}: Expected input to be 2D or 3D, got {input.ndim}D{tensor} instead"
+                f"{self._get_name()}: Expected input to be 2D or 3D, got {input.ndim}D{tensor} "
+                f"instead"
             )
         batched = input.ndim == 3
         self._check_input(input)
@@ -188,7 +192,9 @@ class RNNBase(Module):
         return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), state
 
     def _run(self, data: Any, hx: Any, batch_sizes: Sizes) -> tuple[Any, Any]:
-        """All layers in all directions over packed rows: the last layer's states, and where each ended."""
+        """All layers in all directions over packed rows: the last layer's states, and where each
+        ended.
+        """
         directions = 2 if self.bidirectional else 1
         ends: list[tuple[Any, ...]] = []
         for layer in range(self.num_layers):
@@ -197,7 +203,11 @@ class RNNBase(Module):
                 names = self._all_weights[len(ends)]
                 start = self._start(hx, len(ends), batch_sizes[0], data.dtype)
                 results = self._layer(
-                    data, start, {name.split("_l")[0]: getattr(self, name) for name in names}, batch_sizes, bool(direction)
+                    data,
+                    start,
+                    {name.split("_l")[0]: getattr(self, name) for name in names},
+                    batch_sizes,
+                    bool(direction),
                 )
                 outputs.append(results[0])
                 ends.append(tuple(_at_end(x, batch_sizes, bool(direction)) for x in results))
@@ -208,7 +218,12 @@ class RNNBase(Module):
         return data, states if self.mode == "LSTM" else states[0]
 
     def _layer(
-        self, data: Any, start: tuple[Any, ...], weights: dict[str, Any], batch_sizes: Sizes, reverse: bool
+        self,
+        data: Any,
+        start: tuple[Any, ...],
+        weights: dict[str, Any],
+        batch_sizes: Sizes,
+        reverse: bool,
     ) -> tuple[Any, ...]:
         """One layer in one direction: the states after each step, for LSTM also the cells."""
         bias, recurrent_bias = weights.get("bias_ih"), weights.get("bias_hh")
@@ -222,7 +237,9 @@ class RNNBase(Module):
             )
             return states, cells
         if self.mode == "GRU":
-            return (gru_layer(projected, *start, recurrent, recurrent_bias, batch_sizes, reverse)[0],)
+            return (
+                gru_layer(projected, *start, recurrent, recurrent_bias, batch_sizes, reverse)[0],
+            )
         nonlinearity = "tanh" if self.mode == "RNN_TANH" else "relu"
         return (rnn_layer(projected, *start, recurrent, batch_sizes, reverse, nonlinearity),)
 
@@ -244,12 +261,14 @@ class RNNBase(Module):
         wanted = getattr(self, self._all_weights[0][0]).dtype
         if input.dtype is not wanted:
             raise ValueError(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({wanted}). Convert input: "
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({wanted}). Convert "
+                f"input: "
                 f"input.to({wanted}), or convert model: model.to({input.dtype})"
             )
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got "
+                f"{input.shape[-1]}"
             )
 
     def _check_rank(self, hx: Any, batched: bool) -> None:
@@ -258,10 +277,13 @@ class RNNBase(Module):
             ranks = hx[0].ndim, hx[1].ndim
             if ranks != (rank, rank):
                 raise RuntimeError(
-                    f"For {kind} input, hx and cx should also be {rank}-D but got ({ranks[0]}-D, {ranks[1]}-D) tensors"
+                    f"For {kind} input, hx and cx should also be {rank}-D but got ({ranks[0]}-D, "
+                    f"{ranks[1]}-D) tensors"
                 )
         elif hx.ndim != rank:
-            raise RuntimeError(f"For {kind} input, hx should also be {rank}-D but got {hx.ndim}-D tensor")
+            raise RuntimeError(
+                f"For {kind} input, hx should also be {rank}-D but got {hx.ndim}-D tensor"
+            )
 
     def _check_hidden(self, hx: Any, batch: int) -> None:
         if hx is None:
@@ -274,10 +296,13 @@ class RNNBase(Module):
                 raise RuntimeError(f"Expected {name} size {expected}, got {list(state.shape)}")
 
 
-def _check_options(mode: str, hidden_size: Any, num_layers: int, dropout: Any, proj_size: int) -> None:
+def _check_options(
+    mode: str, hidden_size: Any, num_layers: int, dropout: Any, proj_size: int
+) -> None:
     if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
         raise ValueError(
-            "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
+            "dropout should be a number in range [0, 1] representing the probability of an element "
+            "being zeroed"
         )
     if not isinstance(hidden_size, int):
         raise TypeError(f"hidden_size should be of type int, got: {type(hidden_size).__name__}")
@@ -294,11 +319,13 @@ def _check_options(mode: str, hidden_size: Any, num_layers: int, dropout: Any, p
 
 
 class RNN(RNNBase):
-    """h_t = act(W_ih x_t + b_ih + W_hh h_(t−1) + b_hh), with tanh or relu, in `num_layers` layers (Elman, 1990).
+    """h_t = act(W_ih x_t + b_ih + W_hh h_(t−1) + b_hh), with tanh or relu, in `num_layers` layers
+    (Elman, 1990).
 
-    ``rnn(input, h0)`` takes (T, B, input_size), or (B, T, …) with `batch_first`, or (T, input_size), or a PackedSequence,
-    and states (layers · directions, B, hidden_size) that start at zero if left out. It returns the states of the last
-    layer at all times and those of all layers at the end. Raises ValueError or RuntimeError for shapes that do not fit.
+    ``rnn(input, h0)`` takes (T, B, input_size), or (B, T, …) with `batch_first`, or (T,
+    input_size), or a PackedSequence, and states (layers · directions, B, hidden_size) that start at
+    zero if left out. It returns the states of the last layer at all times and those of all layers
+    at the end. Raises ValueError or RuntimeError for shapes that do not fit.
 
     >>> output, h = torch.nn.RNN(3, 4)(torch.ones(5, 2, 3))
     >>> output.shape, h.shape
@@ -320,19 +347,31 @@ class RNN(RNNBase):
         dtype: Any = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+            raise ValueError(
+                f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            )
         self.nonlinearity = nonlinearity
         super().__init__(
-            f"RNN_{nonlinearity.upper()}", input_size, hidden_size, num_layers, bias, batch_first, dropout,
-            bidirectional, proj_size, device, dtype,
-        )  # fmt: skip
+            f"RNN_{nonlinearity.upper()}",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device,
+            dtype,
+        )
 
 
 class LSTM(RNNBase):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997), gates in the order i, f, g, o.
 
-    i, f, o = σ(W x + b + U h + d), g = tanh(…); c = f c + i g; h = o tanh(c). With `proj_size`, h is projected once more.
-    ``lstm(input, (h0, c0))`` takes and returns what `RNN` does, with a pair of states.
+    i, f, o = σ(W x + b + U h + d), g = tanh(…); c = f c + i g; h = o tanh(c). With `proj_size`, h
+    is projected once more. ``lstm(input, (h0, c0))`` takes and returns what `RNN` does, with a pair
+    of states.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -342,138 +381,9 @@ class LSTM(RNNBase):
 class GRU(RNNBase):
     """Gated recurrent unit (Cho et al., 2014), gates in the order r, z, n.
 
-    r, z = σ(W x + b + U h + d); n = tanh(W x + b + r (U h + d)); h = (1 − z) n + z h. Arguments and results as for `RNN`.
+    r, z = σ(W x + b + U h + d); n = tanh(W x + b + r (U h + d)); h = (1 − z) n + z h. Arguments and
+    results as for `RNN`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("GRU", *args, **kwargs)
-
-
-# One step -----------------------------------------------------------------------------------------
-
-
-class RNNCellBase(Module):
-    """What the cells have in common: weights without a layer number, and checks."""
-
-    weight_ih: Parameter
-    weight_hh: Parameter
-    bias_ih: Parameter | None
-    bias_hh: Parameter | None
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.bias = bias
-        gates = num_chunks * hidden_size
-        self.weight_ih = Parameter(empty((gates, input_size), device=device, dtype=dtype))
-        self.weight_hh = Parameter(empty((gates, hidden_size), device=device, dtype=dtype))
-        if bias:
-            self.bias_ih = Parameter(empty(gates, device=device, dtype=dtype))
-            self.bias_hh = Parameter(empty(gates, device=device, dtype=dtype))
-        else:
-            self.register_parameter("bias_ih", None)
-            self.register_parameter("bias_hh", None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw new initial values, uniform in ±1/√hidden_size."""
-        bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
-        for weight in self.parameters():
-            init.uniform_(weight, -bound, bound)
-
-    def extra_repr(self) -> str:
-        text = f"{self.input_size}, {self.hidden_size}"
-        if self.bias is not True:
-            text += f", bias={self.bias}"
-        nonlinearity = self.__dict__.get("nonlinearity", "tanh")
-        return text + (f", nonlinearity={nonlinearity}" if nonlinearity != "tanh" else "")
-
-    def _rows(self, input: Any, states: Any, count: int) -> tuple[Any, tuple[Any, ...]]:
-        """Input (B, input_size) and states (B, hidden_size), zeros if there are none; checked."""
-        name = self._get_name()
-        if input.ndim not in (1, 2):
-            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.ndim}D instead")
-        for i, state in enumerate(states or ()):
-            if state.ndim not in (1, 2):
-                raise ValueError(f"{name}: Expected hidden{i} to be 1D or 2D, got {state.ndim}D instead")
-        if input.ndim == 1:
-            input = unsqueeze(input, 0)
-            states = None if states is None else tuple(unsqueeze(s, 0) for s in states)
-        batch, features = input.shape
-        if features != self.input_size:
-            raise RuntimeError(f"input has inconsistent input_size: got {features} expected {self.input_size}")
-        if states is None:
-            states = (full(0.0, (batch, self.hidden_size), input.dtype),) * count
-        for i, state in enumerate(states):
-            if state.shape[0] != batch:
-                raise RuntimeError(f"Input batch size {batch} doesn't match hidden{i} batch size {state.shape[0]}")
-            if state.shape[1] != self.hidden_size:
-                raise RuntimeError(
-                    f"hidden{i} has inconsistent hidden_size: got {state.shape[1]}, expected {self.hidden_size}"
-                )
-        return input, states
-
-
-class RNNCell(RNNCellBase):
-    """h' = act(W_ih x + b_ih + W_hh h + b_hh), with tanh or relu: (B, input_size) and (B, hidden_size) give (B, hidden_size)."""
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 1, device, dtype)
-        self.nonlinearity = nonlinearity
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        if self.nonlinearity not in ("tanh", "relu"):
-            raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        x, (h,) = self._rows(input, None if hx is None else (hx,), 1)
-        bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
-        projected = linear(x, self.weight_ih, bias)
-        out = rnn_layer.named(
-            f"{self.nonlinearity.capitalize()}Backward0",
-            projected, h, self.weight_hh, (x.shape[0],), False, self.nonlinearity,
-        )  # fmt: skip
-        return out[0] if input.ndim == 1 else out
-
-
-class LSTMCell(RNNCellBase):
-    """One step of an `LSTM`: (B, input_size) and a pair of (B, hidden_size) give the next pair."""
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
-
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        if isinstance(hx, Tensor):
-            raise TypeError("LSTMCell takes its state as a tuple of two tensors (h, c), but got one tensor")
-        x, (h, c) = self._rows(input, hx, 2)
-        bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
-        projected = linear(x, self.weight_ih, bias)
-        h, c, _ = lstm_layer.named("MulBackward0", projected, h, c, self.weight_hh, None, (x.shape[0],), False)
-        return (h[0], c[0]) if input.ndim == 1 else (h, c)
-
-
-class GRUCell(RNNCellBase):
-    """One step of a `GRU`: (B, input_size) and (B, hidden_size) give (B, hidden_size)."""
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 3, device, dtype)
-
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        x, (h,) = self._rows(input, None if hx is None else (hx,), 1)
-        projected = linear(x, self.weight_ih, self.bias_ih)
-        results = gru_layer.named("AddBackward0", projected, h, self.weight_hh, self.bias_hh, (x.shape[0],), False)
-        out: Tensor = results[0]
-        return out[0] if input.ndim == 1 else out

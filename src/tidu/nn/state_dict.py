@@ -26,9 +26,11 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        return (
+            f"_IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"unexpected_keys={self.unexpected_keys})"
+        )
 
-    __str__ = __repr__
 
 
 class Stateful:
@@ -51,8 +53,8 @@ class Stateful:
     ) -> OrderedDict[str, Any]:
         """Every parameter and persistent buffer by its name, here and in all modules inside.
 
-        The tensors share memory with the module's; they are detached unless `keep_vars`. `prefix` stands
-        before every name.
+        The tensors share memory with the module's; they are detached unless `keep_vars`. `prefix`
+        stands before every name.
 
         >>> list(torch.nn.Linear(2, 1).state_dict())
         ['weight', 'bias']
@@ -79,7 +81,9 @@ class Stateful:
         self._save_to_state_dict(destination, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
-                module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+                module.state_dict(
+                    destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
+                )
         for hook in self._state_dict_hooks.values():
             answer = hook(self, destination, prefix, local_metadata)
             if answer is not None:
@@ -93,24 +97,33 @@ class Stateful:
         for name, tensor in self._own_state():
             if tensor is not None:
                 destination[prefix + name] = tensor if keep_vars else tensor.detach()
-        if getattr(type(self), "get_extra_state", Stateful.get_extra_state) is not Stateful.get_extra_state:
+        if (
+            getattr(type(self), "get_extra_state", Stateful.get_extra_state)
+            is not Stateful.get_extra_state
+        ):
             destination[prefix + _EXTRA_STATE] = self.get_extra_state()
 
     def _own_state(self) -> Iterable[tuple[str, Tensor | None]]:
-        buffers = ((n, b) for n, b in self._buffers.items() if n not in self._non_persistent_buffers_set)
+        buffers = (
+            (n, b) for n, b in self._buffers.items() if n not in self._non_persistent_buffers_set
+        )
         return itertools.chain(self._parameters.items(), buffers)
 
     def get_extra_state(self) -> Any:
-        """What else belongs into the state dict, under ``_extra_state``; define it together with `set_extra_state`."""
+        """What else belongs into the state dict, under ``_extra_state``; define it together with
+        `set_extra_state`.
+        """
         raise RuntimeError(
-            "Reached a code path in Module.get_extra_state() that should never be called. Define get_extra_state() in "
+            "Reached a code path in Module.get_extra_state() that should never be called. Define "
+            "get_extra_state() in "
             "the module to save extra state."
         )
 
     def set_extra_state(self, state: Any) -> None:
         """Take back what `get_extra_state` returned."""
         raise RuntimeError(
-            "Reached a code path in Module.set_extra_state() that should never be called. Define set_extra_state() in "
+            "Reached a code path in Module.set_extra_state() that should never be called. Define "
+            "set_extra_state() in "
             "the module to load extra state."
         )
 
@@ -121,9 +134,9 @@ class Stateful:
     ) -> IncompatibleKeys:
         """Copy what `state_dict` holds into the parameters and buffers of the same names.
 
-        Raises one RuntimeError that lists every name that is missing or not expected (with `strict`) and
-        every shape that does not fit (always). `assign` takes the given tensors themselves instead of copying.
-        Returns the missing and the unexpected names.
+        Raises one RuntimeError that lists every name that is missing or not expected (with
+        `strict`) and every shape that does not fit (always). `assign` takes the given tensors
+        themselves instead of copying. Returns the missing and the unexpected names.
 
         >>> model.load_state_dict(other.state_dict())
         <All keys matched successfully>
@@ -146,7 +159,9 @@ class Stateful:
                 errors.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
         if errors:
             listed = "\n\t".join(errors)
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}")
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}"
+            )
         return IncompatibleKeys(missing, unexpected)
 
     def _load_from_state_dict(
@@ -159,12 +174,21 @@ class Stateful:
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load what this module itself owns; subclasses override it to read older versions of themselves.
+        """Load what this module itself owns; subclasses override it to read older versions of
+        themselves.
 
         Findings are added to the three lists, which `load_state_dict` reports all at once.
         """
         for hook in self._load_state_dict_pre_hooks.values():
-            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+            hook(
+                state_dict,
+                prefix,
+                local_metadata,
+                strict,
+                missing_keys,
+                unexpected_keys,
+                error_msgs,
+            )
         assign = local_metadata.get("assign_to_params_buffers", False)
         for name, own in list(self._own_state()):
             key = prefix + name
@@ -181,26 +205,33 @@ class Stateful:
         if strict:
             unexpected_keys.extend(key for key in state_dict if self._is_unexpected(key, prefix))
 
-    def _load_tensor(self, name: str, own: Tensor, key: str, given: Any, assign: bool) -> str | None:
+    def _load_tensor(
+        self, name: str, own: Tensor, key: str, given: Any, assign: bool
+    ) -> str | None:
         """Load one parameter or buffer; returns what was wrong with it."""
         if not isinstance(given, Tensor):
             return (
-                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
+                f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
+                f"object from checkpoint "
                 f"but received {type(given)}"
             )
         if is_lazy(own) and is_lazy(given):
             return None
         if is_lazy(own) or is_lazy(given):
-            whose, other = ("the model", "the checkpoint") if is_lazy(own) else ("the checkpoint", "the model")
+            whose, other = (
+                ("the model", "the checkpoint") if is_lazy(own) else ("the checkpoint", "the model")
+            )
             return (
-                f"{key} has no shape yet in {whose}, but it has one in {other}: call the lazy module once with an input "
+                f"{key} has no shape yet in {whose}, but it has one in {other}: call the lazy "
+                f"module once with an input "
                 "before its state is saved or loaded"
             )
         if own.ndim == 0 and given.ndim == 1 and given.shape[0] == 1:
             given = given[0]  # old checkpoints keep numbers as vectors of one element
         if own.shape != given.shape:
             return (
-                f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, the shape in current "
+                f"size mismatch for {key}: copying a param with shape {given.shape} from "
+                f"checkpoint, the shape in current "
                 f"model is {own.shape}."
             )
         try:
@@ -215,16 +246,26 @@ class Stateful:
             setattr(self, name, given)
         except Exception as error:
             return (
-                f'While copying the parameter named "{key}", whose dimensions in the model are {own.shape} and whose '
-                f"dimensions in the checkpoint are {given.shape}, an exception occurred : {error.args}."
+                f'While copying the parameter named "{key}", whose dimensions in the model are '
+                f"{own.shape} and whose "
+                f"dimensions in the checkpoint are {given.shape}, an exception occurred : "
+                f"{error.args}."
             )
         return None
 
     def _load_extra_state(
-        self, state_dict: dict[str, Any], prefix: str, strict: bool, missing: list[str], unexpected: list[str]
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        strict: bool,
+        missing: list[str],
+        unexpected: list[str],
     ) -> None:
         key = prefix + _EXTRA_STATE
-        wanted = getattr(type(self), "set_extra_state", Stateful.set_extra_state) is not Stateful.set_extra_state
+        wanted = (
+            getattr(type(self), "set_extra_state", Stateful.set_extra_state)
+            is not Stateful.set_extra_state
+        )
         if wanted and key in state_dict:
             self.set_extra_state(state_dict[key])
         elif wanted and strict:
@@ -240,7 +281,9 @@ class Stateful:
         if dot and first in self._modules:
             return False
         # A name with a dot below no module of ours cannot be a parameter or buffer.
-        return bool(dot) or not any(first == name for name, own in self._own_state() if own is not None)
+        return bool(dot) or not any(
+            first == name for name, own in self._own_state() if own is not None
+        )
 
     # Hooks ----------------------------------------------------------------------------------------
 
@@ -249,7 +292,9 @@ class Stateful:
         return register(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(module, state_dict, prefix, local_metadata)`` after `state_dict`; it edits in place."""
+        """Call ``hook(module, state_dict, prefix, local_metadata)`` after `state_dict`; it edits in
+        place.
+        """
         hook._from_public_api = True  # type: ignore[attr-defined]
         return register(self._state_dict_hooks, hook)
 
@@ -257,22 +302,29 @@ class Stateful:
         """As `register_state_dict_post_hook`, but what the hook returns replaces the state dict."""
         if getattr(hook, "_from_public_api", False):
             raise RuntimeError(
-                "Cannot register the same function as the state dict post hook that was previously registered via "
+                "Cannot register the same function as the state dict post hook that was previously "
+                "registered via "
                 "register_state_dict_post_hook"
             )
         return register(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)`` before loading."""
+        """Call ``hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected,
+        errors)`` before loading.
+        """
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any], with_module: bool = False) -> Handle:
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> Handle:
         if with_module:
             return register(self._load_state_dict_pre_hooks, _WithModule(hook, self))
         return register(self._load_state_dict_pre_hooks, hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(module, incompatible_keys)`` after loading; it may edit the two lists of names."""
+        """Call ``hook(module, incompatible_keys)`` after loading; it may edit the two lists of
+        names.
+        """
         return register(self._load_state_dict_post_hooks, hook)
 
 
@@ -290,7 +342,9 @@ class _WithModule:
 Findings = tuple[list[str], list[str], list[str]]
 
 
-def _load(module: Any, state: Any, prefix: str, assign: bool, strict: bool, findings: Findings) -> None:
+def _load(
+    module: Any, state: Any, prefix: str, assign: bool, strict: bool, findings: Findings
+) -> None:
     """Load a module and all inside it, each from the part of `state` under its own name."""
     metadata = getattr(state, "_metadata", None)
     local_metadata = {} if metadata is None else metadata.get(prefix[:-1], {})
@@ -300,7 +354,9 @@ def _load(module: Any, state: Any, prefix: str, assign: bool, strict: bool, find
     for name, child in module._modules.items():
         if child is not None:
             child_prefix = f"{prefix}{name}."
-            below = OrderedDict((key, x) for key, x in state.items() if key.startswith(child_prefix))
+            below = OrderedDict(
+                (key, x) for key, x in state.items() if key.startswith(child_prefix)
+            )
             if metadata is not None:
                 below._metadata = metadata  # type: ignore[attr-defined]
             _load(child, below, child_prefix, assign, strict, findings)
@@ -308,7 +364,8 @@ def _load(module: Any, state: Any, prefix: str, assign: bool, strict: bool, find
     for hook in module._load_state_dict_post_hooks.values():
         if hook(module, incompatible) is not None:
             raise AssertionError(
-                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, if "
+                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to "
+                "return new values, if "
                 "incompatible_keys need to be modified, it should be done inplace."
             )
 

@@ -39,7 +39,9 @@ def _copies(module: Module, count: int) -> ModuleList:
 
 
 class _Layer(Module):
-    """What encoder and decoder layers have in common: the feed-forward block, and residuals with norms."""
+    """What encoder and decoder layers have in common: the feed-forward block, and residuals with
+    norms.
+    """
 
     norm_first: bool
     activation: Callable[[Tensor], Tensor]
@@ -63,9 +65,11 @@ class _Layer(Module):
 
 
 class TransformerEncoderLayer(_Layer):
-    """Self-attention, then a feed-forward network of width `dim_feedforward`, each with residual, dropout and norm.
+    """Self-attention, then a feed-forward network of width `dim_feedforward`, each with residual,
+    dropout and norm.
 
-    (L, N, d_model) gives (L, N, d_model), or (N, L, …) with `batch_first`. `norm_first` puts the norms before the blocks.
+    (L, N, d_model) gives (L, N, d_model), or (N, L, …) with `batch_first`. `norm_first` puts the
+    norms before the blocks.
 
     >>> layer = torch.nn.TransformerEncoderLayer(d_model=8, nhead=2, batch_first=True)
     >>> layer(torch.ones(2, 5, 8)).shape
@@ -88,7 +92,9 @@ class TransformerEncoderLayer(_Layer):
     ) -> None:
         super().__init__()
         made: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **made)
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout, bias, batch_first=batch_first, **made
+        )
         self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
@@ -109,12 +115,20 @@ class TransformerEncoderLayer(_Layer):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        padding = canonical_mask(src_key_padding_mask, "src_key_padding_mask", src_mask, "src_mask", src.dtype)
+        padding = canonical_mask(
+            src_key_padding_mask, "src_key_padding_mask", src_mask, "src_mask", src.dtype
+        )
         mask = canonical_mask(src_mask, "src_mask", None, "", src.dtype, check_other=False)
 
         def attend(x: Tensor) -> Tensor:
             attended = self.self_attn(
-                x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False, is_causal=is_causal
+                x,
+                x,
+                x,
+                attn_mask=mask,
+                key_padding_mask=padding,
+                need_weights=False,
+                is_causal=is_causal,
             )[0]
             return self.dropout1(attended)  # type: ignore[no-any-return]
 
@@ -123,9 +137,11 @@ class TransformerEncoderLayer(_Layer):
 
 
 class TransformerDecoderLayer(_Layer):
-    """Self-attention, attention to the encoder's output, and a feed-forward network, each with residual, dropout and norm.
+    """Self-attention, attention to the encoder's output, and a feed-forward network, each with
+    residual, dropout and norm.
 
-    A target (T, N, d_model) and a memory (S, N, d_model) give (T, N, d_model), or (N, T, …) with `batch_first`.
+    A target (T, N, d_model) and a memory (S, N, d_model) give (T, N, d_model), or (N, T, …) with
+    `batch_first`.
     """
 
     def __init__(
@@ -144,8 +160,12 @@ class TransformerDecoderLayer(_Layer):
     ) -> None:
         super().__init__()
         made: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **made)
-        self.multihead_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **made)
+        self.self_attn = MultiheadAttention(
+            d_model, nhead, dropout, bias, batch_first=batch_first, **made
+        )
+        self.multihead_attn = MultiheadAttention(
+            d_model, nhead, dropout, bias, batch_first=batch_first, **made
+        )
         self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
         self.dropout = Dropout(dropout)
         self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
@@ -174,16 +194,26 @@ class TransformerDecoderLayer(_Layer):
     ) -> Tensor:
         def attend_to_itself(x: Tensor) -> Tensor:
             attended = self.self_attn(
-                x, x, x, attn_mask=tgt_mask, key_padding_mask=tgt_key_padding_mask, need_weights=False,
+                x,
+                x,
+                x,
+                attn_mask=tgt_mask,
+                key_padding_mask=tgt_key_padding_mask,
+                need_weights=False,
                 is_causal=tgt_is_causal,
-            )[0]  # fmt: skip
+            )[0]
             return self.dropout1(attended)  # type: ignore[no-any-return]
 
         def attend_to_memory(x: Tensor) -> Tensor:
             attended = self.multihead_attn(
-                x, memory, memory, attn_mask=memory_mask, key_padding_mask=memory_key_padding_mask, need_weights=False,
+                x,
+                memory,
+                memory,
+                attn_mask=memory_mask,
+                key_padding_mask=memory_key_padding_mask,
+                need_weights=False,
                 is_causal=memory_is_causal,
-            )[0]  # fmt: skip
+            )[0]
             return self.dropout2(attended)  # type: ignore[no-any-return]
 
         x = self._residual(tgt, self.norm1, attend_to_itself)
@@ -219,11 +249,15 @@ class TransformerEncoder(Module):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
     ) -> Tensor:
-        padding = canonical_mask(src_key_padding_mask, "src_key_padding_mask", mask, "mask", src.dtype)
+        padding = canonical_mask(
+            src_key_padding_mask, "src_key_padding_mask", mask, "mask", src.dtype
+        )
         mask = canonical_mask(mask, "mask", None, "", src.dtype, check_other=False)
         output = src
         for layer in self.layers:
-            output = layer(output, src_mask=mask, is_causal=bool(is_causal), src_key_padding_mask=padding)
+            output = layer(
+                output, src_mask=mask, is_causal=bool(is_causal), src_key_padding_mask=padding
+            )
         return output if self.norm is None else self.norm(output)
 
 
@@ -263,10 +297,11 @@ class TransformerDecoder(Module):
 
 
 class Transformer(Module):
-    """Encoder and decoder: ``transformer(src, tgt)`` maps (S, N, E) and (T, N, E) to (T, N, E), E = d_model.
+    """Encoder and decoder: ``transformer(src, tgt)`` maps (S, N, E) and (T, N, E) to (T, N, E), E =
+    d_model.
 
-    All weights with more than one dimension start as in `init.xavier_uniform_`. Raises RuntimeError for batch or
-    feature sizes that do not fit.
+    All weights with more than one dimension start as in `init.xavier_uniform_`. Raises RuntimeError
+    for batch or feature sizes that do not fit.
     """
 
     def __init__(
@@ -289,10 +324,16 @@ class Transformer(Module):
     ) -> None:
         super().__init__()
         options: dict[str, Any] = {
-            "dim_feedforward": dim_feedforward, "dropout": dropout, "activation": _activation(activation),
-            "layer_norm_eps": layer_norm_eps, "batch_first": batch_first, "norm_first": norm_first, "bias": bias,
-            "device": device, "dtype": dtype,
-        }  # fmt: skip
+            "dim_feedforward": dim_feedforward,
+            "dropout": dropout,
+            "activation": _activation(activation),
+            "layer_norm_eps": layer_norm_eps,
+            "batch_first": batch_first,
+            "norm_first": norm_first,
+            "bias": bias,
+            "device": device,
+            "dtype": dtype,
+        }
 
         def norm() -> LayerNorm:
             return LayerNorm(d_model, eps=layer_norm_eps, bias=bias, device=device, dtype=dtype)

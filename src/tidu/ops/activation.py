@@ -16,7 +16,7 @@ from tidu.ops.rules import floats, not_implemented
 from tidu.ops.samples import unary
 from tidu.ops.special import erfc
 
-# Exponential linear units ---------------------------------------------------------------------------
+# Exponential linear units -------------------------------------------------------------------------
 
 SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
@@ -38,7 +38,8 @@ def _torch_elu(torch: Any, x: Any, alpha: float, scale: float, input_scale: floa
     return torch.ops.aten.elu(x, alpha, scale, input_scale)
 
 
-# scale · (x where it is positive, else alpha · (exp(input_scale · x) - 1)): elu, selu and celu in one.
+# scale · (x where it is positive, else alpha · (exp(input_scale · x) - 1)): elu, selu and celu in
+# one.
 elu_ = define(
     "elu",
     attrs="alpha scale input_scale",
@@ -75,7 +76,9 @@ def elu_in_place(input: Any, alpha: float = 1.0) -> Any:
 
 @function("torch.nn.functional.selu torch.selu")
 def selu(input: Any, inplace: bool = False) -> Any:
-    """scale · elu(input, alpha), with the constants of self-normalizing networks (Klambauer et al., 2017)."""
+    """scale · elu(input, alpha), with the constants of self-normalizing networks (Klambauer et al.,
+    2017).
+    """
     return _elu("Elu", input, inplace, SELU_ALPHA, SELU_SCALE, 1.0)
 
 
@@ -99,7 +102,7 @@ def celu_in_place(input: Any, alpha: float = 1.0) -> Any:
     return celu(input, alpha, True)
 
 
-# Weighted by a distribution function ----------------------------------------------------------------
+# Weighted by a distribution function --------------------------------------------------------------
 
 _SQRT_HALF = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal at 0
@@ -143,10 +146,11 @@ gelu_ = define(
 
 @function("torch.nn.functional.gelu")
 def gelu(input: Any, *, approximate: str = "none") -> Any:
-    """input · Φ(input), Φ the distribution function of the standard normal (Hendrycks and Gimpel, 2016).
+    """input · Φ(input), Φ the distribution function of the standard normal (Hendrycks and Gimpel,
+    2016).
 
-    `approximate="tanh"` gives input/2 · (1 + tanh(√(2/π) · (input + 0.044715 · input³))). RuntimeError for
-    another word.
+    `approximate="tanh"` gives input/2 · (1 + tanh(√(2/π) · (input + 0.044715 · input³))).
+    RuntimeError for another word.
 
     >>> F.gelu(torch.tensor([1.0]))
     tensor([0.8413])
@@ -219,7 +223,7 @@ def mish(input: Any, inplace: bool = False) -> Any:
     return in_place(input, mish_(input), inplace)
 
 
-# Logarithms of sums ---------------------------------------------------------------------------------
+# Logarithms of sums -------------------------------------------------------------------------------
 
 
 def _softplus_emit(s: Any, x: Any, beta: float, threshold: float) -> Any:
@@ -253,7 +257,7 @@ softplus_ = define(
 
 @function("torch.nn.functional.softplus")
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    """log(1 + exp(`beta` · input)) / `beta`; the input itself where `beta` · input > `threshold`."""
+    """log(1 + exp(`beta` · input)) / `beta`; the input where `beta` · input > `threshold`."""
     return softplus_(input, float(beta), float(threshold))
 
 
@@ -268,7 +272,7 @@ log_sigmoid = define(
     reference="nn.functional.logsigmoid",
 )
 
-# The rest -------------------------------------------------------------------------------------------
+# The rest -----------------------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.softsign")

@@ -31,7 +31,9 @@ def _output_size(operation: str, n: int, output_size: Any, sizes: Shape) -> Shap
             f"{operation}: output_size must be {n} numbers or a single one, but got {output_size!r}"
         )
     if n == 1 and wanted[0] is None:
-        raise TypeError(f"{operation}(): argument 'output_size' must be tuple of ints, but found None")
+        raise TypeError(
+            f"{operation}(): argument 'output_size' must be tuple of ints, but found None"
+        )
     if len(wanted) == 1:
         wanted = tuple(wanted) * n
     for m in wanted:
@@ -40,7 +42,9 @@ def _output_size(operation: str, n: int, output_size: Any, sizes: Shape) -> Shap
                 f"{operation}(): argument 'output_size' must be tuple of ints, but found element of type "
                 f"{type(m).__name__}"
             )
-    outs = tuple(size if m is None else m.__index__() for m, size in zip(wanted, sizes, strict=True))
+    outs = tuple(
+        size if m is None else m.__index__() for m, size in zip(wanted, sizes, strict=True)
+    )
     if any(m < 0 for m in outs):
         raise RuntimeError(
             f"{operation}: elements of output_size must be greater than or equal to 0 but received {list(outs)}"

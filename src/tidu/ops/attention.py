@@ -28,14 +28,18 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     query, key, value, mask = inputs[:4]
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise RuntimeError(
-            f"scaled_dot_product_attention: the query {list(query.shape)} and the key {list(key.shape)} must agree in their "
+            f"scaled_dot_product_attention: the query {list(query.shape)} and the key "
+            f"{list(key.shape)} must agree in their "
             f"last dimension, the key and the value {list(value.shape)} in the one before it"
         )
-    leading = broadcast("scaled_dot_product_attention", *(x.shape[:-2] for x in (query, key, value)))
+    leading = broadcast(
+        "scaled_dot_product_attention", *(x.shape[:-2] for x in (query, key, value))
+    )
     scores = (*leading, query.shape[-2], key.shape[-2])
     if mask is not None and broadcast("scaled_dot_product_attention", mask.shape, scores) != scores:
         raise RuntimeError(
-            f"scaled_dot_product_attention: attn_mask of shape {list(mask.shape)} does not broadcast to the scores "
+            f"scaled_dot_product_attention: attn_mask of shape {list(mask.shape)} does not "
+            f"broadcast to the scores "
             f"{list(scores)} (…, query length, key length)"
         )
     shapes = ((*leading, query.shape[-2], value.shape[-1]), scores)
@@ -43,7 +47,14 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
 
 
 def _attention(
-    query: Any, key: Any, value: Any, mask: Any, kept: Any, keep_scale: Any, scale: float, is_causal: bool
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    kept: Any,
+    keep_scale: Any,
+    scale: float,
+    is_causal: bool,
 ) -> tuple[Any, Any]:
     scores = matmul(query * scale, swap(key, -2, -1))  # (…, L, S)
     if mask is not None:
@@ -59,7 +70,9 @@ def _attention(
 
 
 def _softmax(scores: Any, may_be_empty: bool) -> Any:
-    """Over the last dimension. A row of nothing but -inf gives zeros, where a plain softmax gives NaN."""
+    """Over the last dimension. A row of nothing but -inf gives zeros, where a plain softmax gives
+    NaN.
+    """
     if 0 in scores.shape:
         return scores
     last = (len(scores.shape) - 1,)
@@ -115,18 +128,32 @@ def _samples() -> list[Sample]:
         Sample((*plain, Array((4, 5), dtype="bool"), None, 1.0, 0.4, False)),
         Sample((*plain, Array((2, 1, 4, 5)), None, 1.0, 0.4, False)),
         Sample((*(Array((3, 2)),) * 3, None, Array((3, 3), dtype="bool"), 2.0, 1.0, False)),
-        Sample((Array((2, 1, 2, 3)), Array((3, 4, 3)), Array((3, 4, 2)), None, None, 1.0, 0.5, False)),
+        Sample(
+            (Array((2, 1, 2, 3)), Array((3, 4, 3)), Array((3, 4, 2)), None, None, 1.0, 0.5, False)
+        ),
     ]
 
 
 def _reference(
-    torch: Any, query: Any, key: Any, value: Any, mask: Any, kept: Any, keep_scale: float, scale: float, is_causal: bool
+    torch: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mask: Any,
+    kept: Any,
+    keep_scale: float,
+    scale: float,
+    is_causal: bool,
 ) -> Any:
     scores = (query * scale) @ key.mT
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else scores + mask
+        scores = (
+            scores.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else scores + mask
+        )
     if is_causal:
-        scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool).tril().logical_not(), -torch.inf)
+        scores = scores.masked_fill(
+            torch.ones(scores.shape[-2:], dtype=torch.bool).tril().logical_not(), -torch.inf
+        )
     blind = (scores == -torch.inf).all(-1, keepdim=True)
     weights = torch.softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
     return (weights if kept is None else weights * kept * keep_scale) @ value, weights
@@ -154,19 +181,24 @@ def _check(query: Any, key: Any, value: Any, mask: Any, dropout_p: float) -> Non
     if min(len(query.shape), len(key.shape), len(value.shape)) < 2:
         raise RuntimeError(
             "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
-            f"{len(query.shape)} key.dim: {len(key.shape)} and value.dim: {len(value.shape)} instead."
+            f"{len(query.shape)} key.dim: {len(key.shape)} and value.dim: {len(value.shape)} "
+            f"instead."
         )
     names = [_NAMES.get(x.dtype.name, x.dtype.name) for x in (query, key, value)]
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
         raise RuntimeError(
-            f"Expected query, key, and value to have the same dtype, but got query.dtype: {names[0]} key.dtype: {names[1]} "
+            f"Expected query, key, and value to have the same dtype, but got query.dtype: "
+            f"{names[0]} key.dtype: {names[1]} "
             f"and value.dtype: {names[2]} instead."
         )
     if not query.dtype.is_floating_point:
-        raise RuntimeError(f"scaled_dot_product_attention: expected scalar type Float but found {query.dtype}")
+        raise RuntimeError(
+            f"scaled_dot_product_attention: expected scalar type Float but found {query.dtype}"
+        )
     if mask is not None and mask.dtype not in (dtypes.bool_, dtypes.float32, query.dtype):
         raise RuntimeError(
-            "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
+            "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
+            "attn_mask.dtype: "
             f"{_NAMES.get(mask.dtype.name, mask.dtype.name)} and  query.dtype: {names[0]} instead."
         )
     if not 0.0 <= dropout_p <= 1.0:
@@ -174,14 +206,19 @@ def _check(query: Any, key: Any, value: Any, mask: Any, dropout_p: float) -> Non
 
 
 def _repeat_heads(x: Any, heads: int) -> Any:
-    """Each head of (…, h, S, D) as often as it takes to have `heads` of them, neighbors together."""
+    """Each head of (…, h, S, D) as often as it takes to have `heads` of them, neighbors
+    together.
+    """
     h, rows, columns = x.shape[-3:]
     if heads % h:
         raise RuntimeError(
-            f"Number of heads in key and value must divide the number of heads in query, but got {h} and {heads}"
+            f"Number of heads in key and value must divide the number of heads in query, but got "
+            f"{h} and {heads}"
         )
     leading = tuple(x.shape[:-3])
-    repeated = expand(reshape(x, (*leading, h, 1, rows, columns)), (*leading, h, heads // h, rows, columns))
+    repeated = expand(
+        reshape(x, (*leading, h, 1, rows, columns)), (*leading, h, heads // h, rows, columns)
+    )
     return reshape(repeated, (*leading, heads, rows, columns))
 
 
@@ -196,12 +233,14 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """softmax(scale · query · keyᵀ + mask) · value: (…, L, E), (…, S, E) and (…, S, V) give (…, L, V).
+    """softmax(scale · query · keyᵀ + mask) · value: (…, L, E), (…, S, E) and (…, S, V) give (…, L,
+    V).
 
-    `attn_mask` broadcasts to (…, L, S): a bool one lets through where it is True, a float one is added. `is_causal`
-    lets position i see positions up to i. `scale` is 1/√E if None. `dropout_p` drops attention weights, whatever the
-    mode. With `enable_gqa` heads of key and value serve several of the query. A row that sees nothing gives zeros.
-    Raises RuntimeError for dtypes or shapes that do not fit (Vaswani et al., 2017).
+    `attn_mask` broadcasts to (…, L, S): a bool one lets through where it is True, a float one is
+    added. `is_causal` lets position i see positions up to i. `scale` is 1/√E if None. `dropout_p`
+    drops attention weights, whatever the mode. With `enable_gqa` heads of key and value serve
+    several of the query. A row that sees nothing gives zeros. Raises RuntimeError for dtypes or
+    shapes that do not fit (Vaswani et al., 2017).
 
     >>> q = torch.zeros(1, 2, 3)
     >>> torch.nn.functional.scaled_dot_product_attention(q, q, torch.ones(1, 2, 4)).shape
@@ -211,7 +250,11 @@ def scaled_dot_product_attention(
     if enable_gqa:
         heads = query.shape[-3]
         key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)
-    if attn_mask is not None and attn_mask.dtype is not dtypes.bool_ and attn_mask.dtype is not query.dtype:
+    if (
+        attn_mask is not None
+        and attn_mask.dtype is not dtypes.bool_
+        and attn_mask.dtype is not query.dtype
+    ):
         attn_mask = cast(attn_mask, query.dtype)
     kept, keep_scale = None, 1.0
     if dropout_p > 0.0:
@@ -221,4 +264,6 @@ def scaled_dot_product_attention(
         keep_scale = 1.0 / (1.0 - dropout_p) if dropout_p < 1.0 else 0.0
     if scale is None:
         scale = 1.0 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    return attention(query, key, value, attn_mask, kept, keep_scale, float(scale), bool(is_causal))[0]
+    return attention(query, key, value, attn_mask, kept, keep_scale, float(scale), bool(is_causal))[
+        0
+    ]

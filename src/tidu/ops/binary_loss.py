@@ -19,7 +19,7 @@ from tidu.ops.reduction import (
 )
 from tidu.ops.rules import arithmetic, class_name, not_implemented
 
-# Probabilities --------------------------------------------------------------------------------------
+# Probabilities ------------------------------------------------------------------------------------
 
 _LEAST_LOG = (
     -100.0
@@ -30,8 +30,9 @@ def _unit_numpy(x: Any, role: str) -> Any:
     if x.size and not (x.min() >= 0 and x.max() <= 1):
         wrong = x[~((x >= 0) & (x <= 1))].reshape(-1)[0]
         raise RuntimeError(
-            f"all elements of {role} should be between 0 and 1, but one of them is {wrong:.6g}. Put a sigmoid before the loss, "
-            "or use binary_cross_entropy_with_logits, which takes any number"
+            f"all elements of {role} should be between 0 and 1, but one of them is {wrong:.6g}. "
+            "Put a sigmoid before the loss, or use binary_cross_entropy_with_logits, which takes "
+            "any number"
         )
     return x
 
@@ -54,8 +55,9 @@ def _bce_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     x, target, weight = inputs
     if target.dtype is not x.dtype:
         raise RuntimeError(
-            f"Found dtype {class_name(target.dtype)} but expected {class_name(x.dtype)}: the targets of binary_cross_entropy "
-            f"have the dtype of the input; write target.to({x.dtype})"
+            f"Found dtype {class_name(target.dtype)} but expected {class_name(x.dtype)}: the "
+            "targets of binary_cross_entropy have the dtype of the input; write "
+            f"target.to({x.dtype})"
         )
     if not x.dtype.is_floating_point:
         raise not_implemented("binary_cross_entropy", x.dtype)
@@ -144,13 +146,15 @@ def binary_cross_entropy(
 ) -> Any:
     """-`weight` · (target · log input + (1 - target) · log(1 - input)), logarithms cut at -100.
 
-    Raises ValueError if the shapes differ, and RuntimeError, when it is run, for an input or a target outside [0, 1].
+    Raises ValueError if the shapes differ, and RuntimeError, when it is run, for an input or a
+    target outside [0, 1].
     """
     reduction = reduction_of(reduction, size_average, reduce)
     if target.shape != input.shape:
         raise ValueError(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please "
-            f"ensure they have the same size.{_same_count(input, target)}"
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}) is deprecated. Please ensure they have the same "
+            f"size.{_same_count(input, target)}"
         )
     refuse_gradient("binary_cross_entropy", "weight", weight)
     return bce(input, target, weight, reduction)
@@ -164,7 +168,7 @@ def _same_count(input: Any, target: Any) -> str:
     return f" Write target.reshape({', '.join(map(str, wanted))})."
 
 
-# Logits ---------------------------------------------------------------------------------------------
+# Logits -------------------------------------------------------------------------------------------
 
 
 def _logits_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -173,8 +177,9 @@ def _logits_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
         raise not_implemented("log_sigmoid_cpu", x.dtype)
     if not target.dtype.is_floating_point:
         raise RuntimeError(
-            f"result type Float can't be cast to the desired output type {class_name(target.dtype)}: the targets of "
-            "binary_cross_entropy_with_logits are floating point; write target.float()"
+            "result type Float can't be cast to the desired output type "
+            f"{class_name(target.dtype)}: the targets of binary_cross_entropy_with_logits are "
+            "floating point; write target.float()"
         )
     inputs, shape, d = arithmetic(op, inputs, ())
     return inputs, reduced_shape(shape, attrs[0]), d
@@ -262,8 +267,8 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """`binary_cross_entropy` of sigmoid(input), computed so that no logit is too large.
 
-    `pos_weight` multiplies the loss of positive targets, for each class of the last dimension. Raises ValueError if
-    the shapes differ, RuntimeError for integer targets.
+    `pos_weight` multiplies the loss of positive targets, for each class of the last dimension.
+    Raises ValueError if the shapes differ, RuntimeError for integer targets.
 
     >>> F.binary_cross_entropy_with_logits(torch.tensor([0.0]), torch.tensor([1.0]))
     tensor(0.6931)

@@ -190,10 +190,7 @@ add_product = define(
 
 
 def _combined(grad_name: str, input: Any, mat1: Any, mat2: Any, beta: Any, alpha: Any) -> Any:
-    if mat1.dtype is dtypes.bool_ or mat1.dtype.category != dtypes.FLOAT:
-        for name, number in (("beta", beta), ("alpha", alpha)):
-            if isinstance(number, float):
-                raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+    beta = as_number(beta, mat1.dtype)
     if beta == 0:  # the input is ignored, NaN and all
         product = matmul(mat1, mat2)
         return mul.named(grad_name, product, as_number(alpha, product.dtype))

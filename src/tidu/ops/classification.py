@@ -1,4 +1,6 @@
-"""Losses of classification by class index or by probability: negative log likelihood and cross entropy."""
+"""Losses of classification by class index or by probability: negative log likelihood and cross
+entropy.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ from tidu.ops.movement import reshape, squeeze_dims, unsqueeze_dims
 from tidu.ops.pointwise import xlogy
 from tidu.ops.reduce import sum_
 from tidu.ops.reduction import collect, reduced_shape, reduction_of, refuse_gradient
-from tidu.ops.rules import class_name
+from tidu.ops.rules import class_name, not_implemented
 from tidu.ops.softmax import log_softmax_
 from tidu.ops.sources import full
 
-# Class indices --------------------------------------------------------------------------------------
+# Class indices ------------------------------------------------------------------------------------
 
 
 def _out_of_bounds(target: Any, classes: int, ignore_index: int) -> IndexError | None:
@@ -37,8 +39,9 @@ def _out_of_bounds(target: Any, classes: int, ignore_index: int) -> IndexError |
         else ""
     )
     return IndexError(
-        f"Target {target.reshape(-1)[number]} is out of bounds.{place} There are {classes} classes, the size of the input "
-        f"along its class dimension, so targets lie in [0, {classes - 1}]; {ignore_index} is ignored"
+        f"Target {target.reshape(-1)[number]} is out of bounds.{place} There are {classes} "
+        "classes, the size of the input along its class dimension, so targets lie in [0, "
+        f"{classes - 1}]; {ignore_index} is ignored"
     )
 
 
@@ -89,26 +92,30 @@ def _check_target(x: Any, target: Any) -> int:
         if target.shape != expected:
             if rank == 4:
                 raise RuntimeError(
-                    f"size mismatch (got input: {list(x.shape)} , target: {list(target.shape)}): expected a target of shape "
-                    f"{list(expected)}"
+                    f"size mismatch (got input: {list(x.shape)} , target: {list(target.shape)}): "
+                    f"expected a target of shape {list(expected)}"
                 )
             raise RuntimeError(f"Expected target size {list(expected)}, got {list(target.shape)}")
     if target.dtype not in (dtypes.int64, dtypes.uint8):
         raise RuntimeError(
-            f"expected target dtype to be Long or Byte, but got {class_name(target.dtype)}: expected scalar type Long but "
-            f"found {class_name(target.dtype)}. Class indices are int64; write target.long()"
+            f"expected target dtype to be Long or Byte, but got {class_name(target.dtype)}: "
+            f"expected scalar type Long but found {class_name(target.dtype)}. Class indices are "
+            "int64; write target.long()"
         )
     return int(x.shape[1] if rank > 1 else x.shape[0])
 
 
-_MULTI_TARGET = "0D or 1D target tensor expected, multi-target not supported; a column of indices becomes one with target.squeeze(1)"
+_MULTI_TARGET = (
+    "0D or 1D target tensor expected, multi-target not supported; a column of indices becomes one "
+    "with target.squeeze(1)"
+)
 
 
 def _check_weight(operation: str, weight: Any, classes: int) -> None:
     if weight is not None and tuple(weight.shape) != (classes,):
         raise RuntimeError(
-            f"{operation}weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
-            f"of shape: {list(weight.shape)}"
+            f"{operation}weight tensor should be defined either for all {classes} classes or no "
+            f"classes but got weight tensor of shape: {list(weight.shape)}"
         )
 
 
@@ -118,9 +125,7 @@ def _nll_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     classes = _check_target(x, target)
     _check_weight("", weight, classes)
     if not x.dtype.is_floating_point:
-        raise NotImplementedError(
-            f"\"nll_loss_out_frame\" not implemented for '{class_name(x.dtype)}'; convert the input with .float()"
-        )
+        raise not_implemented("nll_loss_out_frame", x.dtype)
     if target.__class__ is Value and target.buffer is not None:
         error = _out_of_bounds(target.buffer, classes, ignore_index)
         if error is not None:
@@ -139,7 +144,9 @@ def _rows(x: Any, target: Any) -> tuple[Any, Any]:
 def _chosen(
     x_shape: Shape, dtype: Any, target: Any, weight: Any, ignore_index: int
 ) -> tuple[Any, Any]:
-    """For each target its class as an index along dimension 1, and its weight: 0 where it is ignored."""
+    """For each target its class as an index along dimension 1, and its weight: 0 where it is
+    ignored.
+    """
     index = class_index(target, x_shape[1], ignore_index)
     counted = cast(ne(target, ignore_index), dtype)
     if weight is not None:
@@ -242,8 +249,8 @@ def _nll_of(input: Any, target: Any, weight: Any, ignore_index: int, reduction: 
     refuse_gradient("nll_loss_forward", "weight", weight)
     if weight is not None and weight.dtype is not input.dtype:
         raise RuntimeError(
-            f"expected scalar type {class_name(input.dtype)} but found {class_name(weight.dtype)}: the weight of the classes "
-            "has the dtype of the input"
+            f"expected scalar type {class_name(input.dtype)} but found {class_name(weight.dtype)}: "
+            "the weight of the classes has the dtype of the input"
         )
     rank = len(input.shape)
     name = "NllLossBackward0" if rank < 3 else "NllLoss2DBackward0"
@@ -262,16 +269,17 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """-weight[target] · input[target], for log probabilities (N, C, …) and class indices (N, …), or (C) and ().
+    """-weight[target] · input[target], for log probabilities (N, C, …) and class indices (N, …), or
+    (C) and ().
 
-    The mean is that over the weights of the targets; `ignore_index` does not count. Raises IndexError for a target
-    that is no class, RuntimeError for one that is not int64.
+    The mean is that over the weights of the targets; `ignore_index` does not count. Raises
+    IndexError for a target that is no class, RuntimeError for one that is not int64.
     """
     reduction = reduction_of(reduction, size_average, reduce)
     return _nll_of(input, target, weight, ignore_index, reduction)
 
 
-# Cross entropy --------------------------------------------------------------------------------------
+# Cross entropy ------------------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.cross_entropy")
@@ -287,9 +295,9 @@ def cross_entropy(
 ) -> Any:
     """-log softmax(input)[target] for logits (N, C, …) and class indices (N, …), or (C) and ().
 
-    A float target of the input's shape holds probabilities: -Σ target · log softmax(input). `label_smoothing` mixes
-    the targets with the uniform distribution. Raises IndexError for a target that is no class, RuntimeError for
-    indices that are not int64.
+    A float target of the input's shape holds probabilities: -Σ target · log softmax(input).
+    `label_smoothing` mixes the targets with the uniform distribution. Raises IndexError for a
+    target that is no class, RuntimeError for indices that are not int64.
 
     >>> F.cross_entropy(torch.tensor([[2., 0.]]), torch.tensor([0]))
     tensor(0.1269)
@@ -302,8 +310,8 @@ def cross_entropy(
     if input.shape == target.shape:
         if not target.dtype.is_floating_point:
             raise RuntimeError(
-                f"Expected floating point type for target with class probabilities, got {class_name(target.dtype)}; class "
-                "indices have one dimension less than the input"
+                "Expected floating point type for target with class probabilities, got "
+                f"{class_name(target.dtype)}; class indices have one dimension less than the input"
             )
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
@@ -324,7 +332,9 @@ def _weight_along(weight: Any, rank: int, dim: int) -> Any:
 def _uniform_loss(
     log_probabilities: Any, target: Any, weight: Any, ignore_index: int, reduction: str, dim: int
 ) -> Any:
-    """The loss against equal probabilities (times the number of classes), for the targets that count."""
+    """The loss against equal probabilities (times the number of classes), for the targets that
+    count.
+    """
     weighted = log_probabilities
     if weight is not None:
         weighted = weighted * _weight_along(weight, len(weighted.shape), dim)
@@ -368,7 +378,7 @@ def _smoothed(target: Any, label_smoothing: float, classes: int) -> Any:
     return target * (1.0 - label_smoothing) + label_smoothing / classes
 
 
-# Divergence -----------------------------------------------------------------------------------------
+# Divergence ---------------------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.kl_div")
@@ -380,10 +390,11 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Any:
-    """target · (log target - input), where `input` holds log probabilities, as `target` does with `log_target`.
+    """target · (log target - input), where `input` holds log probabilities, as `target` does with
+    `log_target`.
 
-    `reduction="batchmean"` divides the sum by the size of dimension 0, which is the Kullback-Leibler divergence;
-    "mean" divides by the number of elements, and warns.
+    `reduction="batchmean"` divides the sum by the size of dimension 0, which is the
+    Kullback-Leibler divergence; "mean" divides by the number of elements, and warns.
     """
     batch = reduction == "batchmean"
     if size_average is not None or reduce is not None or not batch:
@@ -391,9 +402,10 @@ def kl_div(
         reduction = reduction_of(reduction, size_average, reduce)
         if reduction == "mean" and size_average is None and reduce is None:
             warn(
-                "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides "
-                "only by the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the "
-                "same as 'batchmean' in the next major release."
+                "reduction: 'mean' divides the total loss by both the batch size and the support "
+                "size.'batchmean' divides only by the batch size, and aligns with the KL div math "
+                "definition.'mean' will be changed to behave the same as 'batchmean' in the next "
+                "major release."
             )
     if not (input.dtype.is_floating_point and target.dtype.is_floating_point):
         raise RuntimeError("kl_div: Integral inputs not supported.")

@@ -100,7 +100,11 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
             f"Kernel size can't be greater than actual input size ({name} of an input "
             f"{list(x.shape)}): use a larger input, a smaller kernel or more padding"
         )
-    return inputs, (x.shape[0], weight.shape[0], *count_windows(whole, kernel, stride, dilation)), x.dtype
+    return (
+        inputs,
+        (x.shape[0], weight.shape[0], *count_windows(whole, kernel, stride, dilation)),
+        x.dtype,
+    )
 
 
 def _transpose_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -169,14 +173,23 @@ def _convolution(
 
 
 def _transpose(
-    y: Any, weight: Any, bias: Any, sizes: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
+    y: Any,
+    weight: Any,
+    bias: Any,
+    sizes: Shape,
+    stride: Shape,
+    pads: Pads,
+    dilation: Shape,
+    groups: int,
 ) -> Any:
     kernel, channels = weight.shape[2:], weight.shape[1] * groups
     n, batch, outs = len(kernel), y.shape[0], y.shape[2:]
     rows = reshape(weight, _grouped(groups, weight.shape[0], prod(weight.shape[1:])))
     values = reshape(_channels_first(y), _grouped(groups, y.shape[1], batch * prod(outs)))
     columns = reshape(matmul(swap(rows, -1, -2), values), (channels, *kernel, batch, *outs))
-    taps = permute(columns, (0, *range(1 + n, 2 + 2 * n), *range(1, 1 + n)))  # (C, N, *outs, *kernel)
+    taps = permute(
+        columns, (0, *range(1 + n, 2 + 2 * n), *range(1, 1 + n))
+    )  # (C, N, *outs, *kernel)
     x = zero_pad(fold_windows(taps, padded_sizes(sizes, pads), stride, dilation), negated(pads))
     return _with_bias(_channels_first(x), bias)
 
@@ -185,7 +198,9 @@ def _weight(
     x: Any, y: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
 ) -> Any:
     columns = _columns(x, kernel, stride, pads, dilation, groups)
-    values = reshape(_channels_first(y), _grouped(groups, y.shape[1], y.shape[0] * prod(y.shape[2:])))
+    values = reshape(
+        _channels_first(y), _grouped(groups, y.shape[1], y.shape[0] * prod(y.shape[2:]))
+    )
     product = matmul(values, swap(columns, -1, -2))
     return reshape(product, (y.shape[1], x.shape[1] // groups, *kernel))
 
@@ -216,12 +231,12 @@ def _mirrored_pads(kernel: Shape, pads: Pads, dilation: Shape) -> Pads:
     return tuple((r - low, r - high) for r, (low, high) in zip(reach, pads, strict=True))
 
 
-def _fewer(stride: Shape, a: int, b: int) -> bool:
-    """Whether the columns are better made of what has `a` channels than of what has `b`.
+def _either_side(stride: Shape) -> bool:
+    """Whether columns can be made of either side: with stride 1 each is windows of the other.
 
-    Only where the stride is 1 can either side be read as the other's windows.
+    They are made of the side with fewer channels; with equal ones reading beats adding up.
     """
-    return a < b and all(s == 1 for s in stride)
+    return all(s == 1 for s in stride)
 
 
 def _make_columns(
@@ -235,7 +250,14 @@ def _make_columns(
 
 
 def _gather(
-    x: Any, weight: Any, bias: Any, outs: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
+    x: Any,
+    weight: Any,
+    bias: Any,
+    outs: Shape,
+    stride: Shape,
+    pads: Pads,
+    dilation: Shape,
+    groups: int,
 ) -> Any:
     """Convolution: the weight times the columns of x."""
     batch, channels, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
@@ -252,7 +274,14 @@ def _gather(
 
 
 def _scatter(
-    y: Any, weight: Any, bias: Any, sizes: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
+    y: Any,
+    weight: Any,
+    bias: Any,
+    sizes: Shape,
+    stride: Shape,
+    pads: Pads,
+    dilation: Shape,
+    groups: int,
 ) -> Any:
     """Transposed convolution: columns from a product, added into the places that they belong to."""
     batch, kernel, outs = y.shape[0], weight.shape[2:], y.shape[2:]
@@ -277,17 +306,24 @@ def _convolution_numpy(
 ) -> Any:
     kernel = weight.shape[2:]
     outs = count_windows(padded_sizes(x.shape[2:], pads), kernel, stride, dilation)
-    if not _fewer(stride, weight.shape[0], x.shape[1]):
+    if weight.shape[0] >= x.shape[1] or not _either_side(stride):
         return _gather(x, weight, bias, outs, stride, pads, dilation, groups)
     pads = _mirrored_pads(kernel, pads, dilation)
     return _scatter(x, _mirrored(weight, groups), bias, outs, stride, pads, dilation, groups)
 
 
 def _transpose_numpy(
-    y: Any, weight: Any, bias: Any, sizes: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
+    y: Any,
+    weight: Any,
+    bias: Any,
+    sizes: Shape,
+    stride: Shape,
+    pads: Pads,
+    dilation: Shape,
+    groups: int,
 ) -> Any:
     kernel = weight.shape[2:]
-    if not _fewer(stride, y.shape[1], weight.shape[1] * groups):
+    if y.shape[1] > weight.shape[1] * groups or not _either_side(stride):
         return _scatter(y, weight, bias, sizes, stride, pads, dilation, groups)
     pads = _mirrored_pads(kernel, pads, dilation)
     return _gather(y, _mirrored(weight, groups), bias, sizes, stride, pads, dilation, groups)
@@ -296,7 +332,7 @@ def _transpose_numpy(
 def _weight_numpy(
     x: Any, y: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
 ) -> Any:
-    mirrored = _fewer(stride, y.shape[1], x.shape[1])
+    mirrored = y.shape[1] < x.shape[1] and _either_side(stride)
     if mirrored:  # the same sum with the roles exchanged, and the result mirrored
         x, y, pads = y, x, _mirrored_pads(kernel, pads, dilation)
     rows, positions = y.shape[1] // groups, prod(y.shape[2:])
@@ -323,7 +359,15 @@ def _torch_convolution(
 
 
 def _torch_transpose(
-    torch: Any, y: Any, weight: Any, bias: Any, sizes: Any, stride: Any, pads: Pads, dilation: Any, groups: int
+    torch: Any,
+    y: Any,
+    weight: Any,
+    bias: Any,
+    sizes: Any,
+    stride: Any,
+    pads: Pads,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     function = getattr(torch.nn.functional, f"conv_transpose{len(stride)}d")
     whole = function(y, weight, None, stride, 0, 0, groups, dilation)
@@ -339,7 +383,9 @@ def _torch_weight(
     torch: Any, x: Any, y: Any, kernel: Any, stride: Any, pads: Pads, dilation: Any, groups: int
 ) -> Any:
     with torch.enable_grad():
-        weight = torch.zeros(y.shape[1], x.shape[1] // groups, *kernel, dtype=x.dtype, requires_grad=True)
+        weight = torch.zeros(
+            y.shape[1], x.shape[1] // groups, *kernel, dtype=x.dtype, requires_grad=True
+        )
         found = _torch_convolution(torch, x, weight, None, stride, pads, dilation, groups)
         return torch.autograd.grad(found, weight, y, create_graph=True)[0]
 
@@ -355,18 +401,34 @@ convolution = define(
     numpy=_convolution_numpy,
     decompose=_convolution,
     vjp=(
-        lambda g, out, x, weight, bias, *attrs: convolution_transpose(g, weight, None, tuple(x.shape[2:]), *attrs),
-        lambda g, out, x, weight, bias, *attrs: convolution_weight(x, g, tuple(weight.shape[2:]), *attrs),
+        lambda g, out, x, weight, bias, *attrs: convolution_transpose(
+            g, weight, None, tuple(x.shape[2:]), *attrs
+        ),
+        lambda g, out, x, weight, bias, *attrs: convolution_weight(
+            x, g, tuple(weight.shape[2:]), *attrs
+        ),
         lambda g, out, x, weight, bias, *attrs: sum_(g, (0, *range(2, len(g.shape))), False),
     ),
     samples=lambda: [
         Sample((Array((2, 3, 6)), Array((4, 3, 3)), Array((4,)), (1,), ((1, 1),), (1,), 1)),
         Sample((Array((1, 4, 7)), Array((2, 4, 2)), None, (1,), ((0, 3),), (3,), 1)),
-        Sample((Array((2, 2, 5, 4)), Array((3, 2, 3, 2)), Array((3,)), _ONE, ((1, 1), (0, 1)), _ONE, 1)),
+        Sample(
+            (Array((2, 2, 5, 4)), Array((3, 2, 3, 2)), Array((3,)), _ONE, ((1, 1), (0, 1)), _ONE, 1)
+        ),
         Sample((Array((1, 4, 6, 5)), Array((4, 2, 2, 2)), None, _TWO, ((0, 0), (1, 1)), (1, 2), 2)),
         Sample((Array((2, 3, 4, 4)), Array((2, 3, 1, 1)), Array((2,)), _ONE, _NONE, _ONE, 1)),
         Sample((Array((0, 1, 3, 3)), Array((2, 1, 2, 2)), Array((2,)), _ONE, _NONE, _ONE, 1)),
-        Sample((Array((1, 2, 3, 3, 3)), Array((2, 2, 2, 2, 2)), None, (1,) * 3, ((0, 0),) * 3, (1,) * 3, 1)),
+        Sample(
+            (
+                Array((1, 2, 3, 3, 3)),
+                Array((2, 2, 2, 2, 2)),
+                None,
+                (1,) * 3,
+                ((0, 0),) * 3,
+                (1,) * 3,
+                1,
+            )
+        ),
     ],
     dtypes="number",
     reference=_torch_convolution,
@@ -384,16 +446,31 @@ convolution_transpose = define(
     decompose=_transpose,
     vjp=(
         lambda g, out, y, weight, bias, sizes, *attrs: convolution(g, weight, None, *attrs),
-        lambda g, out, y, weight, bias, sizes, *attrs: convolution_weight(g, y, tuple(weight.shape[2:]), *attrs),
+        lambda g, out, y, weight, bias, sizes, *attrs: convolution_weight(
+            g, y, tuple(weight.shape[2:]), *attrs
+        ),
         lambda g, out, y, weight, bias, sizes, *attrs: sum_(g, (0, *range(2, len(g.shape))), False),
     ),
     grad_name="ConvolutionBackward0",
     samples=lambda: [
         Sample((Array((2, 4, 4)), Array((4, 3, 3)), Array((3,)), (6,), (1,), ((0, 0),), (1,), 1)),
         Sample((Array((1, 2, 3)), Array((2, 4, 2)), None, (9,), (3,), ((0, 1),), (2,), 1)),
-        Sample((Array((2, 3, 3, 2)), Array((3, 2, 3, 2)), Array((2,)), (5, 3), _TWO, ((1, 1), (0, 1)), _ONE, 1)),
+        Sample(
+            (
+                Array((2, 3, 3, 2)),
+                Array((3, 2, 3, 2)),
+                Array((2,)),
+                (5, 3),
+                _TWO,
+                ((1, 1), (0, 1)),
+                _ONE,
+                1,
+            )
+        ),
         Sample((Array((1, 4, 2, 3)), Array((4, 2, 2, 2)), None, (3, 4), _ONE, _NONE, _ONE, 2)),
-        Sample((Array((0, 2, 2, 2)), Array((2, 1, 2, 2)), Array((1,)), (3, 3), _ONE, _NONE, _ONE, 1)),
+        Sample(
+            (Array((0, 2, 2, 2)), Array((2, 1, 2, 2)), Array((1,)), (3, 3), _ONE, _NONE, _ONE, 1)
+        ),
     ],
     dtypes="number",
     reference=_torch_transpose,
@@ -410,14 +487,18 @@ convolution_weight = define(
     numpy=_weight_numpy,
     decompose=_weight,
     vjp=(
-        lambda g, out, x, y, kernel, *attrs: convolution_transpose(y, g, None, tuple(x.shape[2:]), *attrs),
+        lambda g, out, x, y, kernel, *attrs: convolution_transpose(
+            y, g, None, tuple(x.shape[2:]), *attrs
+        ),
         lambda g, out, x, y, kernel, *attrs: convolution(x, g, None, *attrs),
     ),
     grad_name="ConvolutionBackward0",
     samples=lambda: [
         Sample((Array((2, 2, 6)), Array((2, 3, 4)), (3,), (1,), ((0, 0),), (1,), 1)),
         Sample((Array((1, 4, 7)), Array((1, 2, 7)), (3,), (1,), ((1, 1),), (1,), 1)),
-        Sample((Array((2, 2, 5, 5)), Array((2, 4, 3, 2)), (2, 3), (2, 1), ((1, 0), (0, 1)), (1, 2), 2)),
+        Sample(
+            (Array((2, 2, 5, 5)), Array((2, 4, 3, 2)), (2, 3), (2, 1), ((1, 0), (0, 1)), (1, 2), 2)
+        ),
         Sample((Array((0, 2, 3, 3)), Array((0, 1, 2, 2)), (2, 2), _ONE, _NONE, _ONE, 1)),
     ],
     dtypes="float",

@@ -60,7 +60,9 @@ def _pads(operation: str, padding: Any, kernel: Shape, stride: Shape, dilation: 
     if padding == "valid":
         return ((0, 0),) * len(kernel)
     if padding != "same":
-        raise RuntimeError(f"Invalid padding string: '{padding}' ({operation} knows 'valid' and 'same')")
+        raise RuntimeError(
+            f"Invalid padding string: '{padding}' ({operation} knows 'valid' and 'same')"
+        )
     if any(s != 1 for s in stride):
         raise RuntimeError(
             f"padding='same' is not supported for strided convolutions, but got stride={list(stride)} "
@@ -71,7 +73,14 @@ def _pads(operation: str, padding: Any, kernel: Shape, stride: Shape, dilation: 
 
 
 def _convolve(
-    n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    n: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     name = f"conv{n}d"
     x, unbatched = _batched(name, input, weight, n)
@@ -106,7 +115,9 @@ def _convolve_transpose(
     dilate = _numbers(name, "dilation", dilation, n)
     _check_numbers(step, pad, dilate, groups)
     if min(extra) < 0:
-        raise RuntimeError(f"negative output_padding is not supported, but got {list(extra)} in {name}")
+        raise RuntimeError(
+            f"negative output_padding is not supported, but got {list(extra)} in {name}"
+        )
     if any(e >= s and e >= d for e, s, d in zip(extra, step, dilate, strict=True)):
         raise RuntimeError(
             "output padding must be smaller than either stride or dilation, but got "
@@ -114,16 +125,26 @@ def _convolve_transpose(
         )
     sizes = tuple(
         (size - 1) * s - 2 * p + span(k, d) + e
-        for size, s, p, k, d, e in zip(x.shape[2:], step, pad, weight.shape[2:], dilate, extra, strict=True)
+        for size, s, p, k, d, e in zip(
+            x.shape[2:], step, pad, weight.shape[2:], dilate, extra, strict=True
+        )
     )
     # The last `extra` elements are outside of every window.
     pads = tuple((p, p - e) for p, e in zip(pad, extra, strict=True))
-    return _unbatched(convolution_transpose(x, weight, bias, sizes, step, pads, dilate, groups), unbatched)
+    return _unbatched(
+        convolution_transpose(x, weight, bias, sizes, step, pads, dilate, groups), unbatched
+    )
 
 
 @function("torch.conv1d torch.nn.functional.conv1d")
 def conv1d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Any:
     """Convolution along one dimension: (N, C, L) and a weight (O, C / groups, K) give (N, O, L').
 
@@ -134,7 +155,13 @@ def conv1d(
 
 @function("torch.conv2d torch.nn.functional.conv2d")
 def conv2d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Any:
     """Convolution of images: y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
 
@@ -150,7 +177,13 @@ def conv2d(
 
 @function("torch.conv3d torch.nn.functional.conv3d")
 def conv3d(
-    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> Any:
     """Convolution of volumes: (N, C, D, H, W) and a weight (O, C / groups, …) give (N, O, D', H', W'). See `conv2d`."""
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
@@ -168,7 +201,9 @@ def conv_transpose1d(
     dilation: Any = 1,
 ) -> Any:
     """The transpose of `conv1d`: (N, C, L) and a weight (C, O / groups, K) give (N, O, L'). See `conv_transpose2d`."""
-    return _convolve_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _convolve_transpose(
+        1, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @function("torch.conv_transpose2d torch.nn.functional.conv_transpose2d")
@@ -191,7 +226,9 @@ def conv_transpose2d(
     >>> torch.nn.functional.conv_transpose2d(torch.ones(1, 3, 4, 4), torch.ones(3, 2, 2, 2), stride=2).shape
     torch.Size([1, 2, 8, 8])
     """
-    return _convolve_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _convolve_transpose(
+        2, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @function("torch.conv_transpose3d torch.nn.functional.conv_transpose3d")
@@ -206,7 +243,9 @@ def conv_transpose3d(
     dilation: Any = 1,
 ) -> Any:
     """The transpose of `conv3d`: (N, C, D, H, W) and a weight (C, O / groups, …) give volumes. See `conv_transpose2d`."""
-    return _convolve_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _convolve_transpose(
+        3, input, weight, bias, stride, padding, output_padding, groups, dilation
+    )
 
 
 @function("torch.convolution")
@@ -224,7 +263,9 @@ def convolve(
     """Any of the convolutions above; the weight says in how many dimensions."""
     n = len(weight.shape) - 2
     if transposed:
-        return _convolve_transpose(n, input, weight, bias, stride, padding, output_padding, groups, dilation)
+        return _convolve_transpose(
+            n, input, weight, bias, stride, padding, output_padding, groups, dilation
+        )
     return _convolve(n, input, weight, bias, stride, padding, dilation, groups)
 
 

@@ -23,7 +23,8 @@ def _norm_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     (x,), (_, dim, keepdim) = inputs, attrs
     if not x.dtype.is_floating_point:
         raise RuntimeError(
-            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {class_name(x.dtype)}; write x.float()"
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+            f"{class_name(x.dtype)}; write x.float()"
         )
     return inputs, reduced(x.shape, (dim,) if x.shape else (), keepdim), x.dtype
 
@@ -64,7 +65,8 @@ def _norm_vjp(g: Any, out: Any, x: Any, p: float, dim: int, keepdim: bool) -> An
     return where(absent, 0.0, sign(x) * size * g)
 
 
-# (Σ |x|^p)^(1/p) along one dimension; the greatest and the least for ±inf, the number that are not 0 for 0.
+# (Σ |x|^p)^(1/p) along one dimension; the greatest and the least for ±inf, the number that are not
+# 0 for 0.
 row_norm = define(
     "row_norm",
     attrs="p dim keepdim",
@@ -107,7 +109,8 @@ def _cosine_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     inputs, d = promote(inputs)
     if not d.is_floating_point:
         raise RuntimeError(
-            f"expected common dtype to be floating point, yet common dtype is {class_name(d)}; write x.float()"
+            f"expected common dtype to be floating point, yet common dtype is {class_name(d)}; "
+            "write x.float()"
         )
     shape = broadcast(op.name, inputs[0].shape, inputs[1].shape)
     return inputs, reduced(shape, (attrs[0],) if shape else (), False), d
@@ -190,7 +193,8 @@ def pairwise_distance(
 
 @function("torch.nn.functional.pdist torch.pdist")
 def pdist(input: Any, p: float = 2.0) -> Any:
-    """The p-norm distances of all pairs of rows: (n, m) gives n · (n - 1) / 2 numbers, (0, 1), (0, 2), ..., (1, 2), ...
+    """The p-norm distances of all pairs of rows: (n, m) gives n · (n - 1) / 2 numbers, (0, 1), (0,
+    2), ..., (1, 2), ...
 
     Raises RuntimeError for another number of dimensions or a negative `p`.
     """

@@ -17,11 +17,13 @@ from tidu.ops.elementwise import fill, logical_or, mul, ne
 from tidu.ops.rectifier import in_place
 from tidu.ops.rules import class_name
 
-# The mask -------------------------------------------------------------------------------------------
+# The mask -----------------------------------------------------------------------------------------
 
 
 def _memory_order(input: Any) -> tuple[int, ...] | None:
-    """The dimensions of a view in the order in which its memory runs, or None where that is their own."""
+    """The dimensions of a view in the order in which its memory runs, or None where that is their
+    own.
+    """
     if input.is_contiguous():
         return None
     strides = input.stride()
@@ -42,7 +44,7 @@ def draw_mask(input: Any, shape: Shape, keep: float) -> Value:
 
 
 def _dropout_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    x, mask, scale = inputs
+    x, mask, _ = inputs
     return inputs, broadcast("dropout", x.shape, mask.shape), x.dtype
 
 
@@ -79,8 +81,9 @@ def _check_probability(p: float) -> None:
 def _check_dtype(input: Any) -> None:
     if not input.dtype.is_floating_point:
         raise RuntimeError(
-            f"result type Float can't be cast to the desired output type {class_name(input.dtype)}: dropout scales what it "
-            "keeps, so it needs a floating point input"
+            "result type Float can't be cast to the desired output type "
+            f"{class_name(input.dtype)}: dropout scales what it keeps, so it needs a floating "
+            "point input"
         )
 
 
@@ -103,12 +106,13 @@ def _feature_shape(input: Any) -> Shape:
     return (*input.shape[:2], *(1,) * (len(input.shape) - 2))
 
 
-# The public functions -------------------------------------------------------------------------------
+# The public functions -----------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.dropout")
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Each element is 0 with probability `p`, and divided by 1 - `p` otherwise; in evaluation the input itself.
+    """Each element is 0 with probability `p`, and divided by 1 - `p` otherwise; in evaluation the
+    input itself.
 
     Raises ValueError for `p` outside [0, 1] (Hinton et al., 2012).
     """
@@ -161,16 +165,17 @@ def _wrapped(input: Any, mask: Any) -> Any:
 
 
 _ADVICE = (
-    "{name}: Received a {rank}-D input to {name}, which is deprecated and will result in an error in a future release. "
-    "To retain the behavior and silence this warning, please use dropout instead. Note that {name} exists to provide "
-    "channel-wise dropout on inputs with {n} spatial dimensions, a channel dimension, and an optional batch dimension "
-    "(i.e. {a}D or {b}D inputs)."
+    "{name}: Received a {rank}-D input to {name}, which is deprecated and will result in an error "
+    "in a future release. To retain the behavior and silence this warning, please use dropout "
+    "instead. Note that {name} exists to provide channel-wise dropout on inputs with {n} spatial "
+    "dimensions, a channel dimension, and an optional batch dimension (i.e. {a}D or {b}D inputs)."
 )
 
 
 @function("torch.nn.functional.dropout1d")
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of a (batch, channels, length) or (channels, length) input (Tompson et al., 2015).
+    """Dropout of whole channels of a (batch, channels, length) or (channels, length) input (Tompson
+    et al., 2015).
 
     Raises RuntimeError for another number of dimensions.
     """
@@ -178,33 +183,36 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     rank = len(input.shape)
     if rank not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, but received a {rank}D input. Note that dropout1d exists to provide "
-            "channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch dimension "
-            "(i.e. 2D or 3D inputs)."
+            f"dropout1d: Expected 2D or 3D input, but received a {rank}D input. Note that "
+            "dropout1d exists to provide channel-wise dropout on inputs with 1 spatial dimension, "
+            "a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
         )
     return _drop_channels(input, p, training, inplace, batched=rank == 3)
 
 
 @function("torch.nn.functional.dropout2d")
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of a (batch, channels, height, width) input (Tompson et al., 2015)."""
+    """Dropout of whole channels of a (batch, channels, height, width) input."""
     _check_probability(p)
     rank = len(input.shape)
     if rank not in (3, 4):
         warn(_ADVICE.format(name="dropout2d", rank=rank, n=2, a=3, b=4))
     if rank == 3:
         warn(
-            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired - "
-            "input is interpreted as shape (N, C, L), where C is the channel dim. This behavior will change in a future "
-            "release to interpret the input as one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D "
-            "channel-wise dropout behavior, please switch to using dropout1d instead."
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
+            "behavior is desired - input is interpreted as shape (N, C, L), where C is the channel "
+            "dim. This behavior will change in a future release to interpret the input as one "
+            "without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise "
+            "dropout behavior, please switch to using dropout1d instead."
         )
     return _drop_channels(input, p, training, inplace, batched=True)
 
 
 @function("torch.nn.functional.dropout3d")
 def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of a (batch, channels, depth, height, width) input, or one without batch."""
+    """Dropout of whole channels of a (batch, channels, depth, height, width) input, or one without
+    batch.
+    """
     _check_probability(p)
     rank = len(input.shape)
     if rank not in (4, 5):
@@ -242,7 +250,9 @@ def _alpha_drop(input: Any, shape: Shape, p: float, training: bool, inplace: boo
 
 @function("torch.nn.functional.alpha_dropout")
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
-    """Dropout beside selu: dropped elements saturate, and mean and variance stay (Klambauer et al., 2017)."""
+    """Dropout beside selu: dropped elements saturate, and mean and variance stay (Klambauer et al.,
+    2017).
+    """
     return _alpha_drop(input, tuple(input.shape), p, training, inplace)
 
 
@@ -271,7 +281,9 @@ def torch_alpha_dropout_in_place(input: Any, p: float, train: bool) -> Any:
 
 @function("torch.feature_alpha_dropout")
 def torch_feature_alpha_dropout(input: Any, p: float, train: bool) -> Any:
-    """`torch.nn.functional.feature_alpha_dropout`, with the argument names of torch.feature_alpha_dropout."""
+    """`torch.nn.functional.feature_alpha_dropout`, with the argument names of
+    torch.feature_alpha_dropout.
+    """
     return feature_alpha_dropout(input, p, train)
 
 

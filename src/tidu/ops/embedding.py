@@ -24,8 +24,10 @@ from tidu.ops.sources import arange_, full
 def require_indices(operation: str, indices: Any) -> None:
     if indices.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(
-            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
-            f"torch.{class_name(indices.dtype)}Tensor instead (while checking arguments for {operation}); "
+            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+            f"Long, Int; but got "
+            f"torch.{class_name(indices.dtype)}Tensor instead (while checking arguments for "
+            f"{operation}); "
             "convert the indices with .long()"
         )
 
@@ -41,7 +43,9 @@ def _embedding_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
     require_tensors(op, inputs)
     weight, indices = inputs
     if len(weight.shape) != 2:
-        raise RuntimeError(f"'weight' must be 2-D, but it has shape {list(weight.shape)} (embedding)")
+        raise RuntimeError(
+            f"'weight' must be 2-D, but it has shape {list(weight.shape)} (embedding)"
+        )
     require_indices("embedding", indices)
     bounds = bounds_of(indices)
     rows = weight.shape[0]
@@ -56,14 +60,20 @@ def _embedding_numpy(weight: Any, indices: Any, padding_idx: int, scale_grad_by_
     if not indices.size:
         return np.empty((*indices.shape, weight.shape[1]), weight.dtype)
     if indices.min() < 0 or indices.max() >= rows:
-        raise IndexError(_out_of_range(int(indices.max() if indices.max() >= rows else indices.min()), rows))
+        raise IndexError(
+            _out_of_range(int(indices.max() if indices.max() >= rows else indices.min()), rows)
+        )
     return weight.take(indices, axis=0)
 
 
-def add_rows(rows: Any, weight: Any, indices: Any, padding_idx: int, scale_grad_by_freq: bool) -> Any:
-    """The cotangent of the table: each of `rows` is added to the row of the table that it came from.
+def add_rows(
+    rows: Any, weight: Any, indices: Any, padding_idx: int, scale_grad_by_freq: bool
+) -> Any:
+    """The cotangent of the table: each of `rows` is added to the row of the table that it came
+    from.
 
-    Rows that came from `padding_idx` are left out; with `scale_grad_by_freq` each is divided by how often its index occurs.
+    Rows that came from `padding_idx` are left out; with `scale_grad_by_freq` each is divided by how
+    often its index occurs.
     """
     indices = reshape(indices, (-1,))
     rows = reshape(rows, (indices.shape[0], weight.shape[1]))
@@ -87,7 +97,9 @@ embedding_ = define(
     kind="indexing",
     infer=_embedding_infer,
     numpy=_embedding_numpy,
-    decompose=lambda weight, indices, padding_idx, scale_grad_by_freq: index((weight, indices), (0,)),
+    decompose=lambda weight, indices, padding_idx, scale_grad_by_freq: index(
+        (weight, indices), (0,)
+    ),
     vjp=(
         lambda g, out, weight, indices, padding_idx, scale: add_rows(
             g, weight, indices, padding_idx, scale
@@ -106,7 +118,9 @@ embedding_ = define(
 
 
 def renormalize(weight: Any, indices: Any, max_norm: float, norm_type: float) -> None:
-    """Scale the rows that are looked up down to `max_norm`, in the table itself and beside the tape."""
+    """Scale the rows that are looked up down to `max_norm`, in the table itself and beside the
+    tape.
+    """
     table = weight.detach()
     indices = reshape(indices, (-1,))
     rows = index((table, indices), (0,))
@@ -128,11 +142,13 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Any:
-    """weight[input]: indices of any shape (…) into a table (num_embeddings, embedding_dim) give (…, embedding_dim).
+    """weight[input]: indices of any shape (…) into a table (num_embeddings, embedding_dim) give (…,
+    embedding_dim).
 
-    The row `padding_idx` gets no gradient. `max_norm` first scales the rows used down to that norm, in place.
-    `scale_grad_by_freq` divides gradients by how often an index occurs. `sparse` is accepted; gradients are dense.
-    Raises IndexError for an index outside the table, RuntimeError for indices that are not int32 or int64.
+    The row `padding_idx` gets no gradient. `max_norm` first scales the rows used down to that norm,
+    in place. `scale_grad_by_freq` divides gradients by how often an index occurs. `sparse` is
+    accepted; gradients are dense. Raises IndexError for an index outside the table, RuntimeError
+    for indices that are not int32 or int64.
 
     >>> torch.nn.functional.embedding(torch.tensor([0, 1, 0]), torch.eye(2))
     tensor([[1., 0.],
@@ -162,10 +178,13 @@ def _one_hot_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
 
 def _check_classes(low: int, high: int, classes: int, where_: str = "") -> None:
     if low < 0:
-        raise RuntimeError(f"Class values must be non-negative. one_hot got the class {low}{where_}")
+        raise RuntimeError(
+            f"Class values must be non-negative. one_hot got the class {low}{where_}"
+        )
     if high >= classes:
         raise RuntimeError(
-            f"Class values must be smaller than num_classes. one_hot got the class {high} for {classes} classes{where_}"
+            f"Class values must be smaller than num_classes. one_hot got the class {high} for "
+            f"{classes} classes{where_}"
         )
 
 
@@ -198,18 +217,21 @@ one_hot_ = define(
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """Classes of any shape (…) as (…, num_classes): 1 where the class is, 0 elsewhere.
 
-    Without `num_classes` it is one more than the greatest class. Raises RuntimeError for classes outside
-    [0, num_classes) and for a dtype other than int64.
+    Without `num_classes` it is one more than the greatest class. Raises RuntimeError for classes
+    outside [0, num_classes) and for a dtype other than int64.
 
     >>> torch.nn.functional.one_hot(torch.tensor([0, 2]))
     tensor([[1, 0, 0],
             [0, 0, 1]])
     """
     if is_number(tensor):
-        raise TypeError(f"one_hot(): argument 'self' (position 1) must be Tensor, not {type(tensor).__name__}")
+        raise TypeError(
+            f"one_hot(): argument 'self' (position 1) must be Tensor, not {type(tensor).__name__}"
+        )
     if tensor.dtype is not dtypes.int64:
         raise RuntimeError(
-            f"one_hot is only applicable to index tensor of type LongTensor. It got {tensor.dtype}; write .long()"
+            f"one_hot is only applicable to index tensor of type LongTensor. It got "
+            f"{tensor.dtype}; write .long()"
         )
     if 0 in tensor.shape and num_classes <= 0:
         if num_classes == -1:
@@ -219,7 +241,10 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         greatest = amax(tensor, tuple(range(len(tensor.shape))), False)
         num_classes = int(greatest.item()) + 1
     elif num_classes < 1:
-        raise RuntimeError(f"Class values must be smaller than num_classes. one_hot got num_classes = {num_classes}")
+        raise RuntimeError(
+            f"Class values must be smaller than num_classes. one_hot got num_classes = "
+            f"{num_classes}"
+        )
     return one_hot_(tensor, num_classes)
 
 
@@ -235,23 +260,29 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     outputs, n, m = weight.shape
     if input1.shape[-1] != n:
         raise RuntimeError(
-            f"bilinear(): input1 size does not match weight size: got {input1.shape[-1]} but expected {n}"
+            f"bilinear(): input1 size does not match weight size: got {input1.shape[-1]} but "
+            f"expected {n}"
         )
     if input2.shape[-1] != m:
         raise RuntimeError(
-            f"bilinear(): input2 size does not match weight size: got {input2.shape[-1]} but expected {m}"
+            f"bilinear(): input2 size does not match weight size: got {input2.shape[-1]} but "
+            f"expected {m}"
         )
     batch = input1.shape[:-1]
     if len(batch) != len(input2.shape) - 1:
         raise RuntimeError(
-            f"bilinear(): input dimensions do not match: got {len(input1.shape)} and {len(input2.shape)}"
+            f"bilinear(): input dimensions do not match: got {len(input1.shape)} and "
+            f"{len(input2.shape)}"
         )
     for dim, (a, b) in enumerate(zip(batch, input2.shape[:-1], strict=True)):
         if a != b:
-            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {dim}: got {a} and {b}")
+            raise RuntimeError(
+                f"bilinear(): input batch dimensions do not match at dim {dim}: got {a} and {b}"
+            )
     if bias is not None and bias.shape[0] != outputs:
         raise RuntimeError(
-            f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected {outputs}"
+            f"bilinear(): bias size does not match weight size: got {bias.shape[0]} but expected "
+            f"{outputs}"
         )
     matrix = reshape(permute(weight, (1, 0, 2)), (n, outputs * m))
     partial = reshape(matmul(input1, matrix), (*batch, outputs, m))  # (…, o, m)

@@ -18,20 +18,26 @@ from tidu.ops.sources import arange_, full
 
 MODES = ("sum", "mean", "max")
 
+
 def _check_offsets(offsets: Any, count: int, where_: str = "") -> None:
     if not offsets.size:
         return
     if offsets[0] != 0:
         raise RuntimeError(
-            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+            "position 0. "
             f"However, got {offsets[0]}{where_}"
         )
     if offsets[-1] > count:
         raise RuntimeError(
-            f"offsets[-1] can not be greater than input's length {count} but got offsets[-1] of {offsets[-1]}{where_}"
+            f"offsets[-1] can not be greater than input's length {count} but got offsets[-1] of "
+            f"{offsets[-1]}{where_}"
         )
     if np.any(offsets[1:] < offsets[:-1]):
-        raise RuntimeError(f"embedding_bag: offsets have to be in ascending order, but they are {offsets.tolist()}{where_}")
+        raise RuntimeError(
+            f"embedding_bag: offsets have to be in ascending order, but they are "
+            f"{offsets.tolist()}{where_}"
+        )
 
 
 def _bag_numbers_numpy(offsets: Any, count: int, bags: int) -> Any:
@@ -49,7 +55,10 @@ bag_numbers = define(
     host=True,
     infer=lambda op, inputs, attrs: (inputs, (attrs[0],), dtypes.int64),
     numpy=_bag_numbers_numpy,
-    samples=lambda: [Sample((Array((2,), 0, 1, "int64"), 3, 2)), Sample((Array((1,), 0, 1, "int64"), 0, 1))],
+    samples=lambda: [
+        Sample((Array((2,), 0, 1, "int64"), 3, 2)),
+        Sample((Array((1,), 0, 1, "int64"), 0, 1)),
+    ],
     dtypes="integer",
     reference=lambda torch, offsets, count, bags: torch.full((count,), bags - 1),
 )
@@ -59,7 +68,9 @@ def _bag_maxima_numpy(rows: Any, bag: Any, bags: int) -> Any:
     greatest = np.full((bags + 1, rows.shape[1]), -np.inf, rows.dtype)
     np.maximum.at(greatest, bag, rows)
     count = len(rows)
-    candidates = np.where((rows == greatest[bag]) | (rows != rows), np.arange(count)[:, None], count)
+    candidates = np.where(
+        (rows == greatest[bag]) | (rows != rows), np.arange(count)[:, None], count
+    )
     first = np.full((bags + 1, rows.shape[1]), count)
     np.minimum.at(first, bag, candidates)
     return first[:bags]
@@ -81,7 +92,9 @@ bag_maxima = define(
 
 
 class _Bags:
-    """What the value and the derivatives of bags have in common: N indices in B bags, rows of D numbers."""
+    """What the value and the derivatives of bags have in common: N indices in B bags, rows of D
+    numbers.
+    """
 
     def __init__(self, weight: Any, indices: Any, offsets: Any, attrs: tuple[Any, ...]) -> None:
         _, padding_idx, self.scale, self.count = attrs
@@ -102,7 +115,9 @@ class _Bags:
 
     def sizes(self) -> Any:
         """How many indices each bag holds, at least 1: (B, 1)."""
-        return clamp(self.total(full(1.0, (self.indices.shape[0], 1), self.weight.dtype)), 1.0, None)
+        return clamp(
+            self.total(full(1.0, (self.indices.shape[0], 1), self.weight.dtype)), 1.0, None
+        )
 
     def each(self, g: Any) -> Any:
         """For each index the row of its bag, zeros outside of bags: (B, D) gives (N, D)."""
@@ -160,21 +175,26 @@ def _bag_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     if bounds is not None and (bounds[0] < 0 or bounds[1] >= rows):
         wrong = int(np.flatnonzero((indices.buffer < 0) | (indices.buffer >= rows))[0])
         raise RuntimeError(
-            f"Index {wrong} of input takes value {indices.buffer[wrong]} which is not in the valid range [0, {rows})"
+            f"Index {wrong} of input takes value {indices.buffer[wrong]} which is not in the valid "
+            f"range [0, {rows})"
         )
     if offsets.buffer is not None:
         _check_offsets(offsets.buffer, indices.shape[0])
     return inputs, (attrs[3], weight.shape[1]), weight.dtype
 
 
-def _torch_bag(torch: Any, weight: Any, indices: Any, offsets: Any, weights: Any, *attrs: Any) -> Any:
+def _torch_bag(
+    torch: Any, weight: Any, indices: Any, offsets: Any, weights: Any, *attrs: Any
+) -> Any:
     mode, padding_idx, _, count = attrs
     if weights is not None:  # written out: PyTorch's has no second derivative
         bag = torch.searchsorted(offsets, torch.arange(len(indices)), right=True) - 1
         rows = weight[indices] * weights[:, None]
         return torch.zeros((count, weight.shape[1]), dtype=weight.dtype).index_add(0, bag, rows)
     padding = None if padding_idx < 0 else padding_idx
-    return torch.nn.functional.embedding_bag(indices, weight, offsets, mode=mode, padding_idx=padding)
+    return torch.nn.functional.embedding_bag(
+        indices, weight, offsets, mode=mode, padding_idx=padding
+    )
 
 
 def _bag_samples() -> list[Sample]:
@@ -217,35 +237,41 @@ def embedding_bag(
 ) -> Any:
     """The sum, mean or maximum of the rows of `weight` that each bag of indices stands for.
 
-    `input` is (B, N), a bag in each row, or (N,) with the starts of the bags in `offsets` (B,); the result is
-    (B, embedding_dim). An empty bag gives zeros. `per_sample_weights` multiplies the rows (sum only). Indices equal to
-    `padding_idx` do not count. Raises ValueError for shapes that do not fit, RuntimeError for wrong indices or offsets.
+    `input` is (B, N), a bag in each row, or (N,) with the starts of the bags in `offsets` (B,); the
+    result is (B, embedding_dim). An empty bag gives zeros. `per_sample_weights` multiplies the rows
+    (sum only). Indices equal to `padding_idx` do not count. Raises ValueError for shapes that do
+    not fit, RuntimeError for wrong indices or offsets.
 
     >>> torch.nn.functional.embedding_bag(torch.tensor([[0, 1]]), torch.eye(2))
     tensor([[0.5000, 0.5000]])
     """
     if weight.dtype is dtypes.int64 and input.dtype.is_floating_point:
         warnings.warn(
-            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is "
+            "Argument order of nn.functional.embedding_bag was changed. Usage "
+            "`embedding_bag(weight, input, ...)` is "
             "deprecated, and should now be `embedding_bag(input, weight, ...)`.",
             stacklevel=2,
         )
         weight, input = input, weight
     if per_sample_weights is not None and input.shape != per_sample_weights.shape:
         raise ValueError(
-            f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then it must have the same "
+            f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then "
+            f"it must have the same "
             f"shape as the input ({input.shape})"
         )
     if len(input.shape) == 2:
         if offsets is not None:
             raise ValueError(
-                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
+                "of fixed length "
                 f"sequences. However, found offsets of type {type(offsets)}"
             )
         rows, length = input.shape
         offsets = arange_(0, length, rows, dtypes.int64)
         input = reshape(input, (-1,))
-        per_sample_weights = None if per_sample_weights is None else reshape(per_sample_weights, (-1,))
+        per_sample_weights = (
+            None if per_sample_weights is None else reshape(per_sample_weights, (-1,))
+        )
         include_last_offset = False
     elif len(input.shape) == 1:
         if offsets is None:
@@ -253,14 +279,17 @@ def embedding_bag(
         if len(offsets.shape) != 1:
             raise ValueError("offsets has to be a 1D Tensor")
     else:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {len(input.shape)}")
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {len(input.shape)}"
+        )
     if mode not in MODES:
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError("max mode does not support scaling the gradient by the frequency")
     if mode != "sum" and per_sample_weights is not None:
         raise NotImplementedError(
-            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' "
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+            "for mode='sum' "
             f"(got mode='{mode}')."
         )
     if padding_idx is not None:
@@ -271,4 +300,6 @@ def embedding_bag(
         renormalize(weight, input, max_norm, norm_type)
     bags = offsets.shape[0] - bool(include_last_offset)
     padding = -1 if padding_idx is None else padding_idx
-    return embedding_bag_(weight, input, offsets, per_sample_weights, mode, padding, scale_grad_by_freq, bags)
+    return embedding_bag_(
+        weight, input, offsets, per_sample_weights, mode, padding, scale_grad_by_freq, bags
+    )

@@ -23,7 +23,16 @@ from tidu.ops.rules import class_name
 
 Floats = np.ndarray[Any, Any]
 _SPATIAL = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3, "lanczos": 2}
-_MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "lanczos", "area", "nearest-exact")
+_MODES = (
+    "nearest",
+    "linear",
+    "bilinear",
+    "bicubic",
+    "trilinear",
+    "lanczos",
+    "area",
+    "nearest-exact",
+)
 
 # Tables -------------------------------------------------------------------------------------------
 
@@ -61,7 +70,9 @@ def _centers(size: int, outs: int, factor: float | None, corners: bool, kind: ty
 
 
 @lru_cache(maxsize=256)
-def linear_table(size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]) -> Table:
+def linear_table(
+    size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]
+) -> Table:
     """Two neighbors, weighted by how near they are."""
     if size == outs:
         places = np.arange(outs)
@@ -84,7 +95,9 @@ def _cubic(x: Floats, a: float) -> Floats:
 
 
 @lru_cache(maxsize=256)
-def cubic_table(size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]) -> Table:
+def cubic_table(
+    size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]
+) -> Table:
     """Four neighbors on a cubic; those outside are the border's."""
     centers = _centers(size, outs, factor, corners, kind)
     below = np.floor(centers)
@@ -257,12 +270,20 @@ def interpolate(
     if mode == "area":
         return adaptive_avg_pool("interpolate", n, input, sizes)
     _check_sizes(shape, sizes)
-    if not input.dtype.is_floating_point and not (mode.startswith("nearest") and input.dtype is dtypes.uint8):
-        raise NotImplementedError(f"\"interpolate ({mode})\" not implemented for '{class_name(input.dtype)}'; write x.float()")
+    if not input.dtype.is_floating_point and not (
+        mode.startswith("nearest") and input.dtype is dtypes.uint8
+    ):
+        raise NotImplementedError(
+            f"\"interpolate ({mode})\" not implemented for '{class_name(input.dtype)}'; write x.float()"
+        )
     name = _node_name(mode, n, antialias)
     kind = np.float64 if input.dtype is dtypes.float64 else np.float32
     table = _table(mode, n, antialias, bool(align_corners), kind)
-    x = cast(input, dtypes.float32) if input.dtype.is_half and not mode.startswith("nearest") else input
+    x = (
+        cast(input, dtypes.float32)
+        if input.dtype.is_half and not mode.startswith("nearest")
+        else input
+    )
     for i, (outs, factor) in enumerate(zip(sizes, factors, strict=True)):
         x = apply_table(x, 2 + i, table(shape[2 + i], outs, factor), name)
     return x if x.dtype is input.dtype else cast(x, input.dtype)
@@ -270,13 +291,19 @@ def interpolate(
 
 def _deprecated(name: str) -> None:
     warnings.warn(
-        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", UserWarning, stacklevel=4
+        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.",
+        UserWarning,
+        stacklevel=4,
     )
 
 
 @function("torch.nn.functional.upsample")
 def upsample(
-    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
 ) -> Any:
     """The old name of `interpolate`."""
     _deprecated("upsample")

@@ -45,7 +45,7 @@ def _torch_pair(name: str, keyword: str = "") -> Any:
     return reference
 
 
-# Squared error --------------------------------------------------------------------------------------
+# Squared error ------------------------------------------------------------------------------------
 
 
 def _mse_numpy(x: Any, target: Any, reduction: str) -> Any:
@@ -128,7 +128,7 @@ def mse_loss(
     return _weighted(pow_(sub(input, target), 2), weight, reduction)
 
 
-# Absolute error -------------------------------------------------------------------------------------
+# Absolute error -----------------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.l1_loss")
@@ -140,7 +140,9 @@ def l1_loss(
     reduction: str = "mean",
     weight: Any = None,
 ) -> Any:
-    """|input - target|, averaged, summed or as it is; `weight` as in `mse_loss`. Warns if the shapes differ."""
+    """|input - target|, averaged, summed or as it is; `weight` as in `mse_loss`. Warns if the
+    shapes differ.
+    """
     warn_if_sizes_differ(input, target)
     reduction = reduction_of(reduction, size_average, reduce)
     losses = abs_(sub(input, target))
@@ -150,7 +152,7 @@ def l1_loss(
     return _weighted(losses, weight, reduction)
 
 
-# Squared near 0, absolute elsewhere -----------------------------------------------------------------
+# Squared near 0, absolute elsewhere ---------------------------------------------------------------
 
 
 def _smooth_l1(x: Any, target: Any, reduction: str, beta: float) -> Any:
@@ -192,7 +194,8 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float = 1.0,
 ) -> Any:
-    """d²/(2 `beta`) where d = |input - target| < `beta`, else d - `beta`/2 (Girshick, "Fast R-CNN", 2015).
+    """d²/(2 `beta`) where d = |input - target| < `beta`, else d - `beta`/2 (Girshick, "Fast R-CNN",
+    2015).
 
     Raises RuntimeError for a negative `beta`; 0 gives `l1_loss`. Warns if the shapes differ.
     """
@@ -265,7 +268,7 @@ def huber_loss(
     return collect(huber(input, target, "none", float(delta)) * weight, reduction)
 
 
-# Likelihoods ----------------------------------------------------------------------------------------
+# Likelihoods --------------------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.poisson_nll_loss")
@@ -307,7 +310,8 @@ def _variance_numpy(variance: Any, eps: float) -> Any:
     return np.maximum(variance, eps)
 
 
-# A variance bounded from below, with the gradient of the variance itself. It refuses negative ones when it is run.
+# A variance bounded from below, with the gradient of the variance itself. It refuses negative ones
+# when it is run.
 bounded_variance = define(
     "bounded_variance",
     attrs="eps",
@@ -336,8 +340,9 @@ def _matching_variance(input: Any, variance: Any) -> Any:
     ):
         return variance
     raise ValueError(
-        f"var is of incorrect size: the input has shape {list(shape)}, var {list(given)}; it takes the input's shape, that "
-        "without the last dimension, or one with a single dimension of size 1"
+        f"var is of incorrect size: the input has shape {list(shape)}, var {list(given)}; it takes "
+        "the input's shape, that without the last dimension, or one with a single dimension of "
+        "size 1"
     )
 
 
@@ -352,8 +357,8 @@ def gaussian_nll_loss(
 ) -> Any:
     """(log v + (input - target)²/v)/2 with v = max(`var`, `eps`); `full` adds log(2π)/2.
 
-    `var` is a number, or a tensor of the input's shape or of one that broadcasts to it in one dimension. Raises
-    ValueError if it does not, or is negative (Nix and Weigend, 1994).
+    `var` is a number, or a tensor of the input's shape or of one that broadcasts to it in one
+    dimension. Raises ValueError if it does not, or is negative (Nix and Weigend, 1994).
     """
     if isinstance(var, (int, float)):
         if var < 0:

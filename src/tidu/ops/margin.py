@@ -1,4 +1,4 @@
-"""Losses with a margin: what is right has to win by some distance, and costs nothing once it does."""
+"""Losses with a margin: what is right has to win by some distance, and then costs nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tidu.ops.sources import arange_, full
 
 _CLAMP_MIN = "ClampMinBackward0"
 
-# Written in terms of other ops, as PyTorch does -----------------------------------------------------
+# Written in terms of other ops, as PyTorch does ---------------------------------------------------
 
 
 @function("torch.nn.functional.hinge_embedding_loss")
@@ -50,7 +50,9 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """input where the target is 1, max(0, `margin` - input) where it is -1; for distances of alike and unlike pairs."""
+    """input where the target is 1, max(0, `margin` - input) where it is -1; for distances of alike
+    and unlike pairs.
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     far = where(ne(target, 1), clamp.named(_CLAMP_MIN, sub(margin, input), 0.0, None), 0.0)
     near = where(ne(target, -1), input, 0.0)
@@ -67,7 +69,8 @@ def margin_ranking_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """max(0, -target · (input1 - input2) + `margin`): target 1 wants the first greater, -1 the second.
+    """max(0, -target · (input1 - input2) + `margin`): target 1 wants the first greater, -1 the
+    second.
 
     Raises RuntimeError for different numbers of dimensions.
     """
@@ -90,7 +93,9 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """Binary cross entropy of the logits for each class, averaged over the classes (the last dimension)."""
+    """Binary cross entropy of the logits for each class, averaged over the classes (the last
+    dimension).
+    """
     reduction = reduction_of(reduction, size_average, reduce)
     losses = neg(mul(target, log_sigmoid(input)) + mul(sub(1, target), log_sigmoid(neg(input))))
     if weight is not None:
@@ -120,7 +125,8 @@ def cosine_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """1 - cos(input1, input2) where the target is 1, max(0, cos(input1, input2) - `margin`) where it is -1.
+    """1 - cos(input1, input2) where the target is 1, max(0, cos(input1, input2) - `margin`) where
+    it is -1.
 
     For rows (N, D) and targets (N), or (D) and (). Raises RuntimeError for other shapes.
     """
@@ -130,8 +136,8 @@ def cosine_embedding_loss(
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if len(input1.shape) != rank + 1 or len(input2.shape) != rank + 1:
         raise RuntimeError(
-            f"{rank}D target tensor expects {rank + 1}D input tensors, but found inputs with sizes {list(input1.shape)} and "
-            f"{list(input2.shape)}."
+            f"{rank}D target tensor expects {rank + 1}D input tensors, but found inputs with sizes "
+            f"{list(input1.shape)} and {list(input2.shape)}."
         )
     cosine = _cosine(input1, input2, rank)
     alike = where(eq(target, 1), sub(1.0, cosine), 0.0)
@@ -145,8 +151,9 @@ def _check_triplet(anchor: Any, positive: Any, negative: Any, margin: float) -> 
     ranks = [len(x.shape) for x in (anchor, positive, negative)]
     if len(set(ranks)) > 1:
         raise RuntimeError(
-            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
-            f"anchor {ranks[0]}D, positive {ranks[1]}D, and negative {ranks[2]}D inputs"
+            "The anchor, positive, and negative tensors are expected to have the same number of "
+            f"dimensions, but got: anchor {ranks[0]}D, positive {ranks[1]}D, and negative "
+            f"{ranks[2]}D inputs"
         )
 
 
@@ -177,10 +184,11 @@ def triplet_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """max(0, d(anchor, positive) - d(anchor, negative) + `margin`), d the `p`-norm distance of rows.
+    """max(0, d(anchor, positive) - d(anchor, negative) + `margin`), d the `p`-norm distance of
+    rows.
 
-    With `swap`, the negative's distance is the smaller of those to the anchor and to the positive (Balntas et al.,
-    2016). Raises ValueError unless the margin is positive.
+    With `swap`, the negative's distance is the smaller of those to the anchor and to the positive
+    (Balntas et al., 2016). Raises ValueError unless the margin is positive.
     """
     reduction = reduction_of(reduction, size_average, reduce)
     _check_triplet(anchor, positive, negative, margin)
@@ -208,7 +216,7 @@ def triplet_margin_with_distance_loss(
     return collect(_triplet(distance, anchor, positive, negative, margin, swap), reduction)
 
 
-# Single operations ----------------------------------------------------------------------------------
+# Single operations --------------------------------------------------------------------------------
 
 
 def _soft_margin_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -261,7 +269,8 @@ def soft_margin_loss(
 def _require_long(target: Any) -> None:
     if target.dtype is not dtypes.int64:
         raise RuntimeError(
-            f"expected scalar type Long but found {class_name(target.dtype)}: targets are indices of classes; write target.long()"
+            f"expected scalar type Long but found {class_name(target.dtype)}: targets are indices "
+            "of classes; write target.long()"
         )
 
 
@@ -284,13 +293,15 @@ def _multi_margin_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...])
     x, target, weight = inputs
     if len(x.shape) not in (1, 2):
         raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}"
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(x.shape)}"
         )
     rows = (x.shape[0],) if len(x.shape) == 2 else ()
     if target.shape != rows and not (not rows and target.shape == (1,)):
         raise RuntimeError(
-            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input samples (batch size). "
-            f"Expected target size {list(rows)}, but got {list(target.shape)}. Input has shape {list(x.shape)}."
+            "multi_margin_loss: target tensor should be 1-D with size equal to the number of input "
+            f"samples (batch size). Expected target size {list(rows)}, but got "
+            f"{list(target.shape)}. Input has shape {list(x.shape)}."
         )
     classes = x.shape[-1]
     if weight is not None and tuple(weight.shape) != (classes,):
@@ -380,10 +391,11 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """Σ over the other classes of weight[target] · max(0, `margin` - input[target] + input)^`p`, over their number C.
+    """Σ over the other classes of weight[target] · max(0, `margin` - input[target] + input)^`p`,
+    over their number C.
 
-    For rows (N, C) and class indices (N), or (C) and (). Raises ValueError for `p` other than 1 and 2, RuntimeError
-    for a target that is no class.
+    For rows (N, C) and class indices (N), or (C) and (). Raises ValueError for `p` other than 1 and
+    2, RuntimeError for a target that is no class.
     """
     reduction = reduction_of(reduction, size_average, reduce)
     if p not in (1, 2):
@@ -392,7 +404,7 @@ def multi_margin_loss(
     return multi_margin(input, target, weight, reduction, int(p), float(margin))
 
 
-# Several labels for each sample ---------------------------------------------------------------------
+# Several labels for each sample -------------------------------------------------------------------
 
 
 def _labels_numpy(target: Any, classes: int) -> Any:
@@ -422,7 +434,8 @@ def _multilabel_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -
     x, target = inputs
     if len(x.shape) > 2:
         raise RuntimeError(
-            f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(x.shape)}"
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(x.shape)}"
         )
     if target.shape != x.shape:
         raise RuntimeError(
@@ -436,7 +449,9 @@ def _multilabel_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -
 
 
 def _hinges(x: Any, target: Any) -> tuple[Any, Any, Any]:
-    """1 - x[label] + x for each listed label and each class (n, L, C), which of these pairs count, and the labels."""
+    """1 - x[label] + x for each listed label and each class (n, L, C), which of these pairs count,
+    and the labels.
+    """
     classes = x.shape[-1] if x.shape else 1
     x, target = reshape(x, (-1, classes)), reshape(target, (-1, classes))
     counts = listed(target, classes)
@@ -505,9 +520,10 @@ def multilabel_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """Σ over the labels j and the other classes i of max(0, 1 - input[j] + input[i]), over the number of classes.
+    """Σ over the labels j and the other classes i of max(0, 1 - input[j] + input[i]), over the
+    number of classes.
 
-    Each row of `target` lists the labels of a sample, up to the first -1. Raises RuntimeError for a label that is no
-    class.
+    Each row of `target` lists the labels of a sample, up to the first -1. Raises RuntimeError for a
+    label that is no class.
     """
     return multilabel_margin(input, target, reduction_of(reduction, size_average, reduce))

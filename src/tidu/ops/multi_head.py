@@ -1,4 +1,6 @@
-"""Attention of several heads with the projections around it: the function behind nn.MultiheadAttention."""
+"""Attention of several heads with the projections around it: the function behind
+nn.MultiheadAttention.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tidu.ops.softmax import softmax_
 from tidu.ops.sources import full
 
 
-def canonical_mask(mask: Any, name: str, other: Any, other_name: str, d: Any, check_other: bool = True) -> Any:
+def canonical_mask(
+    mask: Any, name: str, other: Any, other_name: str, d: Any, check_other: bool = True
+) -> Any:
     """A mask as numbers to be added: a bool one, True where not to look, becomes -inf and 0."""
     if mask is None:
         return None
@@ -27,7 +31,8 @@ def canonical_mask(mask: Any, name: str, other: Any, other_name: str, d: Any, ch
         raise AssertionError(f"only bool and floating types of {name} are supported")
     if check_other and other is not None and mask.dtype is not other.dtype:
         warnings.warn(
-            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
+            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both "
+            f"instead.",
             stacklevel=3,
         )
     if mask.dtype.is_floating_point:
@@ -35,37 +40,54 @@ def canonical_mask(mask: Any, name: str, other: Any, other_name: str, d: Any, ch
     return where(mask, full(-math.inf, (), d), full(0.0, (), d))
 
 
-def _check_shapes(query: Any, key: Any, value: Any, key_padding_mask: Any, attn_mask: Any, num_heads: int) -> bool:
+def _check_shapes(
+    query: Any, key: Any, value: Any, key_padding_mask: Any, attn_mask: Any, num_heads: int
+) -> bool:
     """Whether there is a batch dimension; AssertionError where the ranks do not fit together."""
     rank = len(query.shape)
     if rank not in (2, 3):
-        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {rank}-D query tensor")
+        raise AssertionError(
+            f"query should be unbatched 2D or batched 3D tensor but received {rank}-D query tensor"
+        )
     kind = "batched (3-D)" if rank == 3 else "unbatched (2-D)"
     if len(key.shape) != rank or len(value.shape) != rank:
         raise AssertionError(
-            f"For {kind} `query`, expected `key` and `value` to be {rank}-D but found {len(key.shape)}-D and "
+            f"For {kind} `query`, expected `key` and `value` to be {rank}-D but found "
+            f"{len(key.shape)}-D and "
             f"{len(value.shape)}-D tensors respectively"
         )
     if key_padding_mask is not None and len(key_padding_mask.shape) != rank - 1:
         raise AssertionError(
-            f"For {kind} `query`, expected `key_padding_mask` to be `None` or {rank - 1}-D but found "
+            f"For {kind} `query`, expected `key_padding_mask` to be `None` or {rank - 1}-D but "
+            f"found "
             f"{len(key_padding_mask.shape)}-D tensor instead"
         )
     if attn_mask is not None and len(attn_mask.shape) not in (2, 3):
         raise AssertionError(
-            f"For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found {len(attn_mask.shape)}-D tensor instead"
+            f"For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found "
+            f"{len(attn_mask.shape)}-D tensor instead"
         )
     if rank == 2 and attn_mask is not None and len(attn_mask.shape) == 3:
         expected = (num_heads, query.shape[0], key.shape[0])
         if tuple(attn_mask.shape) != expected:
-            raise AssertionError(f"Expected `attn_mask` shape to be {expected} but got {attn_mask.shape}")
+            raise AssertionError(
+                f"Expected `attn_mask` shape to be {expected} but got {attn_mask.shape}"
+            )
     return rank == 3
 
 
 def _project(
-    query: Any, key: Any, value: Any, weights: Any, separate: tuple[Any, Any, Any] | None, biases: Any, embed_dim: int
+    query: Any,
+    key: Any,
+    value: Any,
+    weights: Any,
+    separate: tuple[Any, Any, Any] | None,
+    biases: Any,
+    embed_dim: int,
 ) -> list[Any]:
-    """Query, key and value through their input projections; in one product where they are the same tensor."""
+    """Query, key and value through their input projections; in one product where they are the same
+    tensor.
+    """
     if separate is None and query is key and key is value:
         projected = linear_function(query, weights, biases)
         return [_part(projected, i, embed_dim, -1) for i in range(3)]
@@ -73,7 +95,10 @@ def _project(
         separate = tuple(_part(weights, i, embed_dim, 0) for i in range(3))  # type: ignore[assignment]
     assert separate is not None
     parts = [None] * 3 if biases is None else [_part(biases, i, embed_dim, 0) for i in range(3)]
-    return [linear_function(x, w, b) for x, w, b in zip((query, key, value), separate, parts, strict=True)]
+    return [
+        linear_function(x, w, b)
+        for x, w, b in zip((query, key, value), separate, parts, strict=True)
+    ]
 
 
 def _part(x: Any, number: int, size: int, dim: int) -> Any:
@@ -105,8 +130,12 @@ def _checked_attn_mask(mask: Any, batch: int, num_heads: int, length: int, sourc
         raise RuntimeError(f"attn_mask's dimension {rank} is not supported")
     expected = (length, source) if rank == 2 else (batch * num_heads, length, source)
     if tuple(mask.shape) != expected:
-        raise RuntimeError(f"The shape of the {rank}D attn_mask is {mask.shape}, but should be {expected}.")
-    return reshape(mask, (1, 1, length, source) if rank == 2 else (batch, num_heads, length, source))
+        raise RuntimeError(
+            f"The shape of the {rank}D attn_mask is {mask.shape}, but should be {expected}."
+        )
+    return reshape(
+        mask, (1, 1, length, source) if rank == 2 else (batch, num_heads, length, source)
+    )
 
 
 @function("torch.nn.functional.multi_head_attention_forward")
@@ -137,11 +166,13 @@ def multi_head_attention_forward(
     average_attn_weights: bool = True,
     is_causal: bool = False,
 ) -> tuple[Any, Any]:
-    """The attention of `num_heads` heads: query (L, N, E), key and value (S, N, …), or each without N.
+    """The attention of `num_heads` heads: query (L, N, E), key and value (S, N, …), or each without
+    N.
 
-    Returns the output (L, N, E) and, if `need_weights`, the weights (N, L, S), averaged over the heads unless
-    `average_attn_weights` is False. In a bool mask True means not to look; a float mask is added. Raises
-    AssertionError or RuntimeError for shapes and dtypes that do not fit (Vaswani et al., 2017).
+    Returns the output (L, N, E) and, if `need_weights`, the weights (N, L, S), averaged over the
+    heads unless `average_attn_weights` is False. In a bool mask True means not to look; a float
+    mask is added. Raises AssertionError or RuntimeError for shapes and dtypes that do not fit
+    (Vaswani et al., 2017).
     """
     batched = _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads)
     if not batched:
@@ -154,11 +185,14 @@ def multi_head_attention_forward(
     length, batch, embed_dim = query.shape
     if is_causal and attn_mask is None:
         raise RuntimeError(
-            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
+            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module "
+            "method "
             "`generate_square_subsequent_mask` to create this mask."
         )
     if embed_dim != embed_dim_to_check:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed_dim}")
+        raise AssertionError(
+            f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed_dim}"
+        )
     if embed_dim % num_heads:
         raise AssertionError(f"embed_dim {embed_dim} not divisible by num_heads {num_heads}")
     if use_separate_proj_weight and tuple(key.shape[:2]) != tuple(value.shape[:2]):
@@ -168,19 +202,35 @@ def multi_head_attention_forward(
     if not use_separate_proj_weight and tuple(key.shape) != tuple(value.shape):
         raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
 
-    key_padding_mask = canonical_mask(key_padding_mask, "key_padding_mask", attn_mask, "attn_mask", query.dtype)
+    key_padding_mask = canonical_mask(
+        key_padding_mask, "key_padding_mask", attn_mask, "attn_mask", query.dtype
+    )
     hint = is_causal and key_padding_mask is None and not need_weights
-    mask = None if hint else canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, check_other=False)
+    mask = (
+        None
+        if hint
+        else canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, check_other=False)
+    )
     mask = _checked_attn_mask(mask, batch, num_heads, length, key.shape[0])
 
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _project(query, key, value, in_proj_weight, separate, in_proj_bias, embed_dim)
     if bias_k is not None and bias_v is not None:
-        k, v = (cat_((x, expand(b, (1, batch, embed_dim))), 0) for x, b in ((k, bias_k), (v, bias_v)))
+        k, v = (
+            cat_((x, expand(b, (1, batch, embed_dim))), 0) for x, b in ((k, bias_k), (v, bias_v))
+        )
         mask, key_padding_mask = _one_more(mask), _one_more(key_padding_mask)
     q = _heads(q, batch, num_heads)
-    k = _heads(k, batch, num_heads) if static_k is None else reshape(static_k, (batch, num_heads, -1, static_k.shape[-1]))
-    v = _heads(v, batch, num_heads) if static_v is None else reshape(static_v, (batch, num_heads, -1, static_v.shape[-1]))
+    k = (
+        _heads(k, batch, num_heads)
+        if static_k is None
+        else reshape(static_k, (batch, num_heads, -1, static_k.shape[-1]))
+    )
+    v = (
+        _heads(v, batch, num_heads)
+        if static_v is None
+        else reshape(static_v, (batch, num_heads, -1, static_v.shape[-1]))
+    )
     if add_zero_attn:
         k, v = (cat_((x, full(0.0, (*x.shape[:2], 1, x.shape[3]), x.dtype)), 2) for x in (k, v))
         mask, key_padding_mask = _one_more(mask), _one_more(key_padding_mask)
@@ -188,7 +238,8 @@ def multi_head_attention_forward(
         if key_padding_mask.shape[0] != batch or key_padding_mask.shape[1] != k.shape[2]:
             dim = 0 if key_padding_mask.shape[0] != batch else 1
             raise AssertionError(
-                f"Expected key_padded_mask.shape[{dim}] to be {(batch, k.shape[2])[dim]}, but got {key_padding_mask.shape[dim]}"
+                f"Expected key_padded_mask.shape[{dim}] to be {(batch, k.shape[2])[dim]}, but got "
+                f"{key_padding_mask.shape[dim]}"
             )
         padding = reshape(key_padding_mask, (batch, 1, 1, k.shape[2]))
         mask = padding if mask is None else mask + padding
@@ -206,7 +257,9 @@ def multi_head_attention_forward(
         attended = scaled_dot_product_attention(q, k, v, mask, drop, hint)
     attended = reshape(permute(attended, (2, 0, 1, 3)), (length * batch, embed_dim))
     output = linear_function(attended, out_proj_weight, out_proj_bias)
-    output = reshape(output, (length, batch, output.shape[1]) if batched else (length, output.shape[1]))
+    output = reshape(
+        output, (length, batch, output.shape[1]) if batched else (length, output.shape[1])
+    )
     if weights is not None:
         weights = mean(weights, 1) if average_attn_weights else weights
         weights = weights if batched else reshape(weights, tuple(weights.shape[1:]))

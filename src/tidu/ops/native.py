@@ -1,4 +1,6 @@
-"""The norms under torch.*, which take their arguments in another order and some of which return statistics."""
+"""The norms under torch.*, which take their arguments in another order and some of which return
+statistics.
+"""
 
 from __future__ import annotations
 

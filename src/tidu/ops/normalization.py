@@ -1,7 +1,7 @@
 """Normalization: the numbers of a group brought to mean 0 and variance 1, then scaled and shifted.
 
-All of batch, layer, group and instance norm are one operation, `standardize`, on one reshaped view of
-the input; they differ in the dimensions of that view over which a group extends.
+All of batch, layer, group and instance norm are one operation, `standardize`, on one reshaped view
+of the input; they differ in the dimensions of that view over which a group extends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _as(x: Any, d: dtype) -> Any:
     return x if x.dtype is d else cast(x, d)
 
 
-# Statistics -----------------------------------------------------------------------------------------
+# Statistics ---------------------------------------------------------------------------------------
 
 
 def _statistic_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -126,7 +126,7 @@ def _mean_square(x: Any, dims: Dims) -> Any:
     return mean_(x * x, dims, True)
 
 
-# (x - mean) · rstd · weight + bias ------------------------------------------------------------------
+# (x - mean) · rstd · weight + bias ----------------------------------------------------------------
 
 
 def _keep_first(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -194,9 +194,18 @@ def _is_constant(affine: Shape, dims: Dims) -> bool:
 
 
 def _standardize_vjp(
-    g: Any, out: Any, x: Any, weight: Any, bias: Any, mean: Any, rstd: Any, view: Shape, affine: Shape, dims: Dims,
+    g: Any,
+    out: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    mean: Any,
+    rstd: Any,
+    view: Shape,
+    affine: Shape,
+    dims: Dims,
     eps: float,
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Any, ...]:
     shape, wide = x.shape, widened(x.dtype)
     x, g = _as(reshape(x, view), wide), _as(reshape(g, view), wide)
     if mean is None or (dims and x.__class__ is not Value):
@@ -275,8 +284,8 @@ def _standardize_samples() -> list[Sample]:
     ]
 
 
-# `mean` and `rstd` spare work where they are known; they have to be those of the input over `dims`. In evaluation
-# they are constants, and `dims` is empty.
+# `mean` and `rstd` spare work where they are known; they have to be those of the input over `dims`.
+# In evaluation they are constants, and `dims` is empty.
 standardize = define(
     "standardize",
     inputs="input weight bias mean rstd",
@@ -294,7 +303,7 @@ standardize = define(
 
 
 def _statistics(x: Any, view: Shape, dims: Dims, eps: float) -> tuple[Any, Any, Any]:
-    """Mean, variance and 1 / √(variance + eps) of each group, as numbers the tape does not follow."""
+    """Mean, variance and 1/deviation of each group, as numbers that the tape does not follow."""
     mean = group_mean(x, view, dims)
     variance = group_variance(x, mean, view, dims)
     return mean, variance, rsqrt(variance + eps)
@@ -311,30 +320,34 @@ def _check_dtypes(operation: str, x: Any, *parameters: Any) -> None:
             hint = f"{operation}: the input is {x.dtype}, a parameter {parameter.dtype}"
             if parameter.dtype is dtypes.float64:
                 raise RuntimeError(
-                    f"mixed dtype (CPU): expect parameter to have scalar type of {class_name(x.dtype)} ({hint})"
+                    "mixed dtype (CPU): expect parameter to have scalar type of "
+                    f"{class_name(x.dtype)} ({hint})"
                 )
             raise RuntimeError(f"mixed dtype (CPU): all inputs must share same datatype. ({hint})")
         if parameter.dtype is not dtypes.float32:
             raise RuntimeError(
-                f"expected scalar type {class_name(x.dtype)} but found {class_name(parameter.dtype)} ({operation})"
+                f"expected scalar type {class_name(x.dtype)} but found "
+                f"{class_name(parameter.dtype)} ({operation})"
             )
 
 
-# Batch norm -----------------------------------------------------------------------------------------
+# Batch norm ---------------------------------------------------------------------------------------
 
 
 def _channels(operation: str, x: Any, **parameters: Any) -> int:
     """The size of dimension 1; RuntimeError for parameters of another length."""
     if len(x.shape) < 2:
         raise RuntimeError(
-            f"{operation} expects an input of at least 2 dimensions, (batch, channels, ...), but got shape {list(x.shape)}"
+            f"{operation} expects an input of at least 2 dimensions, (batch, channels, ...), but "
+            f"got shape {list(x.shape)}"
         )
     channels = x.shape[1]
     for name, parameter in parameters.items():
         if parameter is not None and prod(parameter.shape) != channels:
             raise RuntimeError(
-                f"{name} should contain {channels} elements not {prod(parameter.shape)} ({operation} of an input of shape "
-                f"{list(x.shape)}: dimension 1 holds the channels, and the layer was made for {prod(parameter.shape)})"
+                f"{name} should contain {channels} elements not {prod(parameter.shape)} "
+                f"({operation} of an input of shape {list(x.shape)}: dimension 1 holds the "
+                f"channels, and the layer was made for {prod(parameter.shape)})"
             )
     return channels
 
@@ -404,9 +417,9 @@ def batch_norm(
 ) -> Any:
     """(input - mean) / √(variance + `eps`) · weight + bias, for each channel (dimension 1).
 
-    In training, the statistics are those of the batch, and the running ones move towards them by `momentum`, with
-    the unbiased variance; in evaluation the running ones are used. Raises ValueError for a single value per channel
-    in training (Ioffe and Szegedy, 2015).
+    In training, the statistics are those of the batch, and the running ones move towards them by
+    `momentum`, with the unbiased variance; in evaluation the running ones are used. Raises
+    ValueError for a single value per channel in training (Ioffe and Szegedy, 2015).
     """
     if training:
         _require_several(input.shape)
@@ -420,13 +433,13 @@ def batch_norm(
 def _require_several(shape: Any) -> None:
     if prod(n for i, n in enumerate(shape) if i != 1) == 1:
         raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {shape}: the variance of one value "
-            "is 0. Use a larger batch (drop_last=True in the DataLoader drops a last one of 1), or model.eval() to "
-            "use the running statistics"
+            f"Expected more than 1 value per channel when training, got input size {shape}: the "
+            "variance of one value is 0. Use a larger batch (drop_last=True in the DataLoader "
+            "drops a last one of 1), or model.eval() to use the running statistics"
         )
 
 
-# Instance and group norm ----------------------------------------------------------------------------
+# Instance and group norm --------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.instance_norm")
@@ -440,7 +453,8 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """`batch_norm` with statistics of each channel of each element of the batch by itself (Ulyanov et al., 2016).
+    """`batch_norm` with statistics of each channel of each element of the batch by itself (Ulyanov
+    et al., 2016).
 
     Raises ValueError for a single element per channel.
     """
@@ -482,14 +496,15 @@ def normalize_groups(input: Any, num_groups: int, weight: Any, bias: Any, eps: f
     channels = input.shape[1]
     if num_groups <= 0 or channels % num_groups:
         raise RuntimeError(
-            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
-            f"{list(input.shape)} and num_groups={num_groups}"
+            "Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {list(input.shape)} and num_groups={num_groups}"
         )
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None and tuple(parameter.shape) != (channels,):
             raise RuntimeError(
-                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
-                f"shape {list(parameter.shape)} and input of shape {list(input.shape)}"
+                f"Expected {name} to be a vector of size equal to the number of channels in input, "
+                f"but got {name} of shape {list(parameter.shape)} and input of shape "
+                f"{list(input.shape)}"
             )
     _check_dtypes("group_norm", input, weight, bias)
     size = channels // num_groups
@@ -505,9 +520,11 @@ def normalize_groups(input: Any, num_groups: int, weight: Any, bias: Any, eps: f
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """The channels (dimension 1) in `num_groups` groups, each normalized over its elements, for each sample.
+    """The channels (dimension 1) in `num_groups` groups, each normalized over its elements, for
+    each sample.
 
-    `weight` and `bias` are per channel. Raises RuntimeError if the groups do not come out even (Wu and He, 2018).
+    `weight` and `bias` are per channel. Raises RuntimeError if the groups do not come out even (Wu
+    and He, 2018).
     """
     if len(input.shape) < 2:
         raise RuntimeError(
@@ -516,12 +533,13 @@ def group_norm(
     size = [input.shape[0] * input.shape[1] // num_groups, num_groups, *input.shape[2:]]
     if size[0] * prod(size[2:]) == 1:
         raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {list(input.shape)}"
+            "Expected more than 1 value per channel when training, got input size "
+            f"{list(input.shape)}"
         )
     return normalize_groups(input, num_groups, weight, bias, eps)
 
 
-# Layer and RMS norm ---------------------------------------------------------------------------------
+# Layer and RMS norm -------------------------------------------------------------------------------
 
 
 def _check_normalized_shape(
@@ -529,14 +547,14 @@ def _check_normalized_shape(
 ) -> Shape:
     if isinstance(normalized_shape, int):
         raise TypeError(
-            f"{operation}(): argument 'normalized_shape' (position 2) must be tuple of ints, not int; "
-            f"write ({normalized_shape},)"
+            f"{operation}(): argument 'normalized_shape' (position 2) must be tuple of ints, not "
+            f"int; write ({normalized_shape},)"
         )
     shape = tuple(normalized_shape)
     if not shape:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
-            f"normalized_shape = {list(shape)}"
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+            f"element, but got normalized_shape = {list(shape)}"
         )
     for name, parameter in parameters.items():
         if parameter is not None and tuple(parameter.shape) != shape:
@@ -547,8 +565,8 @@ def _check_normalized_shape(
     if tuple(input.shape[-len(shape) :]) != shape:
         wanted = ", ".join(map(str, shape))
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*{star}{wanted}], but got input of "
-            f"size{list(input.shape)}"
+            f"Given normalized_shape={list(shape)}, expected input with shape [*{star}{wanted}], "
+            f"but got input of size{list(input.shape)}"
         )
     return shape
 
@@ -574,9 +592,11 @@ def normalize_trailing(
 def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """(input - mean) / √(variance + `eps`) · weight + bias over the last dimensions, `normalized_shape`.
+    """(input - mean) / √(variance + `eps`) · weight + bias over the last dimensions,
+    `normalized_shape`.
 
-    `weight` and `bias` have that shape. Raises RuntimeError if the input does not end in it (Ba et al., 2016).
+    `weight` and `bias` have that shape. Raises RuntimeError if the input does not end in it (Ba et
+    al., 2016).
 
     >>> F.layer_norm(torch.tensor([[1., 3.]]), (2,))
     tensor([[-1.0000,  1.0000]])
@@ -666,7 +686,7 @@ def rms_norm(
     return rms_norm_(input, weight, inverse, view, eps)
 
 
-# Local response norm --------------------------------------------------------------------------------
+# Local response norm ------------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.local_response_norm")

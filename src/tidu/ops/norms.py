@@ -146,9 +146,8 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
             f"linalg.matrix_norm: Order {ord} not supported. It must be one of 'fro', 'nuc', inf, -inf, 1, -1, 2 or -2"
         )
     summed, kept = (rows, columns) if abs(ord) == 1 else (columns, rows)
-    sums = vector_norm_(A, 1.0, (summed,), True)
-    result = (amax if ord > 0 else amin)(sums, (kept,), True)
-    return result if keepdim else reshape(result, reduced(tuple(A.shape), (rows, columns), False))
+    sums = vector_norm_(A, 1.0, (summed,), keepdim)
+    return (amax if ord > 0 else amin)(sums, (kept if keepdim else kept - (kept > summed),), keepdim)
 
 
 @function("torch.linalg.norm")

@@ -1,8 +1,10 @@
-"""Packed sequences and what a walk over them needs: the rows of each time step, states that come and go.
+"""Packed sequences and what a walk over them needs: the rows of each time step, states that come
+and go.
 
-Sequences of several lengths lie packed: the rows of all sequences at time 0, then those at time 1, ... They are sorted
-by length, longest first; `batch_sizes` says how many there are at each time. N is the number of all rows, B that of
-sequences. A walk in `reverse` goes from the last time to the first.
+Sequences of several lengths lie packed: the rows of all sequences at time 0, then those at time 1,
+... They are sorted by length, longest first; `batch_sizes` says how many there are at each time. N
+is the number of all rows, B that of sequences. A walk in `reverse` goes from the last time to the
+first.
 """
 
 from __future__ import annotations
@@ -52,20 +54,26 @@ def in_order(parts: list[Any], reverse: bool) -> Any:
 
 
 def entering(state: Any, start: Any, n: int) -> Any:
-    """The states of the n sequences of a step: some have ended, or some begin here with their `start`."""
+    """The states of the n sequences of a step: some have ended, or some begin here with their
+    `start`.
+    """
     have = state.shape[0]
     return rows(state, 0, n) if n <= have else cat_((state, rows(start, have, n)), 0)
 
 
 class Returning:
-    """The cotangent of a state on the way back; the rows of sequences that began later are put aside."""
+    """The cotangent of a state on the way back; the rows of sequences that began later are put
+    aside.
+    """
 
     def __init__(self) -> None:
         self.now: Any = None
         self.aside: list[Any] = []
 
     def after(self, n: int, also: Any) -> Any:
-        """What arrives at the state after a step of n sequences, with `also` added (None for nothing)."""
+        """What arrives at the state after a step of n sequences, with `also` added (None for
+        nothing).
+        """
         now = self.now
         if now is None:
             return also
@@ -84,21 +92,33 @@ class Returning:
 @lru_cache(maxsize=64)
 def _previous_rows(batch_sizes: Sizes, reverse: bool) -> Value:
     """For each row the row of the state before it, in (starting states, states after each step)."""
-    starts = np.cumsum((batch_sizes[0], *batch_sizes))  # where each time begins, after the starting states
+    starts = np.cumsum(
+        (batch_sizes[0], *batch_sizes)
+    )  # where each time begins, after the starting states
     rows = []
     for t, n in enumerate(batch_sizes):
         before = t + 1 if reverse else t - 1
         have = batch_sizes[before] if 0 <= before < len(batch_sizes) else 0
         sequences = np.arange(n)
-        rows.append(np.where(sequences < have, starts[min(max(before, 0), len(batch_sizes))] + sequences, sequences))
+        rows.append(
+            np.where(
+                sequences < have,
+                starts[min(max(before, 0), len(batch_sizes))] + sequences,
+                sequences,
+            )
+        )
     return leaf(np.concatenate(rows), dtypes.int64)
 
 
 def previous(states: Any, start: Any, batch_sizes: Sizes, reverse: bool) -> Any:
-    """The state before each step: (N, H) states after each step and (B, H) starting states give (N, H)."""
+    """The state before each step: (N, H) states after each step and (B, H) starting states give (N,
+    H).
+    """
     n, total = batch_sizes[0], states.shape[0]
     if total == n:
         return start
     if batch_sizes[-1] == n:
-        return cat_((rows(states, n, total), start) if reverse else (start, rows(states, 0, total - n)), 0)
+        return cat_(
+            (rows(states, n, total), start) if reverse else (start, rows(states, 0, total - n)), 0
+        )
     return index((cat_((start, states), 0), _previous_rows(batch_sizes, reverse)), (0,))

@@ -313,7 +313,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode == "constant":
         return constant_pad(input, 0 if value is None else value, pads)
     if value is not None and value != 0:
-        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument, but got {value}')
+        raise RuntimeError(
+            f'Padding mode "{mode}" doesn\'t take in value argument, but got {value}'
+        )
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(
             f"Unrecognised padding mode {mode}: it is constant, reflect, replicate or circular"

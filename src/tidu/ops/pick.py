@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidu.ir.op import Inferred, Op, Sample, define
+from tidu.ir.value import Value
 
 
 def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -21,3 +22,10 @@ pick = define(
     samples=lambda: [Sample(())],  # exercised by every op with several results
     reference="",
 )
+
+
+def several(made: Any) -> tuple[Any, ...]:
+    """The results of an op with several, one by one: a derivative meets them as one Value or as a tuple of Tensors."""
+    if made.__class__ is Value:
+        return tuple(pick.value((made,), (number,)) for number in range(len(made.dtype)))
+    return tuple(made)

@@ -303,7 +303,7 @@ def _place_numpy(
     g: Any, position: Any, sizes: Shape, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape
 ) -> Any:
     outs = _sizes(g, kernel)
-    result = in_layout_of(g, (*_lead(g, kernel), *sizes), g.dtype)
+    result = in_layout_of(position, (*_lead(g, kernel), *sizes), g.dtype)
     result.fill(0)
     bits = np.dtype(f"i{g.dtype.itemsize}")
     source, target = g.view(bits), result.view(bits)
@@ -334,12 +334,22 @@ place_in_windows = define(
     samples=lambda: [
         Sample((Array((2, 3)), Array((2, 3), 0, 2, "uint8"), (7,), (3,), (2,), ((0, 0),), (1,))),
         Sample(
-            (Array((2, 2, 2)), Array((2, 2, 2), 0, 4, "uint8"), (4, 5), (2, 2), (2, 2), ((0, 0),) * 2, (1, 1))
+            (
+                Array((2, 2, 2)),
+                Array((2, 2, 2), 0, 4, "uint8"),
+                (4, 5),
+                (2, 2),
+                (2, 2),
+                ((0, 0),) * 2,
+                (1, 1),
+            )
         ),
         Sample((Array((4,)), Array((4,), 1, 2, "uint8"), (4,), (3,), (1,), ((1, 1),), (1,))),
     ],
     dtypes="float",
-    reference=lambda torch, g, position, sizes, kernel, *attrs: _torch_place(torch, g, position, sizes, kernel, *attrs),
+    reference=lambda torch, g, position, sizes, kernel, *attrs: _torch_place(
+        torch, g, position, sizes, kernel, *attrs
+    ),
 )
 
 
@@ -429,9 +439,7 @@ def _spread_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     return inputs, (*_lead(g, sizes), *sizes), g.dtype
 
 
-def _spread(
-    g: Any, divisor: Any, sizes: Shape, kernel: Shape, stride: Shape, pads: Pads
-) -> Any:
+def _spread(g: Any, divisor: Any, sizes: Shape, kernel: Shape, stride: Shape, pads: Pads) -> Any:
     share = reshape(g / divisor, (*g.shape, *(1,) * len(kernel)))
     taps = expand(share, (*g.shape, *kernel))
     whole = fold_windows(taps, padded_sizes(sizes, pads), stride, (1,) * len(kernel))
@@ -473,7 +481,9 @@ spread_windows = define(
         Sample((Array((1, 2, 3, 2)), 2.0, (3, 5), (3, 2), (1, 2), ((1, 1), (0, 0)))),
     ],
     dtypes="float",
-    reference=lambda torch, g, divisor, sizes, *attrs: _torch_spread(torch, g, divisor, sizes, *attrs),
+    reference=lambda torch, g, divisor, sizes, *attrs: _torch_spread(
+        torch, g, divisor, sizes, *attrs
+    ),
 )
 
 

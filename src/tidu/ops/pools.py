@@ -65,7 +65,9 @@ class _Window:
             )
         for k, p, d in zip(self.kernel, self.padding, self.dilation, strict=True):
             if p < 0:
-                raise RuntimeError(f"pad must be non-negative, but got pad: {p} in {self.operation}")
+                raise RuntimeError(
+                    f"pad must be non-negative, but got pad: {p} in {self.operation}"
+                )
             if p > span(k, d) // 2:
                 raise RuntimeError(
                     f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
@@ -177,7 +179,12 @@ def _variants(n: int) -> None:
     """torch.max_pool2d, which returns no indices, and max_pool2d_with_indices, which always does."""
 
     def values(
-        input: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+        input: Any,
+        kernel_size: Any,
+        stride: Any = (),
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
     ) -> Any:
         return _max_pool(n, input, kernel_size, stride, padding, dilation, ceil_mode, False)
 
@@ -207,7 +214,12 @@ for _n in (1, 2, 3):
 
 @function("torch.max_pool1d_with_indices")
 def max_pool1d_with_indices(
-    input: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    input: Any,
+    kernel_size: Any,
+    stride: Any = (),
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
 ) -> Any:
     """`torch.nn.functional.max_pool1d` with indices."""
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, True)
@@ -252,7 +264,9 @@ def _max_unpool(
     pad = several(name, "padding", padding, n)
     sizes = _unpool_sizes(input, kernel, step, pad, output_size)
     if indices.dtype is not dtypes.int64:
-        raise RuntimeError(f"elements in indices should be type int64 but got: {class_name(indices.dtype)} ({name})")
+        raise RuntimeError(
+            f"elements in indices should be type int64 but got: {class_name(indices.dtype)} ({name})"
+        )
     if tuple(indices.shape) != tuple(input.shape):
         raise RuntimeError(
             f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices "
@@ -268,7 +282,12 @@ def _max_unpool(
 
 @function("torch.nn.functional.max_unpool1d")
 def max_unpool1d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+    input: Any,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
 ) -> Any:
     """The partial inverse of `max_pool1d`: elements back at `indices`, zeros elsewhere. See `max_unpool2d`."""
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
@@ -276,7 +295,12 @@ def max_unpool1d(
 
 @function("torch.nn.functional.max_unpool2d")
 def max_unpool2d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+    input: Any,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
 ) -> Any:
     """The partial inverse of `max_pool2d`: (N, C, H, W) gives (N, C, H', W') with H' = (H − 1)·stride − 2·padding + kernel.
 
@@ -288,7 +312,12 @@ def max_unpool2d(
 
 @function("torch.nn.functional.max_unpool3d")
 def max_unpool3d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
+    input: Any,
+    indices: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
 ) -> Any:
     """The partial inverse of `max_pool3d`: elements back at `indices`, zeros elsewhere. See `max_unpool2d`."""
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
@@ -319,7 +348,9 @@ def _avg_pool(
     name = f"avg_pool{n}d"
     check_rank(name, input, n)
     if input.dtype.category != dtypes.FLOAT and input.dtype is not dtypes.int64:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{class_name(input.dtype)}'; write x.float()")
+        raise NotImplementedError(
+            f"\"{name}\" not implemented for '{class_name(input.dtype)}'; write x.float()"
+        )
     window = _Window(name, n, kernel_size, stride, padding)
     if n == 3 and any(size < k for size, k in zip(input.shape[-n:], window.kernel, strict=True)):
         raise RuntimeError(
@@ -377,7 +408,9 @@ def avg_pool2d(
     tensor([[[ 2.5000,  4.5000],
              [10.5000, 12.5000]]])
     """
-    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool(
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 @function("torch.nn.functional.avg_pool3d")
@@ -391,7 +424,9 @@ def avg_pool3d(
     divisor_override: int | None = None,
 ) -> Any:
     """The mean of each window of a volume: (N, C, D, H, W) gives (N, C, D', H', W'). See `avg_pool2d`."""
-    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _avg_pool(
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 # Norms --------------------------------------------------------------------------------------------
@@ -411,18 +446,24 @@ def _lp_pool(
 
 
 @function("torch.nn.functional.lp_pool1d")
-def lp_pool1d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool1d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, L) gives (N, C, L')."""
     return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 @function("torch.nn.functional.lp_pool2d")
-def lp_pool2d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool2d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, H, W) gives (N, C, H', W')."""
     return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 @function("torch.nn.functional.lp_pool3d")
-def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool3d(
+    input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, D, H, W) gives (N, C, D', H', W')."""
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)

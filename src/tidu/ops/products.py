@@ -10,7 +10,7 @@ from tidu.base import dtypes
 from tidu.base.shapes import broadcast, wrap_dim
 from tidu.ir.op import function
 from tidu.ops.arranging import roll
-from tidu.ops.contract import dot, matmul
+from tidu.ops.contract import matmul
 from tidu.ops.elementwise import mul, sub
 from tidu.ops.movement import cat_, expand, permute, reshape, swap
 from tidu.ops.reduce import sum_over
@@ -53,7 +53,9 @@ def vdot(input: Any, other: Any) -> Any:
         raise RuntimeError(
             f"dot : expected both vectors to have same dtype, but found {class_name(input.dtype)} and {class_name(other.dtype)}"
         )
-    return dot(input, other)
+    if len(input.shape) != 1 or len(other.shape) != 1:
+        raise RuntimeError(f"1D tensors expected, but got {len(input.shape)}D and {len(other.shape)}D tensors")
+    return matmul.named("VdotBackward0", input, other)
 
 
 def _axes(dims: Any, rank_a: int, rank_b: int) -> tuple[list[int], list[int]]:
@@ -91,9 +93,9 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
             )
         if a.shape[i] != b.shape[j]:  # a size of 1 stands for any: sum the other first
             if a.shape[i] == 1:
-                b = sum_over(b, j, True)
+                b = sum_over(b, j, True, dtype=b.dtype)
             else:
-                a = sum_over(a, i, True)
+                a = sum_over(a, i, True, dtype=a.dtype)
     rest_a = [i for i in range(len(a.shape)) if i not in first]
     rest_b = [j for j in range(len(b.shape)) if j not in second]
     shape = (*(a.shape[i] for i in rest_a), *(b.shape[j] for j in rest_b))
@@ -175,12 +177,10 @@ def _powers(x: Any, count: int) -> Any:
 @function("torch.linalg.vander")
 def linalg_vander(x: Any, *, N: int | None = None) -> Any:
     """The Vandermonde matrix: powers 0 to N - 1 of each element of the last dimension, as rows."""
-    if not x.shape:
-        raise RuntimeError("Expected dim >= 1")
     if N is not None and N <= 1:
         raise RuntimeError(f"N must be greater than 1. Got {N}")
     x = x if x.dtype is not dtypes.bool_ and x.dtype.category != dtypes.INTEGER else x.to(dtypes.int64)
-    return _powers(x, x.shape[-1] if N is None else N)
+    return _powers(x, (x.shape[-1] if x.shape else 1) if N is None else N)
 
 
 @function("torch.vander")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ from tidu.ops.elementwise import abs_, fill, mul, relu, where
 from tidu.ops.movement import reshape
 from tidu.ops.rules import arithmetic, class_name, floats, not_implemented
 
-# The gradient of all of these -----------------------------------------------------------------------
+# The gradient of all of these ---------------------------------------------------------------------
 
 
 def _region(s: Any, x: Any, region: str, low: float | None, high: float | None) -> Any:
-    """Whether x lies in a region: "open" low < x < high, "closed" low ≤ x ≤ high, or "outside" (low, high)."""
+    """Whether x lies in a region: "open" low < x < high, "closed" low ≤ x ≤ high, or "outside"
+    (low, high).
+    """
     if region == "outside":
         return s.bit_or(s.le(x, s.const(low, x)), s.le(s.const(high, x), x))
     compare = s.lt if region == "open" else s.le
@@ -89,7 +92,7 @@ def away_from(*kinks: float) -> Any:
 
     def make() -> Sequence[Sample]:
         pieces = [(edges[0] - 2.0, edges[0] - 0.1)]
-        pieces += [(a + 0.05, b - 0.05) for a, b in zip(edges, edges[1:], strict=False)]
+        pieces += [(a + 0.05, b - 0.05) for a, b in pairwise(edges)]
         pieces.append((edges[-1] + 0.1, edges[-1] + 2.0))
         shapes = [(3, 4), (5,), (), (0, 3)]
         return [Sample((Array(shapes[i % 4], *piece),)) for i, piece in enumerate(pieces * 2)]
@@ -101,18 +104,20 @@ def _with(samples: Any, *attrs: Any) -> Any:
     return lambda: [Sample((*sample.args, *attrs)) for sample in samples()]
 
 
-# Clipping -------------------------------------------------------------------------------------------
+# Clipping -----------------------------------------------------------------------------------------
 
 
 def _hardtanh_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (low, _) = inputs, attrs
     if x.dtype is dtypes.bool_:
         raise RuntimeError(
-            "Bool inputs not supported for hardtanh; convert the tensor first, for example with .float()"
+            "Bool inputs not supported for hardtanh; convert the tensor first, for example with "
+            ".float()"
         )
     if not x.dtype.is_signed and low < 0:
         raise RuntimeError(
-            f"cannot do hardtanh on an unsigned type with negative limits: {x.dtype} and min_val={low}"
+            f"cannot do hardtanh on an unsigned type with negative limits: {x.dtype} and "
+            f"min_val={low}"
         )
     return inputs, x.shape, x.dtype
 
@@ -163,7 +168,7 @@ hardswish_ = define(
     reference="nn.functional.hardswish",
 )
 
-# Leaks ----------------------------------------------------------------------------------------------
+# Leaks --------------------------------------------------------------------------------------------
 
 
 def _leaky_numpy(x: Any, negative_slope: float) -> Any:
@@ -189,8 +194,9 @@ def _prelu_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     x, weight = inputs
     if x.dtype is not weight.dtype:
         raise RuntimeError(
-            f"prelu: Type promoting not supported. Got {class_name(x.dtype)} and {class_name(weight.dtype)}; "
-            "convert the input or the module so that both have one dtype"
+            f"prelu: Type promoting not supported. Got {class_name(x.dtype)} and "
+            f"{class_name(weight.dtype)}; convert the input or the module so that both have one "
+            "dtype"
         )
     if not x.dtype.is_floating_point:
         raise not_implemented("prelu_cpu", x.dtype)
@@ -215,7 +221,7 @@ prelu_kernel = define(
     reference=lambda torch, x, weight: torch.where(x > 0, x, x * weight),
 )
 
-# Shrinking and thresholds ---------------------------------------------------------------------------
+# Shrinking and thresholds -------------------------------------------------------------------------
 
 hardshrink_ = define(
     "hardshrink",
@@ -263,7 +269,7 @@ threshold_op = define(
     dtypes="number",
 )
 
-# The public functions -------------------------------------------------------------------------------
+# The public functions -----------------------------------------------------------------------------
 
 
 @function("torch.nn.functional.relu")
@@ -329,13 +335,16 @@ def leaky_relu_in_place(input: Any, negative_slope: float = 0.01) -> Any:
 
 @function("torch.nn.functional.prelu torch.prelu Tensor.prelu")
 def prelu(input: Any, weight: Any) -> Any:
-    """input where it is positive, else weight · input, with one weight for all or one for each channel.
+    """input where it is positive, else weight · input, with one weight for all or one for each
+    channel.
 
-    The channel is dimension 1. Raises RuntimeError for a weight that does not fit (He et al., 2015).
+    The channel is dimension 1. Raises RuntimeError for a weight that does not fit (He et al.,
+    2015).
     """
     if len(weight.shape) > 1:
         raise RuntimeError(
-            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {len(weight.shape)}"
+            "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = "
+            f"{len(weight.shape)}"
         )
     if weight.shape and weight.shape[0] != 1:
         if not input.shape:
@@ -360,9 +369,11 @@ def rrelu(
     training: bool = False,
     inplace: bool = False,
 ) -> Any:
-    """input where it is positive, else a · input, with a drawn uniformly from [lower, upper] for each element.
+    """input where it is positive, else a · input, with a drawn uniformly from [lower, upper] for
+    each element.
 
-    In evaluation a is the mean of the bounds. Raises RuntimeError if they are in the wrong order (Xu et al., 2015).
+    In evaluation a is the mean of the bounds. Raises RuntimeError if they are in the wrong order
+    (Xu et al., 2015).
     """
     if lower > upper:
         raise RuntimeError(
@@ -377,7 +388,9 @@ def rrelu(
 
 
 def _rrelu_noise(input: Any, lower: float, upper: float) -> Value:
-    """1 for what is positive, a random slope for the rest. Only those are drawn for, so the input has to be known."""
+    """1 for what is positive, a random slope for the rest. Only those are drawn for, so the input
+    has to be known.
+    """
     negative = (input <= 0).numpy()
     noise = np.ones(negative.shape)
     noise[negative] = default_generator.uniform((int(negative.sum()),), np.float64, lower, upper)

@@ -1,8 +1,10 @@
-"""Recurrent layers, a whole sequence in one operation: what is left to do once the inputs are projected.
+"""Recurrent layers, a whole sequence in one operation: what is left to do once the inputs are
+projected.
 
-The rows are packed as described in `tidu.ops.packed`; H is the hidden size. Each operation is one node on the tape with
-its own derivative, which walks back in one operation as well. Where that derivative is to be differentiated
-again, it is called on tensors, and its steps go onto the tape one by one.
+The rows are packed as described in `tidu.ops.packed`; H is the hidden size. Each operation is one
+node on the tape with its own derivative, which walks back in one operation as well. Where that
+derivative is to be differentiated again, it is called on tensors, and its steps go onto the tape
+one by one.
 """
 
 from __future__ import annotations
@@ -43,19 +45,23 @@ def _check(op: Op, inputs: tuple[Any, ...], weight: Any, batch_sizes: Sizes) -> 
     for y in inputs[1:]:
         if y is not None and y.dtype is not x.dtype:
             raise RuntimeError(
-                f"mat1 and mat2 must have the same dtype, but got {class_name(x.dtype)} and {class_name(y.dtype)} "
+                f"mat1 and mat2 must have the same dtype, but got {class_name(x.dtype)} and "
+                f"{class_name(y.dtype)} "
                 f"({op.name}: inputs and states have to have the dtype of the weights)"
             )
     count, width = x.shape
     if count != sum(batch_sizes) or width != weight.shape[0] or weight.shape[1] != h0.shape[1]:
         raise RuntimeError(
-            f"{op.name}: projected inputs {list(x.shape)}, states {list(h0.shape)}, recurrent weight {list(weight.shape)} "
+            f"{op.name}: projected inputs {list(x.shape)}, states {list(h0.shape)}, recurrent "
+            f"weight {list(weight.shape)} "
             f"and batch sizes {batch_sizes} do not fit together"
         )
 
 
 def _way_back(op: Op, *arguments: Any) -> tuple[Any, ...]:
-    """The derivative in one operation on Values; on tensors step by step, so that it has a derivative itself."""
+    """The derivative in one operation on Values; on tensors step by step, so that it has a
+    derivative itself.
+    """
     if any(hasattr(x, "apply_op") for x in arguments[: op.arity]):
         assert op.decompose is not None
         return tuple(op.decompose(*arguments))
@@ -69,7 +75,9 @@ def _weight_cotangent(rows_of_g: Any, states: Any) -> Any:
 
 
 def _on_the_way_back(infer: Any) -> dict[str, Any]:
-    """What the derivatives have in common: the gradients of the layers above are what tests them."""
+    """What the derivatives have in common: the gradients of the layers above are what tests
+    them.
+    """
     return {"kind": "composite", "infer": infer, "samples": lambda: [Sample(())], "reference": ""}
 
 
@@ -86,7 +94,9 @@ def _rnn(x: Any, h0: Any, weight: Any, batch_sizes: Sizes, reverse: bool, nonlin
     return in_order(states, reverse)
 
 
-def _rnn_back(g: Any, out: Any, weight: Any, batch_sizes: Sizes, reverse: bool, nonlinearity: str) -> Any:
+def _rnn_back(
+    g: Any, out: Any, weight: Any, batch_sizes: Sizes, reverse: bool, nonlinearity: str
+) -> Any:
     slope = 1.0 - out * out if nonlinearity == "tanh" else where(out > 0, 1.0, 0.0)
     slope = slope if nonlinearity == "tanh" else slope.to(out.dtype)
     into, h_back = [], Returning()
@@ -114,7 +124,14 @@ rnn_layer_back = define(
 
 
 def _rnn_vjp(
-    g: Any, out: Any, x: Any, h0: Any, weight: Any, batch_sizes: Sizes, reverse: bool, nonlinearity: str
+    g: Any,
+    out: Any,
+    x: Any,
+    h0: Any,
+    weight: Any,
+    batch_sizes: Sizes,
+    reverse: bool,
+    nonlinearity: str,
 ) -> Any:
     dx, dh0 = _way_back(rnn_layer_back, g, out, weight, batch_sizes, reverse, nonlinearity)
     return dx, dh0, _weight_cotangent(dx, previous(out, h0, batch_sizes, reverse))
@@ -141,7 +158,7 @@ rnn_layer = define(
     tolerance=8.0,
 )
 
-# LSTM: i, f, o = σ, g = tanh of (x + W h); c = f c + i g; h = o tanh(c), or R (o tanh(c)) -------------
+# LSTM: i, f, o = σ, g = tanh of (x + W h); c = f c + i g; h = o tanh(c), or R (o tanh(c)) ---------
 
 
 def _lstm(
@@ -157,7 +174,10 @@ def _lstm(
         in_forget = sigmoid(columns(before, 0, 2 * size))
         new = tanh(columns(before, 2 * size, 3 * size))
         opened = sigmoid(columns(before, 3 * size, 4 * size))
-        c = columns(in_forget, size, 2 * size) * entering(c, c0, n) + columns(in_forget, 0, size) * new
+        c = (
+            columns(in_forget, size, 2 * size) * entering(c, c0, n)
+            + columns(in_forget, 0, size) * new
+        )
         h = opened * tanh(c)
         if project is not None:
             h = matmul(h, project)
@@ -198,7 +218,9 @@ def _lstm_back(
         g_h = g_h if projection is None else matmul(g_h, projection)
         g_c = c_back.after(n, g_h * rows(cell_from_state, start, stop))
         g_c = g_c if g_cell is None else g_c + rows(g_cell, start, stop)
-        three = reshape(rows(gates_from_cell, start, stop), (n, 3, size)) * reshape(g_c, (n, 1, size))
+        three = reshape(rows(gates_from_cell, start, stop), (n, 3, size)) * reshape(
+            g_c, (n, 1, size)
+        )
         before = cat_((reshape(three, (n, 3 * size)), g_h * rows(gate_from_state, start, stop)), 1)
         before = before if directly is None else before + rows(directly, start, stop)
         h_back.now = matmul(before, weight)
@@ -228,12 +250,30 @@ lstm_layer_back = define(
 
 
 def _lstm_vjp(
-    g: Any, out: Any, x: Any, h0: Any, c0: Any, weight: Any, projection: Any, batch_sizes: Sizes, reverse: bool
+    g: Any,
+    out: Any,
+    x: Any,
+    h0: Any,
+    c0: Any,
+    weight: Any,
+    projection: Any,
+    batch_sizes: Sizes,
+    reverse: bool,
 ) -> Any:
     states, cells, gates = out
     g_state = _or_zeros(g[0], (x.shape[0], h0.shape[1]), x.dtype)
     dx, dh0, dc0, g_states = _way_back(
-        lstm_layer_back, g_state, g[1], g[2], cells, gates, c0, weight, projection, batch_sizes, reverse
+        lstm_layer_back,
+        g_state,
+        g[1],
+        g[2],
+        cells,
+        gates,
+        c0,
+        weight,
+        projection,
+        batch_sizes,
+        reverse,
     )
     dweight = _weight_cotangent(dx, previous(states, h0, batch_sizes, reverse))
     if projection is None:
@@ -253,13 +293,14 @@ def _lstm_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     count, size = x.shape[0], c0.shape[1]
     if weight.shape[0] != 4 * size or (projection is None and h0.shape != c0.shape):
         raise RuntimeError(
-            f"lstm_layer: states {list(h0.shape)} and cells {list(c0.shape)} do not fit the recurrent weight {list(weight.shape)}"
+            f"lstm_layer: states {list(h0.shape)} and cells {list(c0.shape)} do not fit the "
+            f"recurrent weight {list(weight.shape)}"
         )
     return inputs, ((count, h0.shape[1]), (count, size), x.shape), (x.dtype,) * 3  # type: ignore[return-value]
 
 
-# x (N, 4H) projected inputs, h0 (B, P), c0 (B, H), weight (4H, P), projection (P, H) or None with P = H:
-# states (N, P), cells (N, H) and gates (N, 4H) in the order i, f, g, o.
+# x (N, 4H) projected inputs, h0 (B, P), c0 (B, H), weight (4H, P), projection (P, H) or None with P
+# = H: states (N, P), cells (N, H) and gates (N, 4H) in the order i, f, g, o.
 lstm_layer = define(
     "lstm_layer",
     inputs="x h0 c0 weight projection",
@@ -276,7 +317,7 @@ lstm_layer = define(
     tolerance=8.0,
 )
 
-# GRU: r, z = σ(x + W h + b); n = tanh(x + r (W h + b)); h = (1 − z) n + z h ---------------------------
+# GRU: r, z = σ(x + W h + b); n = tanh(x + r (W h + b)); h = (1 − z) n + z h -----------------------
 
 
 def _gru(
@@ -300,7 +341,14 @@ def _gru(
 
 
 def _gru_back(
-    g_state: Any, g_gates: Any, states: Any, gates: Any, h0: Any, weight: Any, batch_sizes: Sizes, reverse: bool
+    g_state: Any,
+    g_gates: Any,
+    states: Any,
+    gates: Any,
+    h0: Any,
+    weight: Any,
+    batch_sizes: Sizes,
+    reverse: bool,
 ) -> tuple[Any, ...]:
     size = h0.shape[1]
     r, z, new, candidate = blocks(gates, 4)
@@ -356,7 +404,9 @@ def _gru_vjp(
 ) -> Any:
     states, gates = out
     g_state = _or_zeros(g[0], (x.shape[0], h0.shape[1]), x.dtype)
-    dx, recurrent, dh0 = _way_back(gru_layer_back, g_state, g[1], states, gates, h0, weight, batch_sizes, reverse)
+    dx, recurrent, dh0 = _way_back(
+        gru_layer_back, g_state, g[1], states, gates, h0, weight, batch_sizes, reverse
+    )
     dweight = _weight_cotangent(recurrent, previous(states, h0, batch_sizes, reverse))
     return dx, dh0, dweight, None if bias is None else sum_(recurrent, (0,), False)
 
@@ -368,8 +418,8 @@ def _gru_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     return inputs, ((count, size), (count, 4 * size)), (x.dtype,) * 2  # type: ignore[return-value]
 
 
-# x (N, 3H) projected inputs, h0 (B, H), weight (3H, H), bias (3H,) or None, all in the order r, z, n:
-# states (N, H), and (N, 4H) of r, z, n and of what r lets through.
+# x (N, 3H) projected inputs, h0 (B, H), weight (3H, H), bias (3H,) or None, all in the order r, z,
+# n: states (N, H), and (N, 4H) of r, z, n and of what r lets through.
 gru_layer = define(
     "gru_layer",
     inputs="x h0 weight bias",

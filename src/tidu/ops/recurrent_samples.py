@@ -1,4 +1,6 @@
-"""Samples for the recurrent layers, and what they are compared with: the formulas, step by step in PyTorch."""
+"""Samples for the recurrent layers, and what they are compared with: the formulas, step by step in
+PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,16 @@ _WALKS = (((2, 2, 2), False), ((3, 2, 2, 1), False), ((3, 1, 1), True), ((2,), T
 
 def rnn_samples() -> list[Sample]:
     return [
-        Sample((Array((sum(sizes), 3)), Array((sizes[0], 3)), Array((3, 3), -1, 1), sizes, reverse, act))
+        Sample(
+            (
+                Array((sum(sizes), 3)),
+                Array((sizes[0], 3)),
+                Array((3, 3), -1, 1),
+                sizes,
+                reverse,
+                act,
+            )
+        )
         for (sizes, reverse), act in zip(_WALKS, ("tanh", "relu", "tanh", "relu"), strict=True)
     ]
 
@@ -37,22 +48,33 @@ def gru_samples() -> list[Sample]:
 
 
 def _walk(
-    torch: Any, x: Any, start: tuple[Any, ...], sizes: tuple[int, ...], reverse: bool, step: Callable[..., Any]
+    torch: Any,
+    x: Any,
+    start: tuple[Any, ...],
+    sizes: tuple[int, ...],
+    reverse: bool,
+    step: Callable[..., Any],
 ) -> tuple[Any, ...]:
-    """Run `step(rows of x, state) -> (new state, results)` over packed rows; the results, packed."""
+    """Run `step(rows of x, state) -> (new state, results)` over packed rows; the results,
+    packed.
+    """
     cuts = torch.split(x, list(sizes))
     state = tuple(s[:0] for s in start)
     collected: list[Any] = []
     for rows in cuts[::-1] if reverse else cuts:
         n = len(rows)
-        state = tuple(torch.cat((s[:n], s0[len(s) : n])) for s, s0 in zip(state, start, strict=True))
+        state = tuple(
+            torch.cat((s[:n], s0[len(s) : n])) for s, s0 in zip(state, start, strict=True)
+        )
         state, results = step(rows, state)
         collected.append(results)
     collected = collected[::-1] if reverse else collected
     return tuple(torch.cat(parts) for parts in zip(*collected, strict=True))
 
 
-def torch_rnn(torch: Any, x: Any, h0: Any, weight: Any, sizes: Any, reverse: bool, nonlinearity: str) -> Any:
+def torch_rnn(
+    torch: Any, x: Any, h0: Any, weight: Any, sizes: Any, reverse: bool, nonlinearity: str
+) -> Any:
     def step(rows: Any, state: Any) -> Any:
         h = getattr(torch, nonlinearity)(rows + state[0] @ weight.T)
         return (h,), (h,)
@@ -74,7 +96,9 @@ def torch_lstm(
     return _walk(torch, x, (h0, c0), sizes, reverse, step)
 
 
-def torch_gru(torch: Any, x: Any, h0: Any, weight: Any, bias: Any, sizes: Any, reverse: bool) -> Any:
+def torch_gru(
+    torch: Any, x: Any, h0: Any, weight: Any, bias: Any, sizes: Any, reverse: bool
+) -> Any:
     def step(rows: Any, state: Any) -> Any:
         (h,) = state
         x_r, x_z, x_n = rows.chunk(3, 1)

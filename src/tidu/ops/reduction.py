@@ -17,12 +17,15 @@ REDUCTIONS = ("none", "mean", "sum")
 
 
 def reduction_of(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
-    """The reduction asked for, also in the words of PyTorch's first version; ValueError for another."""
+    """The reduction asked for, also in the words of PyTorch's first version; ValueError for
+    another.
+    """
     if size_average is not None or reduce is not None:
         averaged, reduced = size_average in (None, True), reduce in (None, True)
         reduction = ("mean" if averaged else "sum") if reduced else "none"
         warn(
-            f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead."
+            f"size_average and reduce args will be deprecated, please use reduction='{reduction}' "
+            "instead."
         )
     return checked(reduction)
 
@@ -61,7 +64,7 @@ def reduced_shape(shape: Shape, reduction: str) -> Shape:
 
 
 def pair_infer(kernel: str) -> Any:
-    """The rule of losses of an input and a target that broadcast; `reduction` is the first attribute."""
+    """The rule of losses of an input and a target; `reduction` is the first attribute."""
 
     def infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
         inputs, shape, d = arithmetic(op, inputs, ())
@@ -77,8 +80,9 @@ def warn_if_sizes_differ(input: Any, target: Any) -> None:
     if input.shape == target.shape:
         return
     message = (
-        f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will likely lead "
-        "to incorrect results due to broadcasting. Please ensure they have the same size."
+        f"Using a target size ({target.shape}) that is different to the input size "
+        f"({input.shape}). This will likely lead to incorrect results due to broadcasting. Please "
+        "ensure they have the same size."
     )
     try:
         shape = broadcast("loss", tuple(input.shape), tuple(target.shape))
@@ -87,8 +91,9 @@ def warn_if_sizes_differ(input: Any, target: Any) -> None:
     if shape != tuple(input.shape):
         several = prod(shape) // max(prod(input.shape), 1)
         message += (
-            f" Here each prediction is compared with {several} targets, in a loss of shape {list(shape)}, and its gradient is "
-            "that of all of them together: it is drawn to their mean, not to its own target."
+            f" Here each prediction is compared with {several} targets, in a loss of shape "
+            f"{list(shape)}, and its gradient is that of all of them together: it is drawn to "
+            "their mean, not to its own target."
         )
         if prod(input.shape) == prod(target.shape):
             message += f" Write target.reshape({', '.join(map(str, input.shape))})."
@@ -99,6 +104,6 @@ def refuse_gradient(name: str, argument: str, x: Any) -> None:
     """RuntimeError for a tensor that requires a gradient where there is none to give."""
     if x is not None and state.grad_enabled and x.requires_grad:
         raise RuntimeError(
-            f"The function '{name}' is not differentiable with respect to argument '{argument}'. This input cannot have "
-            "requires_grad True."
+            f"The function '{name}' is not differentiable with respect to argument '{argument}'. "
+            "This input cannot have requires_grad True."
         )

@@ -38,7 +38,9 @@ class Table(NamedTuple):
 def apply_table(x: Any, dim: int, table: Table, grad_name: str) -> Any:
     """Resample one dimension of x."""
     places = leaf(table.places, int64)
-    weights = None if table.weights is None else leaf(table.weights, from_numpy(table.weights.dtype))
+    weights = (
+        None if table.weights is None else leaf(table.weights, from_numpy(table.weights.dtype))
+    )
     return resample.named(grad_name, x, places, weights, dim, table.sparse)
 
 
@@ -90,7 +92,11 @@ def _product(part: Any, w: Any, sparse: bool) -> Any:
 def _resample_numpy(x: Any, places: Any, weights: Any, dim: int, sparse: bool) -> Any:
     def tap(number: int) -> Any:
         part = x.take(places[:, number], axis=dim)
-        return part if weights is None else _product(part, _column(weights, number, dim, x.ndim), sparse)
+        return (
+            part
+            if weights is None
+            else _product(part, _column(weights, number, dim, x.ndim), sparse)
+        )
 
     return reduce(np.add, (tap(number) for number in range(places.shape[1])))
 
@@ -169,7 +175,9 @@ resample_adjoint = define(
     numpy=_adjoint_numpy,
     decompose=_adjoint,
     vjp=(
-        lambda g, out, x, places, weights, size, dim, sparse: resample(g, places, weights, dim, sparse),
+        lambda g, out, x, places, weights, size, dim, sparse: resample(
+            g, places, weights, dim, sparse
+        ),
         None,
         None,
     ),

@@ -36,7 +36,9 @@ def _shuffle(x: Any, factor: int) -> Any:
     *lead, c, h, w = x.shape
     n, channels = len(lead), c // (factor * factor)
     parts = reshape(x, (*lead, channels, factor, factor, h, w))
-    woven = permute(parts, (*range(n), n, n + 3, n + 1, n + 4, n + 2))  # (…, C, H, factor, W, factor)
+    woven = permute(
+        parts, (*range(n), n, n + 3, n + 1, n + 4, n + 2)
+    )  # (…, C, H, factor, W, factor)
     return reshape(woven, (*lead, channels, h * factor, w * factor))
 
 

@@ -146,7 +146,7 @@ logsumexp_ = define(
     reference=lambda torch, x, dims, keepdim: torch.logsumexp(x, dims or 0, keepdim),
 )
 
-# The public functions -------------------------------------------------------------------------------
+# The public functions -----------------------------------------------------------------------------
 
 
 def _along(op: Op, input: Any, dim: int, dtype: Any) -> Any:
@@ -164,7 +164,8 @@ def _implicit_dim(name: str, input: Any, dim: int | None) -> int:
     if dim is not None:
         return dim
     warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument."
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
+        "dim=X as an argument."
     )
     return 0 if len(input.shape) in (0, 1, 3) else 1
 
@@ -185,7 +186,7 @@ def softmax_function(
 def log_softmax_function(
     input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Any:
-    """input - log Σ exp(input) along `dim`, the logarithm of `softmax` without its loss of digits."""
+    """input - log Σ exp(input) along `dim`: log softmax, without its loss of digits."""
     return _along(log_softmax_, input, _implicit_dim("log_softmax", input, dim), dtype)
 
 
@@ -223,7 +224,8 @@ def gumbel_softmax(
 ) -> Any:
     """A sample of the Gumbel-softmax distribution: softmax((logits + noise) / `tau`).
 
-    With `hard`, one-hot in the forward pass and differentiated as if it were the soft sample (Jang et al., 2017).
+    With `hard`, one-hot in the forward pass and differentiated as if it were the soft sample (Jang
+    et al., 2017).
     """
     if eps != 1e-10:
         warn("`eps` parameter is deprecated and has no effect.")

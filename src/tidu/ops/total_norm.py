@@ -20,7 +20,8 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     for x in inputs:
         if not x.dtype.is_floating_point:
             raise RuntimeError(
-                f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {class_name(x.dtype)}"
+                f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                f"{class_name(x.dtype)}"
             )
     d = inputs[0].dtype
     for x in inputs[1:]:
@@ -43,11 +44,13 @@ def _total_norm(tensors: tuple[Any, ...], p: float) -> Any:
 
 
 def _norm(tensors: tuple[Any, ...], p: float, scaled: bool) -> Any:
-    """The norm of float64 tensors. `scaled` divides by the greatest number first, so that no power overflows;
-    what was float32 or shorter cannot overflow here.
+    """The norm of float64 tensors. `scaled` divides by the greatest number first, so that no power
+    overflows; what was float32 or shorter cannot overflow here.
     """
     if p == 0:
-        return _sum([cast(any_(ne(x, 0.0), _everything(x), False), dtypes.float64) for x in tensors])
+        return _sum(
+            [cast(any_(ne(x, 0.0), _everything(x), False), dtypes.float64) for x in tensors]
+        )
     magnitudes = [abs_(x) for x in tensors]
     if math.isinf(p):
         extreme, join = (amax, maximum) if p > 0 else (amin, minimum)
@@ -59,7 +62,10 @@ def _norm(tensors: tuple[Any, ...], p: float, scaled: bool) -> Any:
         return _sum([sum_(_power(x, p), _everything(x), False) for x in magnitudes]) ** (1.0 / p)
     top = _norm(tensors, math.inf, False)
     usable = where(logical_or(top == 0.0, top == math.inf), 1.0, top)
-    return _sum([sum_(_power(x / usable, p), _everything(x), False) for x in magnitudes]) ** (1.0 / p) * usable
+    return (
+        _sum([sum_(_power(x / usable, p), _everything(x), False) for x in magnitudes]) ** (1.0 / p)
+        * usable
+    )
 
 
 def _power(x: Any, p: float) -> Any:
@@ -79,7 +85,9 @@ def _total_norm_numpy(*arguments: Any) -> Any:
         top = max((float(np.abs(a).max()) for a in flat if a.size), default=0.0)
         if 1e150 < top < math.inf or 0.0 < top < 1e-150:
             return top * math.sqrt(sum(float(np.square(a / top).sum()) for a in flat))
-    return math.sqrt(sum(float(np.dot(wide, wide)) for wide in (a.astype(np.float64) for a in flat)))
+    return math.sqrt(
+        sum(float(np.dot(wide, wide)) for wide in (a.astype(np.float64) for a in flat))
+    )
 
 
 def _by_powers(arrays: list[Any], p: float) -> Any:
@@ -104,7 +112,8 @@ total_norm = define(
     numpy=_total_norm_numpy,
     decompose=_total_norm,
     samples=lambda: [
-        Sample(((Array((3, 4)), Array((2,)), Array(())), p)) for p in (2.0, 1.0, 3.0, 0.0, math.inf, -math.inf)
+        Sample(((Array((3, 4)), Array((2,)), Array(())), p))
+        for p in (2.0, 1.0, 3.0, 0.0, math.inf, -math.inf)
     ],
     dtypes="float",
     reference=lambda torch, tensors, p: torch.nn.utils.get_total_norm(tensors, p),

@@ -24,7 +24,9 @@ Pads = tuple[tuple[int, int], ...]
 
 def integers(operation: str, name: str, value: Any) -> Shape:
     """An integer or a sequence of them as a tuple; TypeError for anything else."""
-    numbers = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    numbers = (
+        tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
+    )
     for number in numbers:
         if not hasattr(number, "__index__"):
             raise TypeError(
@@ -54,7 +56,8 @@ def span(kernel: int, dilation: int) -> int:
 def count_windows(sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
     """How many whole windows fit into each dimension."""
     return tuple(
-        (n - span(k, d)) // s + 1 for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
+        (n - span(k, d)) // s + 1
+        for n, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)
     )
 
 
@@ -195,7 +198,9 @@ def clipped_taps(
     Entries are (position, slices of the windows, slices of the windowed tensor without pads).
     """
     choices = []
-    for n, count, k, s, (low, _), d in zip(sizes, outs, kernel, stride, pads, dilation, strict=True):
+    for n, count, k, s, (low, _), d in zip(
+        sizes, outs, kernel, stride, pads, dilation, strict=True
+    ):
         found = []
         for tap in range(k):
             place = tap * d - low  # of the first window
@@ -289,7 +294,9 @@ def unfold_dimension(input: Any, dimension: int, size: int, step: int) -> Any:
     if size < 0:
         raise RuntimeError(f"size is {size} but must be >= 0")
     if size > shape[d]:
-        raise RuntimeError(f"maximum size for tensor at dimension {d} is {shape[d]} but size is {size}")
+        raise RuntimeError(
+            f"maximum size for tensor at dimension {d} is {shape[d]} but size is {size}"
+        )
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     rank = len(shape)
@@ -300,10 +307,14 @@ def unfold_dimension(input: Any, dimension: int, size: int, step: int) -> Any:
         return reshape.named("UnfoldBackward0", result, (size,))
     if d == rank - 1:
         return result
-    return permute.named("UnfoldBackward0", result, (*range(d), rank - 1, *range(d, rank - 1), rank))
+    return permute.named(
+        "UnfoldBackward0", result, (*range(d), rank - 1, *range(d, rank - 1), rank)
+    )
 
 
-def _check_blocks(operation: str, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> None:
+def _check_blocks(
+    operation: str, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape
+) -> None:
     for name, short, numbers, least in (
         ("kernel size", "kernel", kernel, 1), ("dilation", "dilation", dilation, 1),
         ("padding", "pad", padding, 0), ("stride", "stride", stride, 1),
@@ -375,12 +386,16 @@ def _col2im_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     return inputs, (*shape[:-2], shape[-2] // prod(kernel), *sizes), x.dtype
 
 
-def _col2im(x: Any, sizes: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Any:
+def _col2im(
+    x: Any, sizes: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape
+) -> Any:
     lead = len(x.shape) - 2
     pads = tuple((p, p) for p in padding)
     blocks = _blocks(sizes, kernel, dilation, padding, stride)
     taps = reshape(x, (*x.shape[:lead], x.shape[lead] // prod(kernel), *kernel, *blocks))
-    image = fold_windows(permute(taps, _blocks_last(lead)), padded_sizes(sizes, pads), stride, dilation)
+    image = fold_windows(
+        permute(taps, _blocks_last(lead)), padded_sizes(sizes, pads), stride, dilation
+    )
     return zero_pad(image, negated(pads))
 
 
@@ -419,7 +434,9 @@ col2im = define(
 
 
 @function("torch.nn.functional.unfold")
-def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+def unfold(
+    input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Any:
     """Sliding blocks of images as columns: (N, C, H, W) gives (N, C · kernel height · kernel width, blocks).
 
     Zeros pad the image. An input (C, H, W) gives a result without N. Follows torch.nn.functional.unfold (im2col).
@@ -427,13 +444,23 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     >>> torch.nn.functional.unfold(torch.ones(1, 3, 4, 4), 2).shape
     torch.Size([1, 12, 9])
     """
-    numbers = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
+    numbers = {
+        "kernel_size": kernel_size,
+        "dilation": dilation,
+        "padding": padding,
+        "stride": stride,
+    }
     return im2col(input, *(several("unfold", name, value, 2) for name, value in numbers.items()))
 
 
 @function("torch.nn.functional.fold")
 def fold(
-    input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Any,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
 ) -> Any:
     """Columns of blocks added up to images, the adjoint of `unfold`: (N, C · kh · kw, blocks) gives (N, C, H, W).
 

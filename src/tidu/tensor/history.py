@@ -58,11 +58,11 @@ def follow(view: Tensor) -> None:
     base = view._base
     assert base is not None
     if base._storage is not view._storage or not (view._grad_fn or base.requires_grad):
-        view._tracked = view._storage.edits
+        view._tracked = view._edits.edits
         return
     if view._creation:
         forbid(view, "its base or another view of its base has been modified inplace")
-    view._tracked = view._storage.edits
+    view._tracked = view._edits.edits
     edge = base._edge()
     if edge is not None:
         value = base._value
@@ -156,5 +156,5 @@ def adopt(tensor: Tensor, edge: Edge, several: bool) -> None:
     """Make `tensor`, which has no history yet, a result of a custom Function."""
     tensor._grad_fn, tensor._output = edge
     if tensor._base is not None:
-        tensor._tracked = tensor._storage.edits
+        tensor._tracked = tensor._edits.edits
         tensor._creation = SEVERAL if several else CUSTOM

@@ -45,10 +45,19 @@ from tidu.tensor.history import (
 Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
 
 
+class Counter:
+    """How often memory was written through `.data` and the views of it."""
+
+    __slots__ = ("edits",)
+
+    def __init__(self) -> None:
+        self.edits = 0
+
+
 class Storage:
     """A mutable cell: the current Value of some memory, and how often it was written.
 
-    `version` counts all writes, `edits` those that the tape may know of: not those through `.data`.
+    `version` counts all writes, `edits` those that the tape knows of: `.data` has a counter of its own.
     """
 
     __slots__ = ("__weakref__", "edits", "value", "version")
@@ -94,7 +103,7 @@ class Tensor:
     _cached: Value | None = None  # what a view saw at `_seen` of its storage
     _seen = 0
     _base: Tensor | None = None  # the tensor whose history an in-place edit of this view changes
-    _unseen = False  # whether this is `.data` of another tensor, whose writes the tape ignores
+    _counter: Counter | None = None  # of `.data` and its views, where it is not the storage
     _tracked = 0  # the version of its storage for which a view's place on the tape was made
     _leaf_requires_grad = False
     _grad: Tensor | None = None
@@ -194,7 +203,7 @@ class Tensor:
     def _edge(self) -> Edge | None:
         """Where the gradient of this tensor goes, or None where it needs none."""
         base = self._base
-        if base is not None and self._tracked != self._storage.edits:
+        if base is not None and self._tracked != self._edits.edits:
             follow(self)
         node = self._grad_fn
         if node is not None:
@@ -218,8 +227,8 @@ class Tensor:
         """
         retained = self.retains_grad
         if retained:
-            assert self._grad_fn is not None and self._grad_fn.retained is not None
-            del self._grad_fn.retained[self._output]
+            assert self._grad_fn is not None
+            del self._grad_fn.watch().retained[self._output]
         self._grad_fn, self._output = edge or (None, 0)
         if retained and self._grad_fn is not None:
             self.retain_grad()
@@ -261,7 +270,7 @@ class Tensor:
 
     @property
     def grad_fn(self) -> GradFn | None:
-        if self._base is not None and self._tracked != self._storage.edits:
+        if self._base is not None and self._tracked != self._edits.edits:
             follow(self)
         return self._grad_fn
 
@@ -319,9 +328,9 @@ class Tensor:
     @property
     def retains_grad(self) -> bool:
         node = self._grad_fn
-        if node is None or node.retained is None:
+        if node is None or node.watchers is None:
             return False
-        kept = node.retained.get(self._output)
+        kept = node.watchers.retained.get(self._output)
         return kept is not None and kept() is self
 
     def retain_grad(self) -> None:
@@ -330,9 +339,7 @@ class Tensor:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         node = self._grad_fn
         if node is not None:
-            if node.retained is None:
-                node.retained = {}
-            node.retained[self._output] = weakref.ref(self)
+            node.watch().retained[self._output] = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
         """Call `hook` with the gradient of this tensor when it is known; what it returns replaces
@@ -342,14 +349,7 @@ class Tensor:
         if edge is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         node, output = edge
-        if node.pre_hooks is None:
-            node.pre_hooks = []
-        for number, hooks in node.pre_hooks:
-            if number == output:
-                return Handle(hooks, hook)
-        hooks = OrderedDict()
-        node.pre_hooks.append((output, hooks))
-        return Handle(hooks, hook)
+        return Handle(node.watch().tensors.setdefault(output, OrderedDict()), hook)
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
         """Call `hook` with this leaf after a gradient was added to its `.grad`."""
@@ -357,10 +357,7 @@ class Tensor:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if not self.is_leaf:
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-        node = self._leaf_node()
-        if node.post_hooks is None:
-            node.post_hooks = OrderedDict()
-        return Handle(node.post_hooks, hook)
+        return Handle(self._leaf_node().post_hooks, hook)
 
     def backward(
         self,
@@ -412,7 +409,7 @@ class Tensor:
     def data(self) -> Tensor:
         """The same memory without history; editing it edits this tensor, unseen by the tape."""
         made = self.detach()
-        made._unseen = True
+        made._counter = Counter()
         return made
 
     @data.setter
@@ -428,7 +425,7 @@ class Tensor:
 
     @property
     def _version(self) -> int:
-        return self._storage.edits
+        return self._edits.edits
 
     # Writing --------------------------------------------------------------------------------------
 
@@ -473,6 +470,10 @@ class Tensor:
                 f"make a clone() to get a normal tensor before doing inplace update.{at(here())}"
             )
 
+    @property
+    def _edits(self) -> Storage | Counter:
+        return self._storage if self._counter is None else self._counter
+
     def _write(self, value: Value) -> None:
         storage = self._storage
         if self._chain is None:
@@ -480,8 +481,7 @@ class Tensor:
         else:
             storage.write(write_through(storage.value, self._chain, value))
             self._cached, self._seen = value, storage.version
-        if not self._unseen:
-            storage.edits += 1
+        self._edits.edits += 1
 
     def _refuse_overlap(self) -> None:
         """An expanded tensor has several elements in one place: writing to it has no meaning."""
@@ -633,9 +633,9 @@ def _share_memory(
     made._seen = source._storage.version
     base = source._base
     made._base = base = source if base is None else base
-    made._tracked = source._storage.edits
-    if source._unseen:
-        made._unseen = True
+    if source._counter is not None:
+        made._counter = source._counter
+    made._tracked = source._edits.edits
     if source._creation:
         made._creation = source._creation
     elif not state.grad_enabled:
@@ -655,8 +655,6 @@ def _several(
 ) -> tuple[Tensor, ...]:
     """The results of an op with several, as Tensors that share one node of the tape."""
     node = None if edges is None else record(op, values, attrs, out, edges, grad_name)
-    if node is not None:
-        node.outputs = op.outputs  # type: ignore[misc]
     results = []
     for number in range(op.outputs):
         made = from_value(pick.value((out,), (number,)))

@@ -1,4 +1,6 @@
-"""Clipping of gradients, by their common norm or by value. Nothing is read on the way: it stays part of the step."""
+"""Clipping of gradients, by their common norm or by value. Nothing is read on the way: it stays
+part of the step.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,16 @@ def _replace(gradient: Tensor, value: Any) -> None:
 
 
 def get_total_norm(
-    tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+    tensors: Tensors,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
-    """The norm (Σ |x|ᵖ)^(1/p) over all numbers of all tensors, as if they were one vector; p may be inf.
+    """The norm (Σ |x|ᵖ)^(1/p) over all numbers of all tensors, as if they were one vector; p may be
+    inf.
 
-    It is right even where powers of the numbers overflow. Raises RuntimeError for a norm that is not finite if
-    `error_if_nonfinite`; only then is it computed at once.
+    It is right even where powers of the numbers overflow. Raises RuntimeError for a norm that is
+    not finite if `error_if_nonfinite`; only then is it computed at once.
 
     >>> get_total_norm([torch.tensor([3.0]), torch.tensor([4.0])])
     tensor(5.)
@@ -49,8 +55,10 @@ def get_total_norm(
         norm: Tensor = total_norm_of(tuple(listed), norm_type)
     if error_if_nonfinite and not bool(norm.isfinite()):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped. "
-            "To disable this error and scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
+            f"so it cannot be clipped. "
+            "To disable this error and scale the gradients by the non-finite norm anyway, set "
+            "`error_if_nonfinite=False`"
         )
     return norm
 
@@ -76,10 +84,11 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale the gradients of `parameters` together so that their norm is at most `max_norm`; returns the norm before.
+    """Scale the gradients of `parameters` together so that their norm is at most `max_norm`;
+    returns the norm before.
 
-    The norm is that of `get_total_norm`. Gradients are changed in place; `foreach` is accepted and changes nothing
-    (Pascanu et al., 2013).
+    The norm is that of `get_total_norm`. Gradients are changed in place; `foreach` is accepted and
+    changes nothing (Pascanu et al., 2013).
 
     >>> norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     """
@@ -92,7 +101,8 @@ def clip_grad_norm_(
 @functools.wraps(clip_grad_norm_)
 def _clip_grad_norm(*args: Any, **kwargs: Any) -> Tensor:
     warnings.warn(
-        "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
+        "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of "
+        "`torch.nn.utils.clip_grad_norm_`.",
         FutureWarning,
         stacklevel=2,
     )

@@ -18,7 +18,9 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Give each parameter its part of `vec`; TypeError if that is not a tensor, RuntimeError if it is too short."""
+    """Give each parameter its part of `vec`; TypeError if that is not a tensor, RuntimeError if it
+    is too short.
+    """
     if not isinstance(vec, Tensor):
         raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")
     start = 0

@@ -23,10 +23,12 @@ class _Packed(NamedTuple):
 
 
 class PackedSequence(_Packed):
-    """The rows of all sequences at time 0, then at time 1, ...; made by `pack_padded_sequence`, taken by RNNs.
+    """The rows of all sequences at time 0, then at time 1, ...; made by `pack_padded_sequence`,
+    taken by RNNs.
 
-    `data` holds the rows, `batch_sizes` how many sequences there are at each time. `sorted_indices` says which
-    sequence stands where after sorting by length, None if they were sorted; `unsorted_indices` undoes it.
+    `data` holds the rows, `batch_sizes` how many sequences there are at each time. `sorted_indices`
+    says which sequence stands where after sorting by length, None if they were sorted;
+    `unsorted_indices` undoes it.
     """
 
     __slots__ = ()
@@ -131,8 +133,9 @@ def pack_padded_sequence(
 ) -> PackedSequence:
     """Pack padded sequences (T, B, …), or (B, T, …) with `batch_first`, without their padding.
 
-    `lengths` holds the length of each, in descending order unless `enforce_sorted` is False. Raises RuntimeError
-    for lengths that are not positive, longer than T, not as many as sequences, or not sorted.
+    `lengths` holds the length of each, in descending order unless `enforce_sorted` is False. Raises
+    RuntimeError for lengths that are not positive, longer than T, not as many as sequences, or not
+    sorted.
 
     >>> packed = pack_padded_sequence(torch.ones(3, 2, 4), [3, 1])
     >>> packed.batch_sizes
@@ -147,9 +150,12 @@ def pack_padded_sequence(
         raise RuntimeError("Cannot pack empty tensors.")
     if input.ndim < 2:
         raise IndexError(
-            f"pack_padded_sequence: a time and a batch dimension are needed, but the input has shape {list(input.shape)}"
+            f"pack_padded_sequence: a time and a batch dimension are needed, but the input has "
+            f"shape {list(input.shape)}"
         )
-    batch, longest = (input.shape[0], input.shape[1]) if batch_first else (input.shape[1], input.shape[0])
+    batch, longest = (
+        (input.shape[0], input.shape[1]) if batch_first else (input.shape[1], input.shape[0])
+    )
     _check_lengths(sizes, batch, longest)
     batch_sizes = batch_sizes_of(sizes)
     times, sequences = _places(batch_sizes)
@@ -164,26 +170,34 @@ def pack_padded_sequence(
 def _check_lengths(sizes: np.ndarray[Any, Any], batch: int, longest: int) -> None:
     if len(sizes) != batch:
         raise RuntimeError(
-            f"Expected `len(lengths)` to be equal to batch_size, but got {len(sizes)} (batch_size={batch})"
+            f"Expected `len(lengths)` to be equal to batch_size, but got {len(sizes)} "
+            f"(batch_size={batch})"
         )
     if np.any(sizes[1:] > sizes[:-1]):
         raise RuntimeError(
-            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You can pass "
-            "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this requirement if you do "
+            "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You "
+            "can pass "
+            "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this "
+            "requirement if you do "
             "not need ONNX exportability."
         )
     if sizes[-1] <= 0:
         raise RuntimeError(
-            "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"
+            "Length of all samples has to be greater than 0, but found an element in 'lengths' "
+            "that is <= 0"
         )
     if sizes[0] > longest:
         raise RuntimeError(
-            f"pack_padded_sequence: a length of {sizes[0]} was given, but the input has only {longest} time steps"
+            f"pack_padded_sequence: a length of {sizes[0]} was given, but the input has only "
+            f"{longest} time steps"
         )
 
 
 def pad_packed_sequence(
-    sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
+    sequence: PackedSequence,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    total_length: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The padded sequences (T, B, …), or (B, T, …) with `batch_first`, and the length of each.
 
@@ -194,7 +208,8 @@ def pad_packed_sequence(
     if total_length is not None:
         if total_length < longest:
             raise ValueError(
-                "Expected total_length to be at least the length of the longest sequence in input, but got "
+                "Expected total_length to be at least the length of the longest sequence in input, "
+                "but got "
                 f"total_length={total_length} and max sequence length being {longest}"
             )
         longest = total_length
@@ -205,7 +220,11 @@ def pad_packed_sequence(
         sequences, lengths = np.argsort(undo, kind="stable")[sequences], lengths[undo]
     rows = sequences * longest + times if batch_first else times * batch + sequences
     features = tuple(sequence.data.shape[1:])
-    padding = full(_in_category(padding_value, sequence.data), (longest * batch, *features), sequence.data.dtype)
+    padding = full(
+        _in_category(padding_value, sequence.data),
+        (longest * batch, *features),
+        sequence.data.dtype,
+    )
     filled = index_put((padding, sequence.data, _numbers(rows)), (0,), False)
     outer = (batch, longest) if batch_first else (longest, batch)
     return reshape(filled, (*outer, *features)), _numbers(lengths)
@@ -216,9 +235,13 @@ def _in_category(value: Any, like: Tensor) -> Any:
 
 
 def pad_sequence(
-    sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
+    sequences: Any,
+    batch_first: bool = False,
+    padding_value: float = 0.0,
+    padding_side: str = "right",
 ) -> Tensor:
-    """Stack sequences (L, …) of several lengths to (T, B, …), or (B, T, …), with padding after or before them.
+    """Stack sequences (L, …) of several lengths to (T, B, …), or (B, T, …), with padding after or
+    before them.
 
     Raises RuntimeError for an empty list, or for another `padding_side` than "left" and "right".
 
@@ -228,13 +251,16 @@ def pad_sequence(
     """
     if not isinstance(sequences, Iterable):
         raise RuntimeError(
-            f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}"
+            f"pad_sequence: Expected iterable for input sequences, but got arg of type: "
+            f"{type(sequences)}"
         )
     listed = list(sequences)
     if not listed:
         raise RuntimeError("received an empty list of sequences")
     if padding_side not in ("left", "right"):
-        raise RuntimeError(f"Expected padding_side to be one of left or right, but got {padding_side}.")
+        raise RuntimeError(
+            f"Expected padding_side to be one of left or right, but got {padding_side}."
+        )
     longest = max(x.shape[0] for x in listed)
     padded = []
     for x in listed:
@@ -246,7 +272,9 @@ def pad_sequence(
     return stack(padded, 0 if batch_first else 1)  # type: ignore[no-any-return]
 
 
-def unpad_sequence(padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False) -> list[Tensor]:
+def unpad_sequence(
+    padded_sequences: Tensor, lengths: Tensor, batch_first: bool = False
+) -> list[Tensor]:
     """The sequences (L, …) of a padded tensor, each cut to its length."""
     if not batch_first:
         padded_sequences = padded_sequences.transpose(0, 1)
