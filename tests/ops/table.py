@@ -18,6 +18,7 @@ DTYPES = {
     "all": ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool"),
     "number": ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8"),
     "float": ("float32", "float64", "float16", "bfloat16"),
+    "wide": ("float32", "float64"),
     "integer": ("int64", "int32", "int16", "int8", "uint8", "bool"),
     "bool": ("bool",),
 }

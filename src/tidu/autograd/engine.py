@@ -138,9 +138,16 @@ def run_backward(
                         slots[output] = g if before is None else add(before, g)
                 left = waiting[key] - 1
                 waiting[key] = left
-                if not left:
-                    number = _FIRST if target.__class__ is AccumulateGrad else -target.number
-                    heapq.heappush(ready, (number, key, target))
+                if left:
+                    continue
+                if only is None and not ready:
+                    only = target
+                    continue
+                for following in (target,) if only is None else (target, only):
+                    first = following.__class__ is AccumulateGrad
+                    number = _FIRST if first else -following.number
+                    heapq.heappush(ready, (number, id(following), following))
+                only = None
     finally:
         state.position, state.grad_enabled, state.running = outer
     if wanted is None:

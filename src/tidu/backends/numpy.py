@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tidu.backends.base import Failure
+from tidu.backends.memory import keep_freed_memory
 from tidu.backends.numpy_scalars import NumpyScalars
 from tidu.base.dtypes import dtype, from_numpy
 from tidu.base.source import at
@@ -19,6 +20,9 @@ _SCALARS = NumpyScalars()
 
 class NumpyBackend:
     name = "numpy"
+
+    def __init__(self) -> None:
+        keep_freed_memory()
 
     def run(self, region: list[Value]) -> BaseException | None:
         first_error: BaseException | None = None

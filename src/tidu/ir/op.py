@@ -268,7 +268,7 @@ def define(
     inplace     whether Tensor gets a method with a trailing underscore
     outputs     number of results; more than one are read through `pick`
     host        runs as a call to NumPy in every tier (sorting, factorisations)
-    dtypes      what the tests run it on: all, float, integer, bool or number
+    dtypes      what the tests run it on: all, number, float, wide (float without halves), integer or bool
     reference   the PyTorch function to compare with, if it is not torch.<name>
     tolerance   multiplies the tests' tolerance, for ops that lose accuracy by nature
     """

@@ -63,7 +63,7 @@ class Sequential(_Numbered):
     torch.Size([1, 3])
     """
 
-    _modules: dict[str, Module]  # type: ignore[assignment]
+    _modules: dict[str, Module]
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class ModuleList(_Numbered):
     >>> layers = torch.nn.ModuleList(torch.nn.Linear(4, 4) for _ in range(3))
     """
 
-    _modules: dict[str, Module]  # type: ignore[assignment]
+    _modules: dict[str, Module]
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -231,10 +231,10 @@ class ModuleList(_Numbered):
 class ModuleDict(Module):
     """A dictionary of modules that are registered; keeps the order of insertion.
 
-    >>> heads = torch.nn.ModuleDict({"value": torch.nn.Linear(8, 1), "policy": torch.nn.Linear(8, 4)})
+    >>> heads = torch.nn.ModuleDict({"value": torch.nn.Linear(8, 1)})
     """
 
-    _modules: dict[str, Module]  # type: ignore[assignment]
+    _modules: dict[str, Module]
 
     def __init__(
         self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None

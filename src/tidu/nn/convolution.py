@@ -86,7 +86,8 @@ class _ConvNd(Module):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels % groups:
                 raise ValueError(
-                    f"{name} must be divisible by groups, but got {name}={channels} and groups={groups}"
+                    f"{name} must be divisible by groups, but got {name}={channels} and"
+                    f" groups={groups}"
                 )
         if isinstance(padding, str):
             if padding not in ("same", "valid"):
@@ -95,15 +96,17 @@ class _ConvNd(Module):
                 )
             if padding == "same" and any(s != 1 for s in ntuple(stride, self.dimensions)):
                 raise ValueError(
-                    f"padding='same' is not supported for strided convolutions, but got stride={stride}"
+                    "padding='same' is not supported for strided convolutions, but got"
+                    f" stride={stride}"
                 )
         if padding_mode not in _PADDING_MODES:
             raise ValueError(
-                f"padding_mode must be one of {_PADDING_MODES}, but got padding_mode='{padding_mode}'"
+                f"padding_mode must be one of {_PADDING_MODES}, but got"
+                f" padding_mode='{padding_mode}'"
             )
 
     def _edge_pads(self) -> tuple[int, ...] | list[int]:
-        """Pads before and after each dimension, the last one first, as torch.nn.functional.pad takes them."""
+        """Pads before and after each dimension, the last one first, as `pad` takes them."""
         if not isinstance(self.padding, str):
             return tuple(p for p in reversed(self.padding) for _ in range(2))
         if self.padding == "valid":
@@ -128,7 +131,10 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def extra_repr(self) -> str:
-        shown = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        shown = (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size},"
+            f" stride={self.stride}"
+        )
         zeros, ones = (0,) * len(self.kernel_size), (1,) * len(self.kernel_size)
         for name, usual in (
             ("padding", zeros), ("dilation", ones), ("output_padding", zeros), ("groups", 1),
@@ -160,8 +166,8 @@ class _Convolution(_ConvNd):
         dtype: Any = None,
     ) -> None:
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode,
-            device, dtype,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias,
+            padding_mode, device, dtype,
         )  # fmt: skip
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -185,11 +191,13 @@ class Conv1d(_Convolution):
 
 
 class Conv2d(_Convolution):
-    """Convolution of images: y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
+    """Convolution of images.
 
-    (N, in_channels, H, W), or without N, gives (N, out_channels, H', W') with
-    H' = ⌊(H + 2·padding − dilation·(kernel_size − 1) − 1) / stride⌋ + 1. `weight` is (out_channels,
-    in_channels / groups, kernel height, kernel width); it and `bias` start uniform in ±1/√(number of its inputs).
+    Y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
+
+    (N, in_channels, H, W), or without N, gives (N, out_channels, H', W') with H' = ⌊(H + 2·padding
+    − dilation·(kernel_size − 1) − 1) / stride⌋ + 1. `weight` is (out_channels, in_channels /
+    groups, kernel height, kernel width); it and `bias` start uniform in ±1/√(number of its inputs).
     `padding` may be "same" or "valid"; `padding_mode` is zeros, reflect, replicate or circular.
 
     >>> torch.nn.Conv2d(3, 16, 5, padding=2)(torch.ones(8, 3, 28, 28)).shape
@@ -228,11 +236,12 @@ class _ConvTransposeNd(_ConvNd):
     ) -> None:
         if padding_mode != "zeros":
             raise ValueError(
-                f'Only "zeros" padding mode is supported for {type(self).__name__}, but got "{padding_mode}"'
+                f'Only "zeros" padding mode is supported for {type(self).__name__}, but got'
+                f' "{padding_mode}"'
             )
         super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups, bias,
-            padding_mode, device, dtype,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding,
+            groups, bias, padding_mode, device, dtype,
         )  # fmt: skip
 
     def _output_padding_for(self, input: Tensor, output_size: Any) -> tuple[int, ...]:
@@ -244,8 +253,8 @@ class _ConvTransposeNd(_ConvNd):
             wanted = wanted[lead:]
         if len(wanted) != n:
             raise ValueError(
-                f"ConvTranspose{n}D: for {len(shape)}D input, output_size must have {n} or {n + lead} elements "
-                f"(got {len(wanted)})"
+                f"ConvTranspose{n}D: for {len(shape)}D input, output_size must have {n} or"
+                f" {n + lead} elements (got {len(wanted)})"
             )
         least = [
             (size - 1) * s - 2 * p + d * (k - 1) + 1
@@ -263,8 +272,8 @@ class _ConvTransposeNd(_ConvNd):
             not low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)
         ):
             raise ValueError(
-                f"requested an output size of {wanted}, but valid sizes range from {least} to {most} "
-                f"(for an input of {input.shape[lead:]})"
+                f"requested an output size of {wanted}, but valid sizes range from {least} to"
+                f" {most} (for an input of {input.shape[lead:]})"
             )
         return tuple(size - low for size, low in zip(wanted, least, strict=True))
 
@@ -293,11 +302,13 @@ class ConvTranspose1d(_ConvTransposeNd):
 
 
 class ConvTranspose2d(_ConvTransposeNd):
-    """The transpose of `Conv2d`, which enlarges by `stride`: (N, C, H, W) gives (N, out_channels, H', W').
+    """The transpose of `Conv2d`, which enlarges by `stride`.
 
-    H' = (H − 1)·stride − 2·padding + dilation·(kernel_size − 1) + output_padding + 1. `weight` is (in_channels,
-    out_channels / groups, kernel height, kernel width). `forward` takes an `output_size` in place of
-    `output_padding`; ValueError if the layer cannot make it.
+    (N, C, H, W) gives (N, out_channels, H', W').
+
+    H' = (H − 1)·stride − 2·padding + dilation·(kernel_size − 1) + output_padding + 1. `weight` is
+    (in_channels, out_channels / groups, kernel height, kernel width). `forward` takes an
+    `output_size` in place of `output_padding`; ValueError if the layer cannot make it.
 
     >>> torch.nn.ConvTranspose2d(16, 8, 2, stride=2)(torch.ones(1, 16, 7, 7)).shape
     torch.Size([1, 8, 14, 14])
@@ -308,37 +319,40 @@ class ConvTranspose2d(_ConvTransposeNd):
 
 
 class ConvTranspose3d(_ConvTransposeNd):
-    """The transpose of `Conv3d`: (N, C, D, H, W) gives (N, out_channels, D', H', W'). See `ConvTranspose2d`."""
+    """The transpose of `Conv3d`: (N, C, D, H, W) gives (N, out_channels, D', H', W').
+
+    See `ConvTranspose2d`.
+    """
 
     dimensions = 3
     function = staticmethod(convolving.conv_transpose3d)
 
 
-class _LazyConvolution(LazyModuleMixin):
+class _LazyConvolution(LazyModuleMixin, _ConvNd):
     """Takes `in_channels` from the first input; stands before the convolution among the bases."""
 
     def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(0, out_channels, kernel_size, *args, **kwargs)
 
-    def _make_parameters(self: Any, bias: bool, device: Any, dtype: Any) -> None:
+    def _make_parameters(self, bias: bool, device: Any, dtype: Any) -> None:
         self.weight = UninitializedParameter(device=device, dtype=dtype)
         if bias:
             self.bias = UninitializedParameter(device=device, dtype=dtype)
         else:
             self.register_parameter("bias", None)
 
-    def reset_parameters(self: Any) -> None:
+    def reset_parameters(self) -> None:
         if not self.has_uninitialized_params():
-            super().reset_parameters()  # type: ignore[misc]
+            super().reset_parameters()
 
-    def initialize_parameters(self: Any, input: Tensor, *args: Any, **kwargs: Any) -> None:
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
         if not self.has_uninitialized_params():
             return
         n, shape = self.dimensions, tuple(input.shape)
         if len(shape) not in (n + 1, n + 2):
             raise RuntimeError(
-                f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {type(self).__name__}, "
-                f"but got input of size: {list(shape)}"
+                f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to"
+                f" {type(self).__name__}, but got input of size: {list(shape)}"
             )
         self.in_channels = shape[-n - 1]
         if self.in_channels % self.groups:

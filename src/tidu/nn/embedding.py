@@ -119,13 +119,13 @@ class Embedding(_Table):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:
-        """An Embedding of the given rows (num_embeddings, embedding_dim), by default not trained
-        further.
-        """
+        """An Embedding of the given rows (num_embeddings, embedding_dim), by default frozen."""
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        rows, columns = embeddings.shape
         return cls(
-            *embeddings.shape,
+            rows,
+            columns,
             padding_idx,
             max_norm,
             norm_type,
@@ -213,13 +213,13 @@ class EmbeddingBag(_Table):
         include_last_offset: bool = False,
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
-        """An EmbeddingBag of the given rows (num_embeddings, embedding_dim), by default not trained
-        further.
-        """
+        """An EmbeddingBag of the given rows (num_embeddings, embedding_dim), by default frozen."""
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        made = cls(
-            *embeddings.shape,
+        rows, columns = embeddings.shape
+        return cls(
+            rows,
+            columns,
             max_norm,
             norm_type,
             scale_grad_by_freq,
@@ -230,4 +230,3 @@ class EmbeddingBag(_Table):
             padding_idx,
             _freeze=freeze,
         )
-        return made

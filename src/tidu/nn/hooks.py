@@ -235,7 +235,7 @@ class Hooked:
                 )
 
 
-class _BackwardHookFunction(GradFn):
+class BackwardHookFunctionBackward(GradFn):
     """A node that passes cotangents on, one for each tensor, after a function has seen them all."""
 
     __slots__ = ("outputs", "seen", "specs")
@@ -244,12 +244,9 @@ class _BackwardHookFunction(GradFn):
         self, tensors: Sequence[Tensor], seen: Callable[[list[Any], bool], Sequence[Any]]
     ) -> None:
         self.specs = tuple((t._value.shape, t.dtype) for t in tensors)
-        super().__init__(
-            *(self.specs[0] if len(tensors) == 1 else (None, None)),
-            tuple(t._edge() for t in tensors),
-            here(),
-        )
-        self.outputs = len(tensors)  # type: ignore[misc]
+        shape, d = self.specs[0] if len(tensors) == 1 else (None, None)
+        super().__init__(shape, d, tuple(t._edge() for t in tensors), here())
+        self.outputs = len(tensors)
         self.seen = seen
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
@@ -257,9 +254,6 @@ class _BackwardHookFunction(GradFn):
 
     def spec(self, output: int) -> Any:
         return self.specs[output]
-
-    def name(self) -> str:
-        return "BackwardHookFunctionBackward"
 
 
 class _Crossing:
@@ -274,10 +268,12 @@ class _Crossing:
         self.hooks = hooks
         self.pre_hooks = pre_hooks
         self.grad_output: tuple[Any, ...] | None = None
-        self.inputs: tuple[int, int] | None = (
-            None  # number of arguments, of which so many are watched tensors
-        )
+        # Where the tensors stand among the arguments and results, and how many those are.
         self.places: list[int] = []
+        self.count = 0
+        self.output_places: list[int] = []
+        self.output_count = 0
+        self.watching = False
 
     def enter(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.places = [i for i, x in enumerate(args) if isinstance(x, Tensor)]
@@ -294,52 +290,58 @@ class _Crossing:
 
     def leave(self, output: Any) -> Any:
         if isinstance(output, Tensor):
+            self.output_places, self.output_count = [0], 1
             return _pass_through([output], self._entered)[0] if output.requires_grad else output
         if not isinstance(output, (tuple, list)):
             warnings.warn(
                 "For backward hooks to be called, module output should be a Tensor or a tuple of "
-                "Tensors but "
-                f"received {type(output)}",
+                f"Tensors but received {type(output)}",
                 stacklevel=2,
             )
             return output
-        places = [i for i, x in enumerate(output) if isinstance(x, Tensor)]
-        if not any(output[i].requires_grad for i in places):
+        self.output_places = [i for i, x in enumerate(output) if isinstance(x, Tensor)]
+        self.output_count = len(output)
+        tensors = [output[i] for i in self.output_places]
+        if not any(t.requires_grad for t in tensors):
             return output
-        self.output_places, self.output_count = places, len(output)
-        through = _pass_through([output[i] for i in places], self._entered)
         changed = list(output)
-        for i, t in zip(places, through, strict=True):
+        for i, t in zip(self.output_places, _pass_through(tensors, self._entered), strict=True):
             changed[i] = t
-        return type(output)(changed) if not hasattr(output, "_fields") else type(output)(*changed)
+        # A named tuple takes its fields one by one.
+        return type(output)(*changed) if hasattr(output, "_fields") else type(output)(changed)
 
     def _entered(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         """The gradients of the outputs are known."""
-        grads = tuple(_to_user(g) for g in cotangents)
+        grads: tuple[Any, ...] = _spread(cotangents, self.output_places, self.output_count)
         for hook in self.pre_hooks:
             answer = hook(self.module, grads)
             if answer is not None:
                 grads = _replaced(answer, grads, "Backward pre hook", "grad_output")
         self.grad_output = grads
         if self.hooks and not self.watching:
-            for hook in self.hooks:
-                answer = hook(self.module, (None,) * self.count, grads)
-                if answer is not None and not (
-                    isinstance(answer, tuple) and all(a is None for a in answer)
-                ):
-                    raise RuntimeError(
-                        "Backward hook for Modules where no input requires gradient should always "
-                        "return None or "
-                        "None for all gradients."
-                    )
-        return [_to_engine(g, create_graph) for g in grads]
+            self._without_inputs(grads)
+        return [_to_engine(grads[i], create_graph) for i in self.output_places]
+
+    def _without_inputs(self, grads: tuple[Any, ...]) -> None:
+        """No input needs a gradient, so that the hooks can be called as soon as gradients enter."""
+        warnings.warn(
+            "Full backward hook is firing when gradients are computed with respect to module "
+            "outputs since no inputs require gradients.",
+            stacklevel=2,
+        )
+        for hook in self.hooks:
+            answer = hook(self.module, (None,) * self.count, grads)
+            if answer is not None and not (
+                isinstance(answer, tuple) and all(a is None for a in answer)
+            ):
+                raise RuntimeError(
+                    "Backward hook for Modules where no input requires gradient should always "
+                    "return None or None for all gradients."
+                )
 
     def _left(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         """The gradients of the inputs are known."""
-        grads: list[Any] = [None] * self.count
-        for i, g in zip(self.places, cotangents, strict=True):
-            grads[i] = _to_user(g)
-        seen = tuple(grads)
+        seen = _spread(cotangents, self.places, self.count)
         if self.grad_output is not None:
             for hook in self.hooks:
                 answer = hook(self.module, seen, self.grad_output)
@@ -348,8 +350,16 @@ class _Crossing:
         return [_to_engine(seen[i], create_graph) for i in self.places]
 
 
-def _replaced(answer: Any, before: tuple[Any, ...], who: str, what: str) -> tuple[Any, ...]:
-    answer = answer if isinstance(answer, tuple) else (answer,)
+def _spread(cotangents: list[Any], places: list[int], count: int) -> tuple[Any, ...]:
+    """What hooks get: a tensor at each of `places`, None elsewhere."""
+    spread: list[Any] = [None] * count
+    for i, g in zip(places, cotangents, strict=True):
+        spread[i] = _to_user(g)
+    return tuple(spread)
+
+
+def _replaced(given: Any, before: tuple[Any, ...], who: str, what: str) -> tuple[Any, ...]:
+    answer: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     if len(answer) != len(before):
         raise RuntimeError(
             f"{who} returned an invalid number of {what}, got {len(answer)}, but expected "
@@ -370,7 +380,7 @@ def _pass_through(
     tensors: Sequence[Tensor], seen: Callable[[list[Any], bool], Sequence[Any]]
 ) -> list[Tensor]:
     """The same numbers behind a node at which `seen` is called."""
-    node = _BackwardHookFunction(tensors, seen)
+    node = BackwardHookFunctionBackward(tensors, seen)
     passed = []
     for number, t in enumerate(tensors):
         edge: Edge | None = (node, number) if t.dtype.is_floating_point else None

@@ -59,10 +59,10 @@ class Module(Hooked, Stateful):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not (
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or self._backward_hooks
+            self._backward_hooks
             or self._backward_pre_hooks
+            or self._forward_hooks
+            or self._forward_pre_hooks
             or GlobalHooks.used
         ):
             return self.forward(*args, **kwargs)
@@ -147,7 +147,7 @@ class Module(Hooked, Stateful):
     def __delattr__(self, name: str) -> None:
         for table in (self._parameters, self._buffers, self._modules):
             if name in table:
-                del table[name]  # type: ignore[attr-defined]
+                del table[name]
                 self._non_persistent_buffers_set.discard(name)
                 return
         object.__delattr__(self, name)
@@ -445,6 +445,8 @@ class Module(Hooked, Stateful):
                 wanted = x
             elif isinstance(x, (str, devices.device)):
                 place = x
+            elif isinstance(x, int):
+                place = f"cuda:{x}"
         if place is not None:
             devices.check(place)
         if wanted is None:

@@ -32,7 +32,6 @@ class IncompatibleKeys(NamedTuple):
         )
 
 
-
 class Stateful:
     """Saving and loading the parameters and buffers of a module and of all inside it."""
 
@@ -62,7 +61,8 @@ class Stateful:
         if args:
             warnings.warn(
                 "Positional args are being deprecated, use kwargs instead. Refer to "
-                "https://pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module.state_dict for details.",
+                "https://pytorch.org/docs/main/generated/torch.nn.Module.html"
+                "#torch.nn.Module.state_dict for details.",
                 FutureWarning,
                 stacklevel=2,
             )
@@ -151,7 +151,7 @@ class Stateful:
         if metadata is not None:
             state._metadata = metadata  # type: ignore[attr-defined]
         with no_grad():
-            _load(self, state, "", assign, strict, (missing, unexpected, errors))
+            _load(self, state, "", assign, (missing, unexpected, errors))
         if strict:
             if unexpected:
                 errors.insert(0, f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
@@ -342,15 +342,14 @@ class _WithModule:
 Findings = tuple[list[str], list[str], list[str]]
 
 
-def _load(
-    module: Any, state: Any, prefix: str, assign: bool, strict: bool, findings: Findings
-) -> None:
+def _load(module: Any, state: Any, prefix: str, assign: bool, findings: Findings) -> None:
     """Load a module and all inside it, each from the part of `state` under its own name."""
     metadata = getattr(state, "_metadata", None)
     local_metadata = {} if metadata is None else metadata.get(prefix[:-1], {})
     if assign:
         local_metadata["assign_to_params_buffers"] = assign
-    module._load_from_state_dict(state, prefix, local_metadata, strict, *findings)
+    # What is missing is always found; `strict` decides whether it is an error.
+    module._load_from_state_dict(state, prefix, local_metadata, True, *findings)
     for name, child in module._modules.items():
         if child is not None:
             child_prefix = f"{prefix}{name}."
@@ -359,7 +358,7 @@ def _load(
             )
             if metadata is not None:
                 below._metadata = metadata  # type: ignore[attr-defined]
-            _load(child, below, child_prefix, assign, strict, findings)
+            _load(child, below, child_prefix, assign, findings)
     incompatible = IncompatibleKeys(findings[0], findings[1])
     for hook in module._load_state_dict_post_hooks.values():
         if hook(module, incompatible) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -39,15 +38,16 @@ def _output_size(operation: str, n: int, output_size: Any, sizes: Shape) -> Shap
     for m in wanted:
         if m is not None and not hasattr(m, "__index__"):
             raise TypeError(
-                f"{operation}(): argument 'output_size' must be tuple of ints, but found element of type "
-                f"{type(m).__name__}"
+                f"{operation}(): argument 'output_size' must be tuple of ints, but found element of"
+                f" type {type(m).__name__}"
             )
     outs = tuple(
         size if m is None else m.__index__() for m, size in zip(wanted, sizes, strict=True)
     )
     if any(m < 0 for m in outs):
         raise RuntimeError(
-            f"{operation}: elements of output_size must be greater than or equal to 0 but received {list(outs)}"
+            f"{operation}: elements of output_size must be greater than or equal to 0 but received"
+            f" {list(outs)}"
         )
     return outs
 
@@ -56,13 +56,13 @@ def _check(operation: str, n: int, x: Any) -> None:
     shape = tuple(x.shape)
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(
-            f"{operation}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(shape)}: it takes a batch "
-            "(or none), channels, and the dimensions to pool"
+            f"{operation}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(shape)}: it takes"
+            " a batch (or none), channels, and the dimensions to pool"
         )
     if 0 in shape[-n:]:
         raise RuntimeError(
-            f"{operation}(): Expected input to have non-zero size for non-batch dimensions, but input has "
-            f"sizes {list(shape)}"
+            f"{operation}(): Expected input to have non-zero size for non-batch dimensions, but"
+            f" input has sizes {list(shape)}"
         )
     if not x.dtype.is_floating_point:
         raise NotImplementedError(
@@ -115,15 +115,21 @@ def adaptive_avg_pool(operation: str, n: int, input: Any, output_size: Any) -> A
 
 @function("torch.adaptive_avg_pool1d torch.nn.functional.adaptive_avg_pool1d")
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
-    """The means of `output_size` windows: (N, C, L) gives (N, C, output_size). See `adaptive_avg_pool2d`."""
+    """The means of `output_size` windows: (N, C, L) gives (N, C, output_size).
+
+    See `adaptive_avg_pool2d`.
+    """
     return adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
 @function("torch.nn.functional.adaptive_avg_pool2d")
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
-    """The mean of each window of an image cut into `output_size`: (N, C, H, W) gives (N, C, H', W').
+    """The mean of each window of an image cut into `output_size`.
 
-    Window i of m goes from ⌊i·n/m⌋ to ⌈(i + 1)·n/m⌉. A number stands for a square, None keeps a size.
+    (N, C, H, W) gives (N, C, H', W').
+
+    Window i of m goes from ⌊i·n/m⌋ to ⌈(i + 1)·n/m⌉. A number stands for a square, None keeps a
+    size.
 
     >>> torch.nn.functional.adaptive_avg_pool2d(torch.arange(4.).view(1, 2, 2), 1)
     tensor([[[1.5000]]])
@@ -173,7 +179,8 @@ def _torch_places(torch: Any, x: Any, table: Any, n: int) -> Any:
     return torch.nn.functional.adaptive_max_pool2d(x, (2, 3), True)[1].flatten(-2)
 
 
-# Where in the flattened last n dimensions the greatest of the elements is that `table` lists for each window.
+# Where in the flattened last n dimensions the greatest of the elements is that `table` lists for
+# each window.
 adaptive_max_places = define(
     "adaptive_max_places",
     inputs="input table",
@@ -213,22 +220,31 @@ def _adaptive_max_pool(n: int, input: Any, output_size: Any, return_indices: boo
 
 @function("torch.nn.functional.adaptive_max_pool1d")
 def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The greatest elements of `output_size` windows: (N, C, L) gives (N, C, output_size). See `adaptive_max_pool2d`."""
+    """The greatest elements of `output_size` windows: (N, C, L) gives (N, C, output_size).
+
+    See `adaptive_max_pool2d`.
+    """
     return _adaptive_max_pool(1, input, output_size, return_indices)
 
 
 @function("torch.nn.functional.adaptive_max_pool2d")
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The greatest element of each window of an image cut into `output_size`: (N, C, H, W) gives (N, C, H', W').
+    """The greatest element of each window of an image cut into `output_size`.
 
-    Windows as in `adaptive_avg_pool2d`; with `return_indices` also their places in the flattened H × W.
+    (N, C, H, W) gives (N, C, H', W').
+
+    Windows as in `adaptive_avg_pool2d`; with `return_indices` also their places in the flattened H
+    × W.
     """
     return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
 @function("torch.nn.functional.adaptive_max_pool3d")
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """The greatest element of each window of a volume cut into `output_size`. See `adaptive_max_pool2d`."""
+    """The greatest element of each window of a volume cut into `output_size`.
+
+    See `adaptive_max_pool2d`.
+    """
     return _adaptive_max_pool(3, input, output_size, return_indices)
 
 

@@ -3,9 +3,10 @@
 The three ops are each other's derivatives, so that derivatives of any order stay among them. In
 one notation, with positions o in the result, i in the kernel and pads p before the input:
 
-    convolution            y[n, q, o] = Σ over c, i of x[n, c, o·stride + i·dilation − p] · w[q, c, i]
-    convolution_transpose  x̄[n, c, ·] = Σ over q, i of ȳ[n, q, o] · w[q, c, i], added where x was read
-    convolution_weight     w̄[q, c, i] = Σ over n, o of ȳ[n, q, o] · x[n, c, o·stride + i·dilation − p]
+    at = o·stride + i·dilation − p
+    convolution             y[n, q, o] = Σ over c, i of x[n, c, at] · w[q, c, i]
+    convolution_transpose  x̄[n, c, at] = Σ over q, i of ȳ[n, q, o] · w[q, c, i]
+    convolution_weight      w̄[q, c, i] = Σ over n, o of ȳ[n, q, o] · x[n, c, at]
 
 On NumPy each is one matrix product with columns of windows. Batch and space share the last
 dimension of the columns, so the product is one large one, and what comes out has the channels
@@ -96,9 +97,9 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
     if any(n < span(k, d) for n, k, d in zip(whole, kernel, dilation, strict=True)):
         reach = tuple(span(k, d) for k, d in zip(kernel, dilation, strict=True))
         raise RuntimeError(
-            f"Calculated padded input size per channel: ({_by(whole)}). Kernel size: ({_by(reach)}). "
-            f"Kernel size can't be greater than actual input size ({name} of an input "
-            f"{list(x.shape)}): use a larger input, a smaller kernel or more padding"
+            f"Calculated padded input size per channel: ({_by(whole)}). Kernel size:"
+            f" ({_by(reach)}). Kernel size can't be greater than actual input size ({name} of an"
+            f" input {list(x.shape)}): use a larger input, a smaller kernel or more padding"
         )
     return (
         inputs,
@@ -109,7 +110,7 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
 
 def _transpose_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     y, weight, bias = inputs
-    sizes, stride, pads, dilation, groups = attrs
+    sizes, stride, groups = attrs[0], attrs[1], attrs[4]
     name = f"conv_transpose{len(stride)}d"
     _check_dtypes(name, y, weight, bias)
     given = f"transposed=1, weight of size {list(weight.shape)}"
@@ -121,8 +122,8 @@ def _transpose_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
     _check_bias(given, weight, bias, weight.shape[1] * groups)
     if min(sizes, default=1) < 1:
         raise RuntimeError(
-            f"Given input size per channel: ({_by(y.shape[2:])}). Calculated output size per channel: "
-            f"({_by(sizes)}). Output size is too small: use less padding in {name}"
+            f"Given input size per channel: ({_by(y.shape[2:])}). Calculated output size per"
+            f" channel: ({_by(sizes)}). Output size is too small: use less padding in {name}"
         )
     return inputs, (y.shape[0], weight.shape[1] * groups, *sizes), y.dtype
 
@@ -392,7 +393,7 @@ def _torch_weight(
 
 _ONE, _TWO, _NONE = (1, 1), (2, 2), ((0, 0), (0, 0))
 
-convolution = define(
+convolution: Op = define(
     "convolution",
     inputs="input weight bias",
     attrs="stride pads dilation groups",
@@ -436,7 +437,7 @@ convolution = define(
 )
 
 # The adjoint of convolution in its input, which is also what conv_transpose computes.
-convolution_transpose = define(
+convolution_transpose: Op = define(
     "convolution_transpose",
     inputs="input weight bias",
     attrs="sizes stride pads dilation groups",
@@ -478,7 +479,7 @@ convolution_transpose = define(
 )
 
 # The adjoint of convolution in its weight.
-convolution_weight = define(
+convolution_weight: Op = define(
     "convolution_weight",
     inputs="input grad",
     attrs="kernel stride pads dilation groups",

@@ -17,15 +17,16 @@ def _numbers(operation: str, name: str, value: Any, count: int) -> Shape:
         return numbers * count
     if len(numbers) != count:
         raise RuntimeError(
-            f"expected {name} to be a single integer value or a list of {count} values to match the "
-            f"convolution dimensions, but got {name}={list(numbers)} ({operation})"
+            f"expected {name} to be a single integer value or a list of {count} values to match the"
+            f" convolution dimensions, but got {name}={list(numbers)} ({operation})"
         )
     return numbers
 
 
 def _check_numbers(stride: Shape, padding: Shape, dilation: Shape, groups: int) -> None:
     for name, numbers, least in (
-        ("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1), ("groups", (groups,), 1),
+        ("stride", stride, 1), ("padding", padding, 0),
+        ("dilation", dilation, 1), ("groups", (groups,), 1),
     ):  # fmt: skip
         if min(numbers) < least:
             wrong = "non-positive" if least else "negative"
@@ -37,13 +38,13 @@ def _batched(operation: str, input: Any, weight: Any, n: int) -> tuple[Any, bool
     shape = tuple(input.shape)
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {operation}, but got input of size: "
-            f"{list(shape)}"
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {operation}, but got"
+            f" input of size: {list(shape)}"
         )
     if len(weight.shape) != n + 2:
         raise RuntimeError(
-            f"{operation} expects a weight of {n + 2} dimensions (channels, channels, and {n} of the kernel), "
-            f"but got weight of size {list(weight.shape)}"
+            f"{operation} expects a weight of {n + 2} dimensions (channels, channels, and {n} of"
+            f" the kernel), but got weight of size {list(weight.shape)}"
         )
     if len(shape) == n + 2:
         return input, False
@@ -65,8 +66,8 @@ def _pads(operation: str, padding: Any, kernel: Shape, stride: Shape, dilation: 
         )
     if any(s != 1 for s in stride):
         raise RuntimeError(
-            f"padding='same' is not supported for strided convolutions, but got stride={list(stride)} "
-            f"in {operation}: give the padding as numbers"
+            "padding='same' is not supported for strided convolutions, but got"
+            f" stride={list(stride)} in {operation}: give the padding as numbers"
         )
     totals = (span(k, d) - 1 for k, d in zip(kernel, dilation, strict=True))
     return tuple((total // 2, total - total // 2) for total in totals)
@@ -163,11 +164,14 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Convolution of images: y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
+    """Convolution of images.
+
+    Y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
 
     (N, C, H, W) and a weight (O, C / groups, kernel height, kernel width) give (N, O, H', W') with
-    H' = ⌊(H + 2·padding − dilation·(kernel height − 1) − 1) / stride⌋ + 1; an input without N gives a result
-    without it. `padding` is a number of zeros, 'valid' or 'same'. Raises RuntimeError for sizes that do not fit.
+    H' = ⌊(H + 2·padding − dilation·(kernel height − 1) − 1) / stride⌋ + 1; an input without N gives
+    a result without it. `padding` is a number of zeros, 'valid' or 'same'. Raises RuntimeError for
+    sizes that do not fit.
 
     >>> torch.nn.functional.conv2d(torch.ones(1, 3, 8, 8), torch.ones(4, 3, 3, 3), padding=1).shape
     torch.Size([1, 4, 8, 8])
@@ -185,7 +189,10 @@ def conv3d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Convolution of volumes: (N, C, D, H, W) and a weight (O, C / groups, …) give (N, O, D', H', W'). See `conv2d`."""
+    """Convolution of volumes.
+
+    (N, C, D, H, W) and a weight (O, C / groups, …) give (N, O, D', H', W'). See `conv2d`.
+    """
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -200,7 +207,10 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Any:
-    """The transpose of `conv1d`: (N, C, L) and a weight (C, O / groups, K) give (N, O, L'). See `conv_transpose2d`."""
+    """The transpose of `conv1d`: (N, C, L) and a weight (C, O / groups, K) give (N, O, L').
+
+    See `conv_transpose2d`.
+    """
     return _convolve_transpose(
         1, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
@@ -217,13 +227,16 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Any:
-    """The transpose of `conv2d`, which enlarges by `stride`: what is the derivative of conv2d in its input.
+    """The transpose of `conv2d`, which enlarges by `stride`.
+
+    What is the derivative of conv2d in its input.
 
     (N, C, H, W) and a weight (C, O / groups, kernel height, kernel width) give (N, O, H', W') with
-    H' = (H − 1)·stride − 2·padding + dilation·(kernel height − 1) + output_padding + 1. Raises RuntimeError for
-    sizes that do not fit.
+    H' = (H − 1)·stride − 2·padding + dilation·(kernel height − 1) + output_padding + 1. Raises
+    RuntimeError for sizes that do not fit.
 
-    >>> torch.nn.functional.conv_transpose2d(torch.ones(1, 3, 4, 4), torch.ones(3, 2, 2, 2), stride=2).shape
+    >>> x, weight = torch.ones(1, 3, 4, 4), torch.ones(3, 2, 2, 2)
+    >>> torch.nn.functional.conv_transpose2d(x, weight, stride=2).shape
     torch.Size([1, 2, 8, 8])
     """
     return _convolve_transpose(
@@ -242,7 +255,10 @@ def conv_transpose3d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Any:
-    """The transpose of `conv3d`: (N, C, D, H, W) and a weight (C, O / groups, …) give volumes. See `conv_transpose2d`."""
+    """The transpose of `conv3d`: (N, C, D, H, W) and a weight (C, O / groups, …) give volumes.
+
+    See `conv_transpose2d`.
+    """
     return _convolve_transpose(
         3, input, weight, bias, stride, padding, output_padding, groups, dilation
     )
@@ -271,11 +287,14 @@ def convolve(
 
 @function("torch.conv_tbc torch.nn.functional.conv_tbc")
 def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
-    """`conv1d` with time first and channels last: (L, N, C), weight (K, C, O) and bias (O,) give (L', N, O)."""
+    """`conv1d` with time first and channels last.
+
+    (L, N, C), weight (K, C, O) and bias (O,) give (L', N, O).
+    """
     if len(input.shape) != 3 or len(weight.shape) != 3:
         raise RuntimeError(
-            "conv_tbc expects an input (time, batch, channels) and a weight (kernel, channels in, channels out), "
-            f"but got {list(input.shape)} and {list(weight.shape)}"
+            "conv_tbc expects an input (time, batch, channels) and a weight (kernel, channels in,"
+            f" channels out), but got {list(input.shape)} and {list(weight.shape)}"
         )
     x = permute(input, (1, 2, 0))
     y = convolution(x, permute(weight, (2, 1, 0)), bias, (1,), ((pad, pad),), (1,), 1)

@@ -49,7 +49,7 @@ def _dropout_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
 
 
 # mask · scale · input, with the scale an argument, so that it may change from step to step.
-dropout_ = define(
+dropout_: Op = define(
     "dropout",
     inputs="input mask scale",
     infer=_dropout_infer,

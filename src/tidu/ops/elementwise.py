@@ -98,7 +98,8 @@ def sub_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 @function("torch.rsub Tensor.rsub")
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """other - alpha · input."""
-    return sub(other, input if alpha == 1 else input * alpha)
+    name = "RsubBackward1" if is_number(other) else "RsubBackward0"
+    return sub.named(name, other, input if alpha == 1 else input * alpha)
 
 
 def _floor_divide_numpy(x: Any, y: Any) -> Any:
@@ -153,8 +154,6 @@ remainder = define(
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * floor_divide(x, y)),
     samples=binary(-6, 6, 1, 4),
     dtypes="number",
-    public="torch.remainder Tensor.remainder",
-    inplace=True,
 )
 fmod = define(
     "fmod",
@@ -165,9 +164,20 @@ fmod = define(
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * trunc(x / y)),
     samples=binary(-6, 6, 1, 4),
     dtypes="number",
-    public="torch.fmod Tensor.fmod",
-    inplace=True,
 )
+
+
+@function("torch.remainder Tensor.remainder", inplace=True)
+def remainder_of(input: Any, other: Any) -> Any:
+    """input - other · floor(input / other): the sign is that of `other`, as in Python's %."""
+    name = "RemainderBackward0" if is_number(other) else "RemainderBackward1"
+    return remainder.named(name, input, other)
+
+
+@function("torch.fmod Tensor.fmod", inplace=True)
+def fmod_of(input: Any, other: Any) -> Any:
+    """input - other · trunc(input / other): the sign is that of `input`, as in C."""
+    return fmod.named("FmodBackward0" if is_number(other) else "FmodBackward1", input, other)
 
 
 def _pow_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -225,9 +235,19 @@ pow_ = define(
         Sample((Array((4,), -2, 2), 2)),
     ],
     dtypes="float",
-    public="torch.pow Tensor.pow",
-    inplace=True,
 )
+
+
+@function("torch.pow Tensor.pow", inplace=True)
+def power(input: Any, exponent: Any) -> Any:
+    """input ** exponent; one of the two may be a number.
+
+    Raises RuntimeError for integers to a negative integer power.
+    """
+    kind = 0 if is_number(exponent) else 2 if is_number(input) else 1
+    return pow_.named(f"PowBackward{kind}", input, exponent)
+
+
 # Which of two equal operands gets the gradient: half each, as in PyTorch.
 maximum = define(
     "maximum",
@@ -503,19 +523,22 @@ def clamp_between(input: Any, min: Any = None, max: Any = None) -> Any:
     >>> torch.clamp(torch.tensor([-1., 0.5, 2.]), 0, 1)
     tensor([0.0000, 0.5000, 1.0000])
     """
-    return clamp(input, min, max)
+    numbers = (min is None or is_number(min)) and (max is None or is_number(max))
+    return clamp.named("ClampBackward1" if numbers else "ClampBackward0", input, min, max)
 
 
 @function("torch.clamp_min Tensor.clamp_min", inplace=True)
 def clamp_min(input: Any, min: Any) -> Any:
     """max(input, `min`)."""
-    return clamp(input, min, None)
+    name = "ClampMinBackward0" if is_number(min) else "ClampMinBackward1"
+    return clamp.named(name, input, min, None)
 
 
 @function("torch.clamp_max Tensor.clamp_max", inplace=True)
 def clamp_max(input: Any, max: Any) -> Any:
     """min(input, `max`)."""
-    return clamp(input, None, max)
+    name = "ClampMaxBackward0" if is_number(max) else "ClampMaxBackward1"
+    return clamp.named(name, input, None, max)
 
 
 # A tensor of the same shape, every element one number. It stays on the tape (with a zero
@@ -714,6 +737,7 @@ log1p = _function(
     lambda s, x: s.log1p(x),
     lambda g, out, x: g / (x + 1.0),
     samples=unary(-0.8, 5),
+    grad_name="Log1PBackward0",
 )
 sin = _function("sin", np.sin, lambda s, x: s.sin(x), lambda g, out, x: g * cos(x))
 cos: Op = _function("cos", np.cos, lambda s, x: s.cos(x), lambda g, out, x: g * -sin(x))

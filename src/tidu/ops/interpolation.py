@@ -37,7 +37,7 @@ _MODES = (
 # Tables -------------------------------------------------------------------------------------------
 
 
-def _ratio(size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]) -> Any:
+def _ratio(size: int, outs: int, factor: float | None, corners: bool, kind: Any) -> Any:
     """How far apart neighbors of the result are in the input."""
     if corners:
         return kind(size - 1) / kind(outs - 1) if outs > 1 else kind(0)
@@ -62,17 +62,16 @@ def nearest_table(size: int, outs: int, factor: float | None, exact: bool, whole
     return Table(np.minimum(places.astype(np.int64), size - 1)[:, None], None)
 
 
-def _centers(size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]) -> Floats:
+def _centers(size: int, outs: int, factor: float | None, corners: bool, kind: Any) -> Floats:
     """Where the elements of the result lie among those of the input."""
     ratio = _ratio(size, outs, factor, corners, kind)
     steps = np.arange(outs, dtype=kind)
-    return steps * ratio if corners else (steps + kind(0.5)) * ratio - kind(0.5)
+    centers: Floats = steps * ratio if corners else (steps + kind(0.5)) * ratio - kind(0.5)
+    return centers
 
 
 @lru_cache(maxsize=256)
-def linear_table(
-    size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]
-) -> Table:
+def linear_table(size: int, outs: int, factor: float | None, corners: bool, kind: Any) -> Table:
     """Two neighbors, weighted by how near they are."""
     if size == outs:
         places = np.arange(outs)
@@ -95,9 +94,7 @@ def _cubic(x: Floats, a: float) -> Floats:
 
 
 @lru_cache(maxsize=256)
-def cubic_table(
-    size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]
-) -> Table:
+def cubic_table(size: int, outs: int, factor: float | None, corners: bool, kind: Any) -> Table:
     """Four neighbors on a cubic; those outside are the border's."""
     centers = _centers(size, outs, factor, corners, kind)
     below = np.floor(centers)
@@ -123,9 +120,9 @@ _FILTERS: dict[str, tuple[Callable[[Floats], Floats], int]] = {
 
 @lru_cache(maxsize=256)
 def smoothing_table(
-    mode: str, size: int, outs: int, factor: float | None, corners: bool, kind: type[Any]
+    mode: str, size: int, outs: int, factor: float | None, corners: bool, kind: Any
 ) -> Table:
-    """All elements under the mode's kernel, which is as wide as the elements of the result are apart."""
+    """All elements under the kernel, which is as wide as the elements of the result are apart."""
     kernel, width = _FILTERS[mode]
     ratio = _ratio(size, outs, factor, corners, kind)
     stretch = max(ratio, kind(1))
@@ -146,7 +143,7 @@ def smoothing_table(
 # The function -------------------------------------------------------------------------------------
 
 
-def _table(mode: str, n: int, smooth: bool, corners: bool, kind: type[Any]) -> Callable[..., Table]:
+def _table(mode: str, n: int, smooth: bool, corners: bool, kind: Any) -> Callable[..., Table]:
     """(size, outs, factor) -> the table of one dimension."""
     if mode.startswith("nearest"):
         return lambda size, outs, factor: nearest_table(
@@ -169,13 +166,14 @@ def _numbers(operation: str, name: str, value: Any, shape: tuple[int, ...]) -> l
     if not isinstance(value, (tuple, list)):
         return [value] * n
     if len(value) != n:
-        what = "output size of" if name == "size" else "scale_factor of shape"
+        whole = name == "size"
         raise ValueError(
-            f"Input and {'output' if name == 'size' else name} must have the same number of spatial "
-            f"dimensions, but got input with spatial dimensions of {list(shape[2:])} and {what} {value}. "
-            "Please provide input tensor in (N, C, d1, d2, ...,dK) format and "
-            f"{'output size in (o1, o2, ...,oK)' if name == 'size' else 'scale_factor in (s1, s2, ...,sK)'} "
-            f"format ({operation})."
+            f"Input and {'output' if whole else name} must have the same number of spatial dimensions,"
+            f" but got input with spatial dimensions of {list(shape[2:])} and"
+            f" {'output size of' if whole else 'scale_factor of shape'} {value}. Please provide input"
+            " tensor in (N, C, d1, d2, ...,dK) format and"
+            f" {'output size in (o1, o2, ...,oK)' if whole else 'scale_factor in (s1, s2, ...,sK)'}"
+            f" format ({operation})."
         )
     return list(value)
 
@@ -185,13 +183,13 @@ def _check_mode(shape: tuple[int, ...], mode: str, corners: Any, antialias: bool
     if mode in ("nearest", "area", "nearest-exact"):
         if corners is not None:
             raise ValueError(
-                "align_corners option can only be set with the interpolating modes: linear | bilinear | "
-                f"bicubic | trilinear, but the mode is {mode}"
+                "align_corners option can only be set with the interpolating modes: linear |"
+                f" bilinear | bicubic | trilinear, but the mode is {mode}"
             )
     elif mode in _SPATIAL and rank in (3, 4, 5) and rank != _SPATIAL[mode] + 2:
         raise NotImplementedError(
-            f"Got {rank}D input, but {mode} mode needs {_SPATIAL[mode] + 2}D input: the shape {list(shape)} "
-            f"should be (N, C) and {_SPATIAL[mode]} spatial dimensions"
+            f"Got {rank}D input, but {mode} mode needs {_SPATIAL[mode] + 2}D input: the shape"
+            f" {list(shape)} should be (N, C) and {_SPATIAL[mode]} spatial dimensions"
         )
     if rank not in (3, 4, 5) or mode not in _MODES:
         raise NotImplementedError(
@@ -200,8 +198,8 @@ def _check_mode(shape: tuple[int, ...], mode: str, corners: Any, antialias: bool
         )
     if antialias and (mode not in _FILTERS or rank != 4):
         raise ValueError(
-            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D "
-            f"tensor as input, but got {mode} and {rank}-D"
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires"
+            f" a 4-D tensor as input, but got {mode} and {rank}-D"
         )
     if mode == "lanczos" and not antialias:
         raise ValueError("Lanczos mode requires antialias=True")
@@ -212,7 +210,7 @@ def _check_mode(shape: tuple[int, ...], mode: str, corners: Any, antialias: bool
 def _output_sizes(
     shape: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool | None
 ) -> tuple[list[int], list[float | None]]:
-    """Sizes of the result, and the factors to compute with where those are not to follow from the sizes."""
+    """Sizes of the result, and the factors where those are not to follow from the sizes."""
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is not None:
@@ -222,7 +220,8 @@ def _output_sizes(
         for outs in sizes:
             if not hasattr(outs, "__index__"):
                 raise TypeError(
-                    f"interpolate(): argument 'size' must be ints, but found element of type {type(outs).__name__}"
+                    "interpolate(): argument 'size' must be ints, but found element of type"
+                    f" {type(outs).__name__}"
                 )
         return [outs.__index__() for outs in sizes], [None] * len(sizes)
     if scale_factor is None:
@@ -240,7 +239,8 @@ def _check_sizes(shape: tuple[int, ...], sizes: Sequence[int]) -> None:
         )
     if shape[1] == 0:
         raise RuntimeError(
-            f"Non-empty {len(shape)}D data tensor expected but got a tensor with sizes {list(shape)}"
+            f"Non-empty {len(shape)}D data tensor expected but got a tensor with sizes"
+            f" {list(shape)}"
         )
 
 
@@ -254,11 +254,14 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Any:
-    """`input` (N, C, d1, …, dK) with its spatial dimensions in another `size`, or `scale_factor` times as large.
+    """`input` with its spatial dimensions in another `size`, or `scale_factor` times as large.
 
-    `mode` is nearest (as in OpenCV), nearest-exact (as in Pillow), linear, bilinear or trilinear, bicubic, area (means),
-    or lanczos. With `align_corners` the outermost elements stay where they are. `antialias` smooths before making
-    smaller, as Pillow does. Raises ValueError or NotImplementedError for arguments that do not fit together.
+    (N, C, d1, …, dK) gives the same with other d1, …, dK.
+
+    `mode` is nearest (as in OpenCV), nearest-exact (as in Pillow), linear, bilinear or trilinear,
+    bicubic, area (means), or lanczos. With `align_corners` the outermost elements stay where they
+    are. `antialias` smooths before making smaller, as Pillow does. Raises ValueError or
+    NotImplementedError for arguments that do not fit together.
 
     >>> torch.nn.functional.interpolate(torch.tensor([[[1., 3.]]]), scale_factor=2, mode="linear")
     tensor([[[1.0000, 1.5000, 2.5000, 3.0000]]])
@@ -274,7 +277,8 @@ def interpolate(
         mode.startswith("nearest") and input.dtype is dtypes.uint8
     ):
         raise NotImplementedError(
-            f"\"interpolate ({mode})\" not implemented for '{class_name(input.dtype)}'; write x.float()"
+            f"\"interpolate ({mode})\" not implemented for '{class_name(input.dtype)}'; write"
+            " x.float()"
         )
     name = _node_name(mode, n, antialias)
     kind = np.float64 if input.dtype is dtypes.float64 else np.float32

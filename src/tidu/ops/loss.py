@@ -21,6 +21,7 @@ from tidu.ops.reduction import (
     warn_if_sizes_differ,
 )
 from tidu.ops.rules import not_implemented, promote, shape_of
+from tidu.ops.sources import full
 
 
 def _pairs(*attrs: Any) -> Any:
@@ -346,6 +347,12 @@ def _matching_variance(input: Any, variance: Any) -> Any:
     )
 
 
+def _constant(number: float, like: Any) -> Any:
+    """One number everywhere, in a shape and, of the floats, in a dtype that is there."""
+    d = like.dtype if like.dtype.is_floating_point else get_default_dtype()
+    return full(number, tuple(like.shape), d)
+
+
 @function("torch.nn.functional.gaussian_nll_loss")
 def gaussian_nll_loss(
     input: Any,
@@ -363,8 +370,7 @@ def gaussian_nll_loss(
     if isinstance(var, (int, float)):
         if var < 0:
             raise ValueError(f"var has negative entry/entries: it is {var}")
-        d = input.dtype if input.dtype.is_floating_point else get_default_dtype()
-        var = full(float(var), tuple(input.shape), d)
+        var = _constant(float(var), input)
     var = _matching_variance(input, var)
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid; reduction takes 'none', 'mean' or 'sum'")

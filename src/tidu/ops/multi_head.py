@@ -92,7 +92,7 @@ def _project(
         projected = linear_function(query, weights, biases)
         return [_part(projected, i, embed_dim, -1) for i in range(3)]
     if separate is None:
-        separate = tuple(_part(weights, i, embed_dim, 0) for i in range(3))  # type: ignore[assignment]
+        separate = tuple(_part(weights, i, embed_dim, 0) for i in range(3))
     assert separate is not None
     parts = [None] * 3 if biases is None else [_part(biases, i, embed_dim, 0) for i in range(3)]
     return [

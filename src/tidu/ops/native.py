@@ -17,9 +17,8 @@ from tidu.ops.normalization import (
     normalize_channels,
     normalize_groups,
     normalize_trailing,
-    statistics_within,
-    widened,
 )
+from tidu.ops.standardize import statistics_within, widened
 
 
 @function("torch.batch_norm")

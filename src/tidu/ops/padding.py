@@ -26,9 +26,9 @@ def _constant_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> 
     for i, (n, (low, high)) in enumerate(zip(x.shape[lead:], pads, strict=True)):
         if n + low + high < 0 or -low > n or -high > n:
             raise RuntimeError(
-                f"The input size {n}, plus negative padding {low} and {high}, resulted in a negative "
-                f"output size, which is invalid. Check dimension {lead + i} of your input "
-                f"{list(x.shape)}."
+                f"The input size {n}, plus negative padding {low} and {high}, resulted in a"
+                f" negative output size, which is invalid. Check dimension {lead + i} of your input"
+                f" {list(x.shape)}."
             )
         sizes.append(n + low + high)
     return (x, promote((value,), x.dtype)[0][0]), (*x.shape[:lead], *sizes), x.dtype
@@ -60,7 +60,7 @@ def _flat(pads: Pads) -> list[int]:
     return [p for pair in reversed(pads) for p in pair]
 
 
-constant_pad = define(
+constant_pad: Op = define(
     "constant_pad",
     inputs="input value",
     attrs="pads",
@@ -82,12 +82,12 @@ constant_pad = define(
 
 
 def _pairs(operation: str, pad: Sequence[int], rank: int) -> Pads:
-    """PyTorch's flat list of pads, last dimension first, as pairs in the order of the dimensions."""
+    """PyTorch's flat list of pads, last dimension first, as pairs for the last dimensions."""
     pads = [int(p) for p in pad]
     if len(pads) % 2:
         raise RuntimeError(
-            f"Padding length must be divisible by 2, but got {pads}: {operation} takes two numbers a "
-            "dimension, starting from the last"
+            f"Padding length must be divisible by 2, but got {pads}: {operation} takes two numbers"
+            " a dimension, starting from the last"
         )
     if len(pads) > 2 * rank:
         raise RuntimeError(
@@ -99,7 +99,9 @@ def _pairs(operation: str, pad: Sequence[int], rank: int) -> Pads:
 
 @function("torch.constant_pad_nd")
 def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
-    """`input` with `value` around it: pad lists the numbers before and after, from the last dimension on.
+    """`input` with `value` around it.
+
+    Pad lists the numbers before and after, from the last dimension on.
 
     Negative numbers take elements away.
 
@@ -113,19 +115,19 @@ def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
 
 
 class Piece(NamedTuple):
-    """A part of the padded dimension: `count` elements of the source from `start` on.
+    """A part of the padded dimension: `size` elements of the source from `start` on.
 
     They stand as they are, reversed, or (only the first of them) repeated.
     """
 
     start: int
-    count: int
+    size: int
     how: str = "copied"
 
     @property
     def read(self) -> int:
         """How many elements of the source it is made of."""
-        return 1 if self.how == "repeated" else self.count
+        return 1 if self.how == "repeated" else self.size
 
 
 def pieces(mode: str, n: int, low: int, high: int) -> list[Piece]:
@@ -133,25 +135,24 @@ def pieces(mode: str, n: int, low: int, high: int) -> list[Piece]:
     start, stop = min(max(-low, 0), n), max(n - max(-high, 0), 0)
     middle = Piece(start, max(stop - start, 0))
     if mode == "reflect":
-        found = [
-            Piece(1, max(low, 0), "reversed"), middle, Piece(n - 1 - max(high, 0), max(high, 0), "reversed")
-        ]  # fmt: skip
+        end = Piece(n - 1 - max(high, 0), max(high, 0), "reversed")
+        found = [Piece(1, max(low, 0), "reversed"), middle, end]
     elif mode == "replicate":
         before, after = max(min(low, n + low + high), 0), max(min(high, n + low + high), 0)
         found = [Piece(0, before, "repeated"), middle, Piece(n - 1, after, "repeated")]
     else:
         found = [Piece(stop - max(low, 0), max(low, 0)), middle, Piece(start, max(high, 0))]
-    return [piece for piece in found if piece.count]
+    return [piece for piece in found if piece.size]
 
 
 def _pad_dim(x: Any, dim: int, parts: list[Piece]) -> Any:
     made = []
-    for start, count, how in parts:
-        part = slice_(x, narrow_range(x, dim, start, start + (1 if how == "repeated" else count)))
+    for start, size, how in parts:
+        part = slice_(x, narrow_range(x, dim, start, start + (1 if how == "repeated" else size)))
         if how == "reversed":
             part = flip(part, (dim,))
         elif how == "repeated":
-            part = expand(part, tuple(count if i == dim else m for i, m in enumerate(part.shape)))
+            part = expand(part, tuple(size if i == dim else m for i, m in enumerate(part.shape)))
         made.append(part)
     if not made:
         return slice_(x, narrow_range(x, dim, 0, 0))
@@ -163,8 +164,8 @@ def _unpad_dim(g: Any, dim: int, n: int, parts: list[Piece]) -> Any:
     shape = tuple(n if i == dim else m for i, m in enumerate(g.shape))
     total, offset = None, 0
     for piece in parts:
-        part = slice_(g, narrow_range(g, dim, offset, offset + piece.count))
-        offset += piece.count
+        part = slice_(g, narrow_range(g, dim, offset, offset + piece.size))
+        offset += piece.size
         if piece.how == "reversed":
             part = flip(part, (dim,))
         elif piece.how == "repeated":
@@ -226,7 +227,7 @@ def _torch_unpad(torch: Any, g: Any, sizes: Any, mode: str, pads: Pads) -> Any:
         return torch.autograd.grad(padded, x, g, create_graph=True)[0]
 
 
-pad_edges = define(
+pad_edges: Op = define(
     "pad_edges",
     attrs="mode pads",
     kind="composite",
@@ -241,7 +242,7 @@ pad_edges = define(
     dtypes="number",
     reference=lambda torch, x, mode, pads: torch.nn.functional.pad(x, _flat(pads), mode),
 )
-pad_edges_adjoint = define(
+pad_edges_adjoint: Op = define(
     "pad_edges_adjoint",
     attrs="sizes mode pads",
     kind="composite",
@@ -275,14 +276,14 @@ def _check_edges(x: Any, mode: str, pads: Pads) -> None:
         raise NotImplementedError(f"\"{mode} padding\" not implemented for '{class_name(x.dtype)}'")
     if mode != "circular" and 0 in shape[-n - 1 :]:
         raise RuntimeError(
-            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with possibly 0 batch size and other "
-            f"non-zero dimensions for input, but got: {list(shape)}"
+            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with possibly 0 batch size and"
+            f" other non-zero dimensions for input, but got: {list(shape)}"
         )
     for dim, (size, (low, high)) in enumerate(zip(shape[-n:], pads, strict=True), len(shape) - n):
         if mode == "reflect" and max(low, high) >= size:
             raise RuntimeError(
-                "Padding size should be less than the corresponding input dimension, but got: padding "
-                f"({low}, {high}) at dimension {dim} of input {list(shape)}"
+                "Padding size should be less than the corresponding input dimension, but got:"
+                f" padding ({low}, {high}) at dimension {dim} of input {list(shape)}"
             )
         left = size + min(low, 0) + min(high, 0)
         if mode == "circular" and (max(low, high) > size or max(low, high) > max(left, 0)):
@@ -300,11 +301,14 @@ def _check_edges(x: Any, mode: str, pads: Pads) -> None:
 
 @function("torch.nn.functional.pad")
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
-    """`input` made larger at its last dimensions: pad lists (before, after) of the last, of the one before it, ...
+    """`input` made larger at its last dimensions.
 
-    `mode` is "constant" (with `value`, any number of dimensions; negative numbers take elements away), "reflect"
-    (mirrored without repeating the border), "replicate" (the border repeated) or "circular"; the last three pad
-    all but the leading one or two dimensions. Raises RuntimeError where pads and sizes do not fit.
+    Pad lists (before, after) of the last, of the one before it, ...
+
+    `mode` is "constant" (with `value`, any number of dimensions; negative numbers take elements
+    away), "reflect" (mirrored without repeating the border), "replicate" (the border repeated) or
+    "circular"; the last three pad all but the leading one or two dimensions. Raises RuntimeError
+    where pads and sizes do not fit.
 
     >>> torch.nn.functional.pad(torch.tensor([[1., 2., 3.]]), (2, 1), mode="reflect")
     tensor([[3., 2., 1., 2., 3., 2.]])

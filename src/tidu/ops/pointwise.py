@@ -193,9 +193,12 @@ def _times_log(name: str, logarithm: Any, log_of: Any, shift: float) -> Op:
         return s.select(s.ne(y, y), y, s.select(s.eq(x, zero), zero, product))
 
     def first(g: Any, out: Any, x: Any, y: Any) -> Any:
-        silent = logical_and(eq(x, 0), le(y, -shift)) if not is_number(x) else False
-        safe = log_of(y) if silent is False else log_of(where(silent, 1.0, y))
-        return g * safe if silent is False else where(silent, 0.0, g * safe)
+        if is_number(y):
+            above = y + shift > 0
+            value = g * (log_of(y) if above else -math.inf if y + shift == 0 else math.nan)
+            return value if above else where(eq(x, 0), 0.0, value)
+        silent = logical_and(eq(x, 0), le(y, -shift))
+        return where(silent, 0.0, g * log_of(where(silent, 1.0, y)))
 
     return define(
         name,
@@ -242,30 +245,47 @@ heaviside = define(
 )
 
 
-def _nextafter_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    inputs, shape, d = _floats_only(op, inputs, attrs)
-    if d.is_half:  # arithmetic in float32 would step over the neighbors of half precision
-        raise _unsupported("nextafter_cpu", d)
-    return inputs, shape, d
+def _nextafter_numpy(x: Any, y: Any, d: dtypes.dtype) -> Any:
+    # Halves arrive widened, and float32 has other neighbors.
+    return np.nextafter(np.asarray(x).astype(d.numpy), np.asarray(y).astype(d.numpy))
 
 
-def _nextafter_vjp(g: Any, out: Any, x: Any, y: Any) -> Any:
-    raise RuntimeError("the derivative for 'nextafter' is not implemented.")
-
-
-nextafter = define(
+nextafter_ = define(
     "nextafter",
     inputs="input other",
+    attrs="dtype",
     kind="host",
     host=True,
-    infer=_nextafter_infer,
-    numpy=np.nextafter,
-    vjp=(_nextafter_vjp, _nextafter_vjp),
-    samples=lambda: [Sample((Array((3, 4)), Array((4,)))), Sample((Array(()), Array(())))],
+    infer=_floats_only,
+    numpy=_nextafter_numpy,
+    vjp=(
+        lambda g, out, x, y, d: where(eq(x, y), 0.0, g),
+        lambda g, out, x, y, d: fill(g, 0.0),
+    ),
+    samples=lambda: [
+        Sample((Array((3, 4)), Array((4,)), dtypes.float32), smooth=False),
+        Sample((Array(()), Array(()), dtypes.float32), smooth=False),
+    ],
     dtypes="float",
-    public=_paths("nextafter"),
-    inplace=True,
+    # The dtype is given where half precision arrives as such, which samples cannot say.
+    reference=lambda torch, x, y, d: torch.nextafter(x.float(), y.float()).to(x.dtype),
 )
+
+
+@function("torch.nextafter Tensor.nextafter", inplace=True)
+def nextafter(input: Any, other: Any) -> Any:
+    """The next number after `input` in the direction of `other`."""
+    for position, (name, x) in enumerate((("input", input), ("other", other)), 1):
+        if is_number(x):
+            raise TypeError(f"nextafter(): argument '{name}' (position {position}) must be Tensor, not {type(x).__name__}")
+    return nextafter_(input, other, dtypes.result_type((input, other)))
+
+
+def _integer_pairs() -> list[Sample]:
+    kinds = ("int64", "int32", "uint8")
+    return [Sample((Array((3, 4), 0, 20, d), Array((4,), 0, 20, d))) for d in kinds]
+
+
 gcd = define(
     "gcd",
     inputs="input other",
@@ -273,8 +293,8 @@ gcd = define(
     host=True,
     infer=_integers_only,
     numpy=np.gcd,
-    samples=binary_tensors(-20, 20),
-    dtypes="integer",
+    samples=_integer_pairs,
+    dtypes="bool",
     public=_paths("gcd"),
     inplace=True,
 )
@@ -285,8 +305,8 @@ lcm = define(
     host=True,
     infer=_integers_only,
     numpy=np.lcm,
-    samples=binary_tensors(-20, 20),
-    dtypes="integer",
+    samples=_integer_pairs,
+    dtypes="bool",
     public=_paths("lcm"),
     inplace=True,
 )

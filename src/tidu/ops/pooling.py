@@ -17,7 +17,7 @@ from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import eq, isnan, logical_or, where
+from tidu.ops.elementwise import eq, isnan, where
 from tidu.ops.indexing import gather, scatter_add
 from tidu.ops.movement import expand, reshape, slice_write
 from tidu.ops.reduce import amax, amin, sum_
@@ -169,7 +169,10 @@ def _position_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> 
 def flat_index(
     position: Any, sizes: Shape, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape
 ) -> Any:
-    """The places that positions in windows stand for, as PyTorch counts them: in a flattened plane."""
+    """The places that positions in windows stand for, as PyTorch counts them.
+
+    In a flattened plane.
+    """
     n = len(kernel)
     rest, result = cast(position, dtypes.int64), None
     outs = tuple(position.shape[len(position.shape) - n :])
@@ -202,7 +205,7 @@ def _torch_taps(torch: Any, x: Any, kernel: Any, stride: Any, pads: Pads, dilati
     return x.flatten(-len(kernel))
 
 
-max_pool_position = define(
+max_pool_position: Op = define(
     "max_pool_position",
     attrs="kernel stride pads dilation",
     kind="composite",
@@ -251,7 +254,7 @@ def _max_pool(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape)
     return amax(found, tuple(range(rank - len(kernel), rank)), False)
 
 
-max_pool = define(
+max_pool: Op = define(
     "max_pool",
     attrs="kernel stride pads dilation",
     kind="composite",
@@ -322,7 +325,7 @@ def _place_numpy(
 
 
 # Each window's number added where `position` says that its greatest element was.
-place_in_windows = define(
+place_in_windows: Op = define(
     "place_in_windows",
     inputs="input position",
     attrs="sizes kernel stride pads dilation",
@@ -408,7 +411,7 @@ def _torch_avg_pool(torch: Any, x: Any, divisor: Any, kernel: Any, stride: Any, 
 
 
 # Sums of windows over zero-padded dimensions, divided by a number or by one for each window.
-avg_pool = define(
+avg_pool: Op = define(
     "avg_pool",
     inputs="input divisor",
     attrs="kernel stride pads",
@@ -466,7 +469,7 @@ def _spread_numpy(
 
 
 # The adjoint of avg_pool: each number's share added to every place of its window.
-spread_windows = define(
+spread_windows: Op = define(
     "spread_windows",
     inputs="input divisor",
     attrs="sizes kernel stride pads",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
-from tidu.ir.op import Op, function
+from tidu.ir.op import function
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import abs_, pow_, relu, sign, trunc
@@ -24,13 +24,13 @@ _AXES = "DHW"
 
 
 def check_rank(operation: str, x: Any, n: int) -> None:
-    """The input has n dimensions to pool over, channels, and perhaps a batch, which alone may be empty."""
+    """The input has n dimensions to pool, channels, and perhaps a batch, which may be empty."""
     shape = tuple(x.shape)
     if len(shape) not in (n + 1, n + 2) or 0 in shape[-n - 1 :]:
         raise RuntimeError(
-            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got:"
-            f"{list(shape)}: {operation} takes (C, {', '.join(_AXES[-n:])}) or (N, C, {', '.join(_AXES[-n:])}), where "
-            "only N may be 0"
+            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for"
+            f" input, but got:{list(shape)}: {operation} takes (C, {', '.join(_AXES[-n:])}) or (N,"
+            f" C, {', '.join(_AXES[-n:])}), where only N may be 0"
         )
     if x.dtype is dtypes.bool_:
         raise NotImplementedError(f"\"{operation}\" not implemented for 'Bool'; write x.float()")
@@ -53,15 +53,18 @@ class _Window:
     def _check(self) -> None:
         if min(self.kernel) < 1:
             raise RuntimeError(
-                f"kernel size should be greater than zero, but got {list(self.kernel)} in {self.operation}"
+                f"kernel size should be greater than zero, but got {list(self.kernel)} in"
+                f" {self.operation}"
             )
         if min(self.stride) < 1:
             raise RuntimeError(
-                f"stride should not be zero, but got {list(self.stride)} in {self.operation}: it must be at least 1"
+                f"stride should not be zero, but got {list(self.stride)} in {self.operation}: it"
+                " must be at least 1"
             )
         if min(self.dilation) < 1:
             raise RuntimeError(
-                f"dilation should be greater than zero, but got {list(self.dilation)} in {self.operation}"
+                f"dilation should be greater than zero, but got {list(self.dilation)} in"
+                f" {self.operation}"
             )
         for k, p, d in zip(self.kernel, self.padding, self.dilation, strict=True):
             if p < 0:
@@ -70,12 +73,12 @@ class _Window:
                 )
             if p > span(k, d) // 2:
                 raise RuntimeError(
-                    f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and "
-                    f"dilation={d} in {self.operation}"
+                    f"pad should be at most half of effective kernel size, but got pad={p},"
+                    f" kernel_size={k} and dilation={d} in {self.operation}"
                 )
 
     def fit(self, x: Any, ceil_mode: bool) -> tuple[Shape, Pads]:
-        """How many windows there are in each dimension of x, and the pads with which just they fit."""
+        """How many windows each dimension of x has, and the pads with which just they fit."""
         n = len(self.kernel)
         shape = tuple(x.shape)
         outs, pads = [], []
@@ -91,9 +94,10 @@ class _Window:
         if min(outs) < 1:
             channels = shape[-n - 1]
             raise RuntimeError(
-                f"Given input size: ({channels}x{'x'.join(map(str, shape[-n:]))}). Calculated output size: "
-                f"({channels}x{'x'.join(str(max(o, 0)) for o in outs)}). Output size is too small: "
-                f"{self.operation} has a kernel of {list(self.kernel)}; use a smaller one or a larger input"
+                f"Given input size: ({channels}x{'x'.join(map(str, shape[-n:]))}). Calculated"
+                f" output size: ({channels}x{'x'.join(str(max(o, 0)) for o in outs)}). Output size"
+                f" is too small: {self.operation} has a kernel of {list(self.kernel)}; use a"
+                " smaller one or a larger input"
             )
         return tuple(outs), tuple(pads)
 
@@ -150,9 +154,10 @@ def max_pool2d(
 ) -> Any:
     """The greatest element of each window of an image: (N, C, H, W) gives (N, C, H', W').
 
-    H' = ⌊(H + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1, or ⌈…⌉ + 1 in `ceil_mode` as long as the last
-    window starts inside. The stride is the kernel size if it is not given. Pads count as −∞. The gradient goes to
-    the first of several greatest elements. With `return_indices` also gives their places in the flattened H × W.
+    H' = ⌊(H + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1, or ⌈…⌉ + 1 in `ceil_mode` as
+    long as the last window starts inside. The stride is the kernel size if it is not given. Pads
+    count as −∞. The gradient goes to the first of several greatest elements. With `return_indices`
+    also gives their places in the flattened H × W.
 
     >>> torch.nn.functional.max_pool2d(torch.arange(16.).view(1, 4, 4), 2)
     tensor([[[ 5.,  7.],
@@ -171,12 +176,15 @@ def max_pool3d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The greatest element of each window of a volume: (N, C, D, H, W) gives (N, C, D', H', W'). See `max_pool2d`."""
+    """The greatest element of each window of a volume: (N, C, D, H, W) gives (N, C, D', H', W').
+
+    See `max_pool2d`.
+    """
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def _variants(n: int) -> None:
-    """torch.max_pool2d, which returns no indices, and max_pool2d_with_indices, which always does."""
+    """torch.max_pool2d, which never returns indices, and max_pool2d_with_indices."""
 
     def values(
         input: Any,
@@ -204,7 +212,10 @@ def _variants(n: int) -> None:
         (with_indices, f"max_pool{n}d_with_indices", "torch.nn.functional"),
     ):
         call.__name__ = call.__qualname__ = name
-        call.__doc__ = f"`torch.nn.functional.max_pool{n}d`, {'with' if 'indices' in name else 'without'} indices."
+        call.__doc__ = (
+            f"`torch.nn.functional.max_pool{n}d`, {'with' if 'indices' in name else 'without'}"
+            " indices."
+        )
         function(f"{paths}.{name}")(call)
 
 
@@ -249,7 +260,8 @@ def _unpool_sizes(
     for i, (size, usual, s) in enumerate(zip(sizes, default, stride, strict=True)):
         if not usual - s < size < usual + s:
             raise ValueError(
-                f'invalid output_size "{sizes}" (dim {i} must be between {usual - s} and {usual + s})'
+                f'invalid output_size "{sizes}" (dim {i} must be between {usual - s} and'
+                f" {usual + s})"
             )
     return sizes
 
@@ -265,12 +277,14 @@ def _max_unpool(
     sizes = _unpool_sizes(input, kernel, step, pad, output_size)
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(
-            f"elements in indices should be type int64 but got: {class_name(indices.dtype)} ({name})"
+            f"elements in indices should be type int64 but got: {class_name(indices.dtype)}"
+            f" ({name})"
         )
     if tuple(indices.shape) != tuple(input.shape):
         raise RuntimeError(
-            f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices "
-            f"tensor with shape: {list(indices.shape)} ({name})"
+            "Expected shape of indices to be same as that of the input tensor"
+            f" ({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}"
+            f" ({name})"
         )
     lead = tuple(input.shape[:-n])
     plane = (*lead, prod(input.shape[-n:]))
@@ -289,7 +303,10 @@ def max_unpool1d(
     padding: Any = 0,
     output_size: Any = None,
 ) -> Any:
-    """The partial inverse of `max_pool1d`: elements back at `indices`, zeros elsewhere. See `max_unpool2d`."""
+    """The partial inverse of `max_pool1d`: elements back at `indices`, zeros elsewhere.
+
+    See `max_unpool2d`.
+    """
     return _max_unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -302,10 +319,13 @@ def max_unpool2d(
     padding: Any = 0,
     output_size: Any = None,
 ) -> Any:
-    """The partial inverse of `max_pool2d`: (N, C, H, W) gives (N, C, H', W') with H' = (H − 1)·stride − 2·padding + kernel.
+    """The partial inverse of `max_pool2d`.
 
-    Elements go to `indices`, which count in the flattened H' × W'; all others are zero. `output_size` chooses among
-    the sizes that pool to the same one; ValueError if it is none of them.
+    (N, C, H, W) gives (N, C, H', W') with H' = (H − 1)·stride − 2·padding + kernel.
+
+    Elements go to `indices`, which count in the flattened H' × W'; all others are zero.
+    `output_size` chooses among the sizes that pool to the same one; ValueError if it is none of
+    them.
     """
     return _max_unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
@@ -319,7 +339,10 @@ def max_unpool3d(
     padding: Any = 0,
     output_size: Any = None,
 ) -> Any:
-    """The partial inverse of `max_pool3d`: elements back at `indices`, zeros elsewhere. See `max_unpool2d`."""
+    """The partial inverse of `max_pool3d`: elements back at `indices`, zeros elsewhere.
+
+    See `max_unpool2d`.
+    """
     return _max_unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
@@ -354,7 +377,8 @@ def _avg_pool(
     window = _Window(name, n, kernel_size, stride, padding)
     if n == 3 and any(size < k for size, k in zip(input.shape[-n:], window.kernel, strict=True)):
         raise RuntimeError(
-            f"input image {list(input.shape[-n:])} smaller than kernel size {list(window.kernel)} in {name}"
+            f"input image {list(input.shape[-n:])} smaller than kernel size {list(window.kernel)}"
+            f" in {name}"
         )
     outs, pads = window.fit(input, ceil_mode)
     if divisor_override == 0:
@@ -400,9 +424,12 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    """The mean of each window of an image: (N, C, H, W) gives (N, C, H', W'), sizes as in `max_pool2d`.
+    """The mean of each window of an image.
 
-    Zeros that pad count as elements unless `count_include_pad` is False; `divisor_override` replaces the count.
+    (N, C, H, W) gives (N, C, H', W'), sizes as in `max_pool2d`.
+
+    Zeros that pad count as elements unless `count_include_pad` is False; `divisor_override`
+    replaces the count.
 
     >>> torch.nn.functional.avg_pool2d(torch.arange(16.).view(1, 4, 4), 2)
     tensor([[[ 2.5000,  4.5000],
@@ -423,7 +450,10 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    """The mean of each window of a volume: (N, C, D, H, W) gives (N, C, D', H', W'). See `avg_pool2d`."""
+    """The mean of each window of a volume: (N, C, D, H, W) gives (N, C, D', H', W').
+
+    See `avg_pool2d`.
+    """
     return _avg_pool(
         3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
@@ -465,5 +495,8 @@ def lp_pool2d(
 def lp_pool3d(
     input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Any:
-    """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, D, H, W) gives (N, C, D', H', W')."""
+    """(Σ over each window of x^p)^(1/p), p being `norm_type`.
+
+    (N, C, D, H, W) gives (N, C, D', H', W').
+    """
     return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)

@@ -16,7 +16,6 @@ from tidu.ops.movement import cat_, expand, permute, reshape, swap
 from tidu.ops.reduce import sum_over
 from tidu.ops.rules import class_name
 from tidu.ops.scan import cumprod
-from tidu.ops.sources import full
 
 
 @function("torch.outer torch.ger Tensor.outer Tensor.ger")
@@ -167,7 +166,7 @@ def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
 
 def _powers(x: Any, count: int) -> Any:
     """1, x, x², ... along a new last dimension."""
-    ones = full(1, (*x.shape, 1), x.dtype)
+    ones = x.new_ones((*x.shape, 1))
     if count <= 1:
         return expand(ones, (*x.shape, count))
     repeated = expand(reshape(x, (*x.shape, 1)), (*x.shape, count - 1))
@@ -180,7 +179,8 @@ def linalg_vander(x: Any, *, N: int | None = None) -> Any:
     if N is not None and N <= 1:
         raise RuntimeError(f"N must be greater than 1. Got {N}")
     x = x if x.dtype is not dtypes.bool_ and x.dtype.category != dtypes.INTEGER else x.to(dtypes.int64)
-    return _powers(x, (x.shape[-1] if x.shape else 1) if N is None else N)
+    x = x if x.shape else reshape(x, (1,))
+    return _powers(x, x.shape[-1] if N is None else N)
 
 
 @function("torch.vander")

@@ -60,7 +60,7 @@ def _slope_reference(
 
 # g times one of two numbers, by the region in which x lies. An op of its own, because a gradient of
 # it has to know that it depends on x: the answer there is zero, not "no gradient".
-slope = define(
+slope: Op = define(
     "slope",
     inputs="gradient input",
     attrs="region low high inner outer",

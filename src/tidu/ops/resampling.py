@@ -1,4 +1,6 @@
-"""Resampling along one dimension: every element of the result is a weighted sum of a few of the input's.
+"""Resampling along one dimension.
+
+Every element of the result is a weighted sum of a few of the input's.
 
 Which ones and with which weights stands in small tables, which interpolation and adaptive pooling
 work out from the sizes and hand to the op as inputs.
@@ -110,7 +112,7 @@ def _adjoint_numpy(g: Any, places: Any, weights: Any, size: int, dim: int, spars
     if weights is not None:
         column = weights.reshape(-1, 1)[order]
         parts = _product(parts, _column(column, 0, dim, g.ndim), sparse)
-    result = np.zeros((*g.shape[:dim], size, *g.shape[dim + 1 :]), parts.dtype)
+    result: Any = np.zeros((*g.shape[:dim], size, *g.shape[dim + 1 :]), parts.dtype)
     if found.size:
         result[(*(slice(None),) * dim, found)] = np.add.reduceat(parts, starts, axis=dim)
     return result
@@ -141,7 +143,7 @@ def _places(outs: int, taps: int, size: int) -> Array:
 # Constants of the calls below; one weight is zero and must not let a NaN in.
 _WEIGHTS = leaf(np.array([[0.5, -1.5], [1.0, 0.25], [2.0, 0.0], [0.75, 1.25]]), float64)
 
-resample = define(
+resample: Op = define(
     "resample",
     inputs="input places weights",
     attrs="dim sparse",
@@ -166,7 +168,7 @@ resample = define(
     dtypes="float",
     reference=_torch_resample,
 )
-resample_adjoint = define(
+resample_adjoint: Op = define(
     "resample_adjoint",
     inputs="input places weights",
     attrs="size dim sparse",

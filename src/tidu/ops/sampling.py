@@ -144,7 +144,7 @@ def _reads(grid: Any, sizes: Shape, mode: str, padding: str, corners: bool) -> l
 
 
 def _weight(taps: tuple[Tap, ...], but: int | None = None) -> Any:
-    """The product of the weights; with `but`, that dimension's derivative takes its weight's place."""
+    """The product of the weights; of dimension `but` the derivative in place of the weight."""
     return reduce(mul, (tap.slope if i == but else tap.weight for i, tap in enumerate(taps)))
 
 
@@ -196,18 +196,19 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
         )
     if grid.shape[-1] != len(x.shape) - 2:
         raise RuntimeError(
-            f"grid_sampler(): expected grid to have size {len(x.shape) - 2} in last dimension, but got "
-            f"grid with sizes {list(grid.shape)}: one coordinate for each spatial dimension of the input"
+            f"grid_sampler(): expected grid to have size {len(x.shape) - 2} in last dimension, but"
+            f" got grid with sizes {list(grid.shape)}: one coordinate for each spatial dimension of"
+            " the input"
         )
     if len(x.shape) not in (4, 5) or len(x.shape) != len(grid.shape):
         raise RuntimeError(
-            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got "
-            f"{sizes}"
+            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but"
+            f" got {sizes}"
         )
     if 0 in x.shape[2:]:
         raise RuntimeError(
-            "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "
-            f"{list(x.shape)}"
+            "grid_sampler(): expected input to have non-empty spatial dimensions, but input has"
+            f" sizes {list(x.shape)}"
         )
     if len(x.shape) == 5 and mode == "bicubic":
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
@@ -261,8 +262,8 @@ def _sample(input: Any, grid: Any, mode: str, padding: str, corners: bool) -> An
 
 def _warn_corners(operation: str) -> None:
     warnings.warn(
-        "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. "
-        f"Please specify align_corners=True if the old behavior is desired ({operation}).",
+        "Default grid_sample and affine_grid behavior has changed to align_corners=False since"
+        f" 1.3.0. Please specify align_corners=True if the old behavior is desired ({operation}).",
         UserWarning,
         stacklevel=4,
     )
@@ -279,23 +280,24 @@ def grid_sample(
     """`input` read at the positions in `grid`: (N, C, H, W) at (N, H', W', 2) gives (N, C, H', W').
 
     A position (x, y) is in [-1, 1] from edge to edge, or from the first to the last element with
-    `align_corners`. `mode` is bilinear, nearest or bicubic; `padding_mode` says what is outside: zeros, the
-    border, or a reflection. Volumes work the same with three coordinates. Raises RuntimeError for shapes
-    that do not fit, ValueError for other modes.
+    `align_corners`. `mode` is bilinear, nearest or bicubic; `padding_mode` says what is outside:
+    zeros, the border, or a reflection. Volumes work the same with three coordinates. Raises
+    RuntimeError for shapes that do not fit, ValueError for other modes.
 
     >>> grid = torch.tensor([[[[0., 0.]]]])
-    >>> torch.nn.functional.grid_sample(torch.arange(4.).view(1, 1, 2, 2), grid, align_corners=False)
+    >>> x = torch.arange(4.).view(1, 1, 2, 2)
+    >>> torch.nn.functional.grid_sample(x, grid, align_corners=False)
     tensor([[[[1.5000]]]])
     """
     if mode not in MODES:
         raise ValueError(
-            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: "
-            f"'{mode}'"
+            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic',"
+            f" but got: '{mode}'"
         )
     if padding_mode not in PADDINGS:
         raise ValueError(
-            "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', "
-            f"but got: '{padding_mode}'"
+            "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or"
+            f" 'reflection', but got: '{padding_mode}'"
         )
     if align_corners is None:
         _warn_corners("grid_sample")
@@ -306,7 +308,7 @@ def grid_sample(
 def grid_sampler(
     input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
 ) -> Any:
-    """`torch.nn.functional.grid_sample` with its modes as numbers, in the order in which they are listed there."""
+    """`torch.nn.functional.grid_sample` with its modes as numbers, in the order listed there."""
     return _sample(input, grid, MODES[interpolation_mode], PADDINGS[padding_mode], align_corners)
 
 
@@ -315,7 +317,7 @@ def grid_sampler(
 
 def _base_grid(sizes: Shape, corners: bool, d: dtypes.dtype) -> Any:
     """Homogeneous coordinates of every element: (elements, n + 1), the last dimension first."""
-    kind = np.float64 if d is dtypes.float64 else np.float32
+    kind: Any = np.float64 if d is dtypes.float64 else np.float32
     axes = []
     for size in sizes:
         steps = np.linspace(-1, 1, size, dtype=kind) if size > 1 else np.zeros(1, kind)
@@ -327,11 +329,15 @@ def _base_grid(sizes: Shape, corners: bool, d: dtypes.dtype) -> Any:
 
 @function("torch.nn.functional.affine_grid")
 def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = None) -> Any:
-    """The positions of affine maps, for `grid_sample`: `theta` (N, 2, 3) and size (N, C, H, W) give (N, H, W, 2).
+    """The positions of affine maps, for `grid_sample`.
 
-    grid[n, y, x] = theta[n] · (x, y, 1), x and y going over [-1, 1]; (N, 3, 4) and (N, C, D, H, W) for volumes.
+    `theta` (N, 2, 3) and size (N, C, H, W) give (N, H, W, 2).
 
-    >>> torch.nn.functional.affine_grid(torch.eye(2, 3)[None], (1, 1, 2, 2), align_corners=True)[0, 0]
+    grid[n, y, x] = theta[n] · (x, y, 1), x and y going over [-1, 1]; (N, 3, 4) and (N, C, D, H, W)
+    for volumes.
+
+    >>> theta = torch.eye(2, 3)[None]
+    >>> torch.nn.functional.affine_grid(theta, (1, 1, 2, 2), align_corners=True)[0, 0]
     tensor([[-1., -1.],
             [ 1., -1.]])
     """
@@ -341,8 +347,8 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
     n = len(shape) - 2
     if n not in (2, 3):
         raise NotImplementedError(
-            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. "
-            f"Got size {shape}."
+            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms,"
+            f" respectively. Got size {shape}."
         )
     if len(theta.shape) != 3 or tuple(theta.shape[1:]) != (n, n + 1):
         raise ValueError(
@@ -353,7 +359,8 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
         raise ValueError(f"Expected non-zero, positive output size. Got {shape}")
     if theta.shape[0] != shape[0]:
         raise RuntimeError(
-            f"Expected as many affine matrices as the size {shape} has items, but got {theta.shape[0]}"
+            f"Expected as many affine matrices as the size {shape} has items, but got"
+            f" {theta.shape[0]}"
         )
     if align_corners is None:
         _warn_corners("affine_grid")

@@ -26,8 +26,8 @@ def _shuffle_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
     *lead, c, h, w = x.shape
     if c % (factor * factor):
         raise RuntimeError(
-            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "
-            f"upscale_factor, but input.size(-3)={c} is not divisible by {factor * factor}"
+            "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square"
+            f" of upscale_factor, but input.size(-3)={c} is not divisible by {factor * factor}"
         )
     return inputs, (*lead, c // (factor * factor), h * factor, w * factor), x.dtype
 
@@ -63,7 +63,7 @@ def _unshuffle(x: Any, factor: int) -> Any:
     return reshape(parts, (*lead, c * factor * factor, h // factor, w // factor))
 
 
-pixel_shuffle_ = define(
+pixel_shuffle_: Op = define(
     "pixel_shuffle",
     attrs="factor",
     kind="composite",
@@ -77,7 +77,7 @@ pixel_shuffle_ = define(
         Sample((Array((0, 3, 2, 2)), 1)),
     ],
 )
-pixel_unshuffle_ = define(
+pixel_unshuffle_: Op = define(
     "pixel_unshuffle",
     attrs="factor",
     kind="composite",
@@ -130,7 +130,8 @@ def _channels_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> 
         )
     if x.shape[1] % groups:
         raise RuntimeError(
-            f"Number of channels must be divisible by groups. Got {x.shape[1]} channels and {groups} groups."
+            f"Number of channels must be divisible by groups. Got {x.shape[1]} channels and"
+            f" {groups} groups."
         )
     return inputs, x.shape, x.dtype
 
@@ -142,7 +143,7 @@ def _shuffle_channels(x: Any, groups: int) -> Any:
     return reshape(permute(grouped, order), tuple(x.shape))
 
 
-channel_shuffle_ = define(
+channel_shuffle_: Op = define(
     "channel_shuffle",
     attrs="groups",
     kind="composite",

@@ -52,7 +52,9 @@ argsort_ = define(
         Sample((Array(()), 0, False)),
         Sample((Array((0, 3)), 0, True)),
     ],
-    reference=lambda torch, x, dim, descending: torch.argsort(x, dim, descending=descending, stable=True),
+    reference=lambda torch, x, dim, descending: torch.argsort(
+        x, dim=dim, descending=descending, stable=True
+    ),
 )
 
 

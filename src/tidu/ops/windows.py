@@ -1,4 +1,4 @@
-"""Sliding windows over the last dimensions of a tensor, and their adjoint, which adds overlapping windows up.
+"""Sliding windows over the last dimensions of a tensor, and their adjoint, which adds them up.
 
 Convolution, pooling and unfolding are all said in terms of these two.
 """
@@ -18,7 +18,8 @@ from tidu.ir.op import Array, Inferred, Op, Sample, View, define, function
 from tidu.ops.movement import permute, place, reshape, slice_
 
 Shape = tuple[int, ...]
-# For each windowed dimension how many elements are put before and after it; negative numbers cut off.
+# For each windowed dimension how many elements are put before and after it; negative numbers cut
+# off.
 Pads = tuple[tuple[int, int], ...]
 
 
@@ -30,8 +31,8 @@ def integers(operation: str, name: str, value: Any) -> Shape:
     for number in numbers:
         if not hasattr(number, "__index__"):
             raise TypeError(
-                f"{operation}(): argument '{name}' must be tuple of ints, but found element of type "
-                f"{type(number).__name__} in {value!r}"
+                f"{operation}(): argument '{name}' must be tuple of ints, but found element of type"
+                f" {type(number).__name__} in {value!r}"
             )
     return tuple(number.__index__() for number in numbers)
 
@@ -42,8 +43,8 @@ def several(operation: str, name: str, value: Any, count: int) -> Shape:
     if len(numbers) not in (1, count):
         words = {2: "two", 3: "three"}
         raise RuntimeError(
-            f"{operation}: {name} must either be a single int, or a tuple of {words.get(count, count)} "
-            f"ints, but got {name}={list(numbers)}"
+            f"{operation}: {name} must either be a single int, or a tuple of"
+            f" {words.get(count, count)} ints, but got {name}={list(numbers)}"
         )
     return numbers * count if len(numbers) == 1 else numbers
 
@@ -161,8 +162,9 @@ def _torch_windows(torch: Any, x: Any, kernel: Shape, stride: Shape, dilation: S
     return x.clone()
 
 
-# windows(x)[..., o, ..., i] = x[..., o·stride + i·dilation]: all windows over the last dimensions, as a view.
-windows = define(
+# windows(x)[..., o, ..., i] = x[..., o·stride + i·dilation]: all windows over the last dimensions,
+# as a view.
+windows: Op = define(
     "windows",
     attrs="kernel stride dilation",
     kind="movement",
@@ -223,8 +225,8 @@ def _fold_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     lead, kernel = g.shape[: len(g.shape) - 2 * n], g.shape[len(g.shape) - n :]
     if count_windows(sizes, kernel, stride, dilation) != g.shape[len(lead) : len(lead) + n]:
         raise RuntimeError(
-            f"windows of shape {list(g.shape)} do not add up to {list(sizes)} with stride {list(stride)} "
-            f"and dilation {list(dilation)}"
+            f"windows of shape {list(g.shape)} do not add up to {list(sizes)} with stride"
+            f" {list(stride)} and dilation {list(dilation)}"
         )
     return inputs, (*lead, *sizes), g.dtype
 
@@ -235,7 +237,7 @@ def _fold_numpy(g: Any, sizes: Shape, stride: Shape, dilation: Shape) -> Any:
     kernel = g.shape[g.ndim - n :]
     if outs == sizes and prod(kernel) == 1:
         return g.reshape(g.shape[: g.ndim - n])
-    result = np.zeros((*lead, *sizes), g.dtype)
+    result: Any = np.zeros((*lead, *sizes), g.dtype)
     for tap, read, write in clipped_taps(sizes, outs, kernel, stride, ((0, 0),) * n, dilation):
         target = result[(..., *write)]
         np.add(target, g[(..., *read, *tap)], out=target)
@@ -252,7 +254,7 @@ def _torch_fold(torch: Any, g: Any, sizes: Shape, stride: Shape, dilation: Shape
 
 
 # The adjoint of windows: every window's elements added into the places that they were read from.
-fold_windows = define(
+fold_windows: Op = define(
     "fold_windows",
     attrs="sizes stride dilation",
     kind="indexing",
@@ -279,7 +281,9 @@ fold_windows = define(
 
 @function("Tensor.unfold")
 def unfold_dimension(input: Any, dimension: int, size: int, step: int) -> Any:
-    """All slices of `size` elements along `dimension`, `step` apart, as a view: (…, n, …) gives (…, windows, …, size).
+    """All slices of `size` elements along `dimension`, `step` apart, as a view.
+
+    (…, n, …) gives (…, windows, …, size).
 
     >>> torch.arange(5).unfold(0, 3, 2)
     tensor([[0, 1, 2],
@@ -321,8 +325,8 @@ def _check_blocks(
     ):  # fmt: skip
         if min(numbers) < least:
             raise RuntimeError(
-                f"{name} should be {'greater than zero' if least else 'non-negative'}, but got {short}_height: {numbers[0]} "
-                f"{short}_width: {numbers[1]} ({operation})"
+                f"{name} should be {'greater than zero' if least else 'non-negative'}, but got"
+                f" {short}_height: {numbers[0]} {short}_width: {numbers[1]} ({operation})"
             )
 
 
@@ -337,15 +341,17 @@ def _im2col_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     shape = x.shape
     if len(shape) not in (3, 4) or 0 in shape[-3:]:
         raise RuntimeError(
-            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "
-            f"but got: {list(shape)} (unfold takes (N, C, H, W) or (C, H, W))"
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero"
+            f" dimensions for input, but got: {list(shape)} (unfold takes (N, C, H, W) or (C,"
+            " H, W))"
         )
     blocks = _blocks(shape[-2:], kernel, dilation, padding, stride)
     if min(blocks) < 1:
         raise RuntimeError(
-            f"Given input with spatial size {shape[-2:]}, kernel_size={kernel}, dilation={dilation}, padding={padding}, "
-            f"calculated shape of the array of sliding blocks as {blocks}, but its components must be at least one. "
-            "Use a smaller kernel or more padding."
+            f"Given input with spatial size {shape[-2:]}, kernel_size={kernel},"
+            f" dilation={dilation}, padding={padding}, calculated shape of the array of sliding"
+            f" blocks as {blocks}, but its components must be at least one. Use a smaller kernel or"
+            " more padding."
         )
     return inputs, (*shape[:-3], shape[-3] * prod(kernel), prod(blocks)), x.dtype
 
@@ -368,20 +374,22 @@ def _col2im_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     shape = x.shape
     if len(shape) not in (2, 3) or 0 in shape[-2:]:
         raise RuntimeError(
-            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
-            f"input, but got: {list(shape)} (fold takes (N, C · kernel elements, blocks), or the same without N)"
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and"
+            f" non-zero dimensions for input, but got: {list(shape)} (fold takes (N, C · kernel"
+            " elements, blocks), or the same without N)"
         )
     if shape[-2] % prod(kernel):
         raise RuntimeError(
-            "Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
-            f"input.size(1)={shape[-2]} and kernel_size={kernel}."
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size,"
+            f" but got input.size(1)={shape[-2]} and kernel_size={kernel}."
         )
     blocks = _blocks(sizes, kernel, dilation, padding, stride)
     if prod(blocks) != shape[-1] or min(blocks) < 1:
         raise RuntimeError(
-            f"Given output_size={sizes}, kernel_size={kernel}, dilation={dilation}, padding={padding}, stride={stride}, "
-            f"expected size of input's dimension 2 to match the calculated number of sliding blocks {blocks[0]} * "
-            f"{blocks[1]} = {prod(blocks)}, but got input.size(2)={shape[-1]}."
+            f"Given output_size={sizes}, kernel_size={kernel}, dilation={dilation},"
+            f" padding={padding}, stride={stride}, expected size of input's dimension 2 to match"
+            f" the calculated number of sliding blocks {blocks[0]} * {blocks[1]} = {prod(blocks)},"
+            f" but got input.size(2)={shape[-1]}."
         )
     return inputs, (*shape[:-2], shape[-2] // prod(kernel), *sizes), x.dtype
 
@@ -399,7 +407,7 @@ def _col2im(
     return zero_pad(image, negated(pads))
 
 
-im2col = define(
+im2col: Op = define(
     "im2col",
     attrs="kernel dilation padding stride",
     kind="composite",
@@ -415,7 +423,7 @@ im2col = define(
     dtypes="number",
     reference="nn.functional.unfold",
 )
-col2im = define(
+col2im: Op = define(
     "col2im",
     attrs="sizes kernel dilation padding stride",
     kind="composite",
@@ -437,9 +445,12 @@ col2im = define(
 def unfold(
     input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Any:
-    """Sliding blocks of images as columns: (N, C, H, W) gives (N, C · kernel height · kernel width, blocks).
+    """Sliding blocks of images as columns.
 
-    Zeros pad the image. An input (C, H, W) gives a result without N. Follows torch.nn.functional.unfold (im2col).
+    (N, C, H, W) gives (N, C · kernel height · kernel width, blocks).
+
+    Zeros pad the image. An input (C, H, W) gives a result without N. Follows
+    torch.nn.functional.unfold (im2col).
 
     >>> torch.nn.functional.unfold(torch.ones(1, 3, 4, 4), 2).shape
     torch.Size([1, 12, 9])
@@ -462,7 +473,9 @@ def fold(
     padding: Any = 0,
     stride: Any = 1,
 ) -> Any:
-    """Columns of blocks added up to images, the adjoint of `unfold`: (N, C · kh · kw, blocks) gives (N, C, H, W).
+    """Columns of blocks added up to images, the adjoint of `unfold`.
+
+    (N, C · kh · kw, blocks) gives (N, C, H, W).
 
     An input without N gives a result without it. Follows torch.nn.functional.fold (col2im).
 
@@ -470,6 +483,7 @@ def fold(
     torch.Size([1, 3, 4, 4])
     """
     numbers = {
-        "output_size": output_size, "kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride
+        "output_size": output_size, "kernel_size": kernel_size, "dilation": dilation,
+        "padding": padding, "stride": stride,
     }  # fmt: skip
     return col2im(input, *(several("fold", name, value, 2) for name, value in numbers.items()))

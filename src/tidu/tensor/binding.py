@@ -10,19 +10,57 @@ from typing import Any
 
 from tidu.base.source import at, here
 from tidu.base.state import state
-from tidu.ir.op import functions, registry
+from tidu.ir.op import Op, functions, registry
 from tidu.tensor.tensor import Tensor
 
 # "torch", "torch.nn.functional", "torch.linalg", ... -> name -> function
 namespaces: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
-def _with_out(call: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """A torch.* function also takes `out=`, a tensor to write the result to."""
+# NumPy's names of arguments, which PyTorch takes as well.
+NUMPY_NAMES = {
+    "axis": "dim", "keepdims": "keepdim",
+    "a": "input", "x": "input", "x1": "input", "x2": "other",
+}  # fmt: skip
+
+
+def _with_numpy_names(call: Any) -> Any:
+    """`call`, which also understands ``axis=`` and ``keepdims=`` where it has `dim`, `keepdim`."""
+    parameters = _parameters(call)
+    if "dim" not in parameters and "keepdim" not in parameters:
+        return call
 
     @functools.wraps(call, updated=())
+    def method(*args: Any, **kwargs: Any) -> Any:
+        return call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
+
+    return method
+
+
+def _renamed(kwargs: dict[str, Any], parameters: tuple[str, ...]) -> dict[str, Any]:
+    """`kwargs` with NumPy's names replaced, where they are not the function's own."""
+    return {
+        NUMPY_NAMES[name]
+        if name not in parameters and NUMPY_NAMES.get(name) in parameters
+        else name: value
+        for name, value in kwargs.items()
+    }
+
+
+def _parameters(call: Any) -> tuple[str, ...]:
+    if isinstance(call, Op):
+        return (*call.input_names, *call.attr_names)
+    code = call.__code__
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return names
+
+
+def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
+    """A torch.* function also takes `out=`, a tensor to write the result to, and NumPy's names."""
+    parameters = _parameters(call)
+
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = call(*args, **kwargs)
+        result = call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
         if out is None:
             return result
         if isinstance(out, Tensor):
@@ -31,7 +69,10 @@ def _with_out(call: Callable[..., Any], name: str) -> Callable[..., Any]:
         _refuse_history(name, *out, *result)
         return type(result)(write_out(o, r) for o, r in zip(out, result, strict=True))
 
+    # As it is found, so that a function can be pickled by reference.
     function.__name__ = function.__qualname__ = name
+    function.__module__ = space.replace("torch", "tidu", 1)
+    function.__doc__ = call.__doc__
     return function
 
 
@@ -69,15 +110,13 @@ def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> Non
         space, _, name = path.rpartition(".")
         if space == "Tensor":
             # An Op is not a plain function, which Python needs to pass `self`.
-            method = call if hasattr(call, "__get__") else _as_function(call, name)
-            setattr(Tensor, name, method)
+            method = _with_numpy_names(call)
+            setattr(Tensor, name, _as_function(method, name) if isinstance(method, Op) else method)
             if inplace:
                 setattr(Tensor, name + "_", _in_place(call, name))
         else:
             table = namespaces.setdefault(space, {})
-            table[name] = _with_out(
-                call if hasattr(call, "__get__") else _as_function(call, name), name
-            )
+            table[name] = _with_out(call, name, space)
             if inplace and space == "torch" and any(p == f"Tensor.{name}" for p in paths):
                 table[name + "_"] = _in_place(call, name)
 
@@ -95,4 +134,6 @@ def bind_registry() -> None:
     for op in registry.values():
         bind(op, op.public, op.inplace)
     for declared in functions:
+        # The name in Python's own messages about arguments.
+        declared.call.__qualname__ = declared.paths[0].rpartition(".")[2]
         bind(declared.call, declared.paths, declared.inplace)

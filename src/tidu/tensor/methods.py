@@ -383,10 +383,23 @@ def _binary(op: Op) -> tuple[Any, Any, Any]:
     return forward, reflected, augmented
 
 
+def _if_supported(function: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        return function(self, other) if _supported(other) else NotImplemented
+
+    return method
+
+
 _BINARY = {
     "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.div, "pow": e.pow_, "mod": e.remainder,
     "floordiv": e.floor_divide, "and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor,
     "lshift": e.bitwise_left_shift, "rshift": e.bitwise_right_shift,
+}  # fmt: skip
+# PyTorch has its own nodes for these, by which of the two operands is a number.
+_NAMED: dict[str, Any] = {
+    "pow": e.power, "rpow": lambda self, other: e.power(other, self),
+    "mod": e.remainder_of, "rsub": e.rsub,
+    "rtruediv": lambda self, other: e.mul(e.reciprocal(self), other),
 }  # fmt: skip
 _COMPARE = {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}
 
@@ -400,6 +413,8 @@ def bind_methods() -> None:
         setattr(Tensor, f"__i{name}__", augmented)
     for name, op in _COMPARE.items():
         setattr(Tensor, f"__{name}__", _binary(op)[0])
+    for name, forward in _NAMED.items():
+        setattr(Tensor, f"__{name}__", _if_supported(forward))
     plain: dict[str, Any] = {
         "__neg__": lambda self: apply(e.neg, (self,)), "__pos__": lambda self: self, "__abs__": lambda self: apply(e.abs_, (self,)),
         "__invert__": lambda self: apply(e.bitwise_not, (self,)), "__matmul__": Tensor.matmul,

@@ -596,6 +596,8 @@ def apply(
     if op.view is None or not _share_memory(op, inputs[0], attrs, out, made, grad_name):
         if op.outputs != 1:
             return _several(op, arguments, attrs, out, tuple(edges) if needed else None, grad_name)
+        if op is reshape:
+            grad_name = "UnsafeViewBackward0"  # it had to copy
         made._storage = InferenceStorage(out) if not recording and state.inference else Storage(out)
     if needed and out.dtype.is_floating_point:
         made._grad_fn = node = record(op, arguments, attrs, out, tuple(edges), grad_name)

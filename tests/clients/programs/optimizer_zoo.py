@@ -30,7 +30,7 @@ factories = {
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
     "Rprop": lambda p: optim.Rprop(p, lr=0.01),
     "ASGD": lambda p: optim.ASGD(p, lr=0.1),
-    "LBFGS": lambda p: optim.LBFGS(p, lr=0.5, max_iter=4),
+    "LBFGS": lambda p: optim.LBFGS(p, lr=0.5, max_iter=2),
 }
 for name, factory in factories.items():
     model = make()

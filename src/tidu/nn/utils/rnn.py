@@ -101,8 +101,8 @@ class PackedSequence(_Packed):
 
 
 def _integers(numbers: Any) -> np.ndarray[Any, Any]:
-    array = numbers.numpy() if isinstance(numbers, Tensor) else np.asarray(numbers)
-    return array.astype(np.int64)
+    array = numbers.numpy() if isinstance(numbers, Tensor) else numbers
+    return np.asarray(array, np.int64)
 
 
 def _numbers(array: np.ndarray[Any, Any]) -> Tensor:
