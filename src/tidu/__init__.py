@@ -5,7 +5,18 @@ from __future__ import annotations
 from math import e, inf, nan, pi
 
 import tidu.tensor as _tensor
-from tidu import autograd, cuda, linalg, nn, optim, return_types, special, utils
+from tidu import (
+    autograd,
+    cuda,
+    interop,
+    linalg,
+    nn,
+    optim,
+    return_types,
+    serialization,
+    special,
+    utils,
+)
 from tidu.backends import cudnn as _cudnn
 from tidu.backends import mps as _mps
 from tidu.base import collector as _collector

@@ -136,7 +136,7 @@ def hessian(
 
     def gradient(*points: Any) -> Any:
         y = _scalar(func, points, "hessian", strict)
-        found = _hessian_row(y, points, strict)
+        found = _hessian_row(y, points, "hessian", strict)
         return found if is_tuple else found[0]
 
     return jacobian(gradient, inputs, create_graph, strict, vectorize, outer_jacobian_strategy)
@@ -185,7 +185,7 @@ def _hessian_product(
         is_tuple, xs = _inputs(inputs, name, create_graph)
         vs = _vectors(v, xs, is_tuple, "the input to the user-provided function is")
         y = _scalar(func, xs, name, strict)
-        row = _hessian_row(y, xs, strict)
+        row = _hessian_row(y, xs, name, strict)
     with set_grad_enabled(_recording(create_graph)):
         products = _gradients(row, xs, vs, create_graph=create_graph)
         products = _without_holes(products, xs, name, strict, create_graph)
@@ -311,10 +311,7 @@ def _without_holes(
     """Zeros for what depends on nothing; RuntimeError for it in strict mode."""
     for number, g in enumerate(gradients):
         if strict and g is None:
-            raise RuntimeError(
-                f"The output of the user-provided function is independent of input {number}. This "
-                f"is not allowed in strict mode. ({name}){at(here())}"
-            )
+            raise RuntimeError(_independent(number, name))
         if strict and create_graph and not g.requires_grad:
             raise RuntimeError(
                 f"The jacobian of the user-provided function is independent of input {number}. "
@@ -323,11 +320,20 @@ def _without_holes(
     return tuple(_zeros_like(x) if g is None else g for g, x in zip(gradients, xs, strict=True))
 
 
-def _hessian_row(y: Any, xs: Tensors, strict: bool) -> Tensors:
+def _independent(number: int, name: str) -> str:
+    return (
+        f"The output of the user-provided function is independent of input {number}. This is not allowed in strict mode. "
+        f"({name}){at(here())}"
+    )
+
+
+def _hessian_row(y: Any, xs: Tensors, name: str, strict: bool) -> Tensors:
     """The gradient of one element, differentiable."""
     one = Tape.wrap(full(1.0, tuple(y.shape), y.dtype), None)
     found = _gradients((y,), xs, (one,), create_graph=True)
     for number, g in enumerate(found):
+        if strict and g is None and name != "hessian":
+            raise RuntimeError(_independent(number, name))
         if strict and (g is None or not g.requires_grad):
             raise RuntimeError(
                 "While computing the hessian, found that the jacobian of the user-provided "

@@ -178,30 +178,26 @@ class OpNode(GradFn):
             saved = (self._results(saved[0], create_graph), *saved[1:])
         op, attrs = self.op, self.attrs
         vjps = op.vjps
-        if vjps.__class__ is tuple and op.outputs == 1:  # the usual form
-            g = cotangents[0]
+        g = cotangents[0] if op.outputs == 1 else tuple(cotangents)
+        if op.variadic:
+            return self._backward_of_list(g, saved[0], saved[1:])
+        if vjps.__class__ is tuple:
             return [
                 None if edge is None or vjp is None else vjp(g, *saved, *attrs)
                 for edge, vjp in zip(self.edges, vjps)  # noqa: B905 (optional inputs may be missing)
             ]
-        g = cotangents[0] if op.outputs == 1 else self._complete(cotangents)
-        if op.variadic:
-            out, inputs = saved[0], saved[1:]
-            return [
-                None if edge is None else op.vjps(i, g, out, inputs, *attrs)
-                for i, edge in enumerate(self.edges)
-            ]
-        if (
-            op.vjps.__class__ is not tuple
-        ):  # one function for all; what is not needed stays lazy, and is dropped
-            cotangents_of_inputs = op.vjps(g, *saved, *attrs)
-            return [
-                None if edge is None else c
-                for edge, c in zip(self.edges, cotangents_of_inputs, strict=True)
-            ]
+        # One function for all; what is not needed stays lazy, and is dropped.
+        every = vjps(g, *saved, *attrs)
+        return [None if edge is None else c for edge, c in zip(self.edges, every, strict=True)]
+
+    def _backward_of_list(self, g: Any, out: Any, inputs: tuple[Any, ...]) -> Sequence[Any]:
+        vjps, attrs = self.op.vjps, self.attrs
+        if vjps.__class__ is tuple:
+            every = vjps[0](g, out, inputs, *attrs)
+            return [None if edge is None else c for edge, c in zip(self.edges, every, strict=True)]
         return [
-            None if edge is None or vjp is None else vjp(g, *saved, *attrs)
-            for edge, vjp in zip(self.edges, vjps, strict=False)
+            None if edge is None else vjps(i, g, out, inputs, *attrs)
+            for i, edge in enumerate(self.edges)
         ]
 
     def _unpack(self, saved: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -226,9 +222,6 @@ class OpNode(GradFn):
             Tape.wrap(x, (self, number) if x.dtype.is_floating_point else None)
             for number, x in enumerate(results)
         )
-
-    def _complete(self, cotangents: list[Any]) -> tuple[Any, ...]:
-        return tuple(cotangents)
 
     def pack(self) -> None:
         """Let the innermost saved-tensor hooks put away what is saved."""

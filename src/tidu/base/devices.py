@@ -16,7 +16,9 @@ class device:  # noqa: N801 (the name users know it by: torch.device)
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
+            self.type: str = type.type
+            self.index: int | None = type.index
+            return
         if not isinstance(type, str):
             raise RuntimeError(f"device() takes a string such as 'cpu', but got {type!r}")
         kind, colon, number = type.partition(":")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 
@@ -32,7 +34,7 @@ class finfo:  # noqa: N801 (the name users know it by: torch.finfo)
                 "torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
                 "'torch.finfo'"
             )
-        limits = ml_dtypes.finfo(d.numpy) if d.numpy.kind == "V" else np.finfo(d.numpy)
+        limits: Any = (ml_dtypes if d.numpy.kind == "V" else np).finfo(d.numpy)
         self.dtype = d.name
         self.bits = 8 * d.itemsize
         self.eps = float(limits.eps)

@@ -253,14 +253,11 @@ def define(
     emit        the scalar emission: (builder, *scalars, *attrs) -> scalar
     decompose   (*inputs, *attrs) -> the same in terms of other ops, for composites
     vjp         a tuple with one function for each input, (g, out, *inputs, *attrs) -> cotangent,
-                or None
-                where there is no derivative; or, where the derivatives share work, one function
-                that
-                returns the cotangents of all inputs; for an op on a list, one function that gets
-                the
-                position first. The result is summed over broadcast dimensions and cast to the
-                input's
-                dtype by the engine. What a vjp reads is what the tape keeps.
+                or None where there is no derivative; or, where the derivatives share work, one
+                function that returns the cotangents of all inputs. For an op on a list, one
+                function that gets the position first, or a tuple of one that returns them all.
+                The result is summed over broadcast dimensions and cast to the input's dtype by
+                the engine. What a vjp reads is what the tape keeps.
     saved       for an op on a list: the part of it whose numbers the vjp reads
     view        for ops whose result shares memory with the input
     grad_name   the name shown in grad_fn=<...>

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidu.base.devices import CPU, device
-from tidu.base.dtypes import dtype
+from tidu.base import dtypes
 from tidu.base.shapes import Shape
 from tidu.base.state import Position
 
@@ -44,7 +44,7 @@ class Value:
     inputs: tuple[Any, ...]
     attrs: tuple[Any, ...]
     shape: Shape
-    dtype: dtype
+    dtype: dtypes.dtype
     buffer: Any
     position: Position | None
     bounds: tuple[int, int] | None
@@ -55,7 +55,7 @@ class Value:
         inputs: tuple[Any, ...],
         attrs: tuple[Any, ...],
         shape: Shape,
-        dtype: dtype,
+        dtype: dtypes.dtype,
         position: Position | None,
         buffer: Any = None,
     ) -> None:
@@ -100,7 +100,7 @@ class Value:
         def __neg__(self) -> Value: ...
 
 
-def leaf(buffer: Any, dtype: dtype) -> Value:
+def leaf(buffer: Any, dtype: dtypes.dtype) -> Value:
     """A Value of numbers that are already there. The buffer is owned from here on and never
     written.
     """

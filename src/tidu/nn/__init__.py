@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidu.nn import functional, init, utils
+from tidu.nn import functional, init, modules, utils
 from tidu.nn.activation import (
     CELU,
     ELU,
@@ -156,3 +156,10 @@ from tidu.nn.resampling import (
 )
 from tidu.nn.rnn import GRU, LSTM, RNN, RNNBase
 from tidu.nn.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from tidu.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)

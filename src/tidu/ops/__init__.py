@@ -61,6 +61,7 @@ from tidu.ops import (
     sorting,
     sources,
     special,
+    special_functions,
     standardize,
     total_norm,
     triangular,
@@ -121,6 +122,7 @@ __all__ = [
     "sorting",
     "sources",
     "special",
+    "special_functions",
     "standardize",
     "total_norm",
     "triangular",
@@ -166,7 +168,7 @@ def _bind_operators() -> None:
     }.items():
         setattr(Value, f"__{name}__", _operator(op))
     Value.__neg__ = lambda x: e.neg(x)  # type: ignore[method-assign]
-    Value.__invert__ = lambda x: e.bitwise_not(x)  # type: ignore[attr-defined]
+    setattr(Value, "__invert__", lambda x: e.bitwise_not(x))  # noqa: B010 (mypy reads ~type)
     Value.__hash__ = object.__hash__  # type: ignore[method-assign]
     Value.to = lambda x, d: cast.cast(x, d)  # type: ignore[attr-defined]
 

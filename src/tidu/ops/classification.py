@@ -4,6 +4,7 @@ entropy.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tidu.base.source import at, here, warn
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import eq, exp, mul, ne, neg, sub, where
+from tidu.ops.elementwise import div, eq, exp, mul, ne, neg, sub, where
 from tidu.ops.indexing import gather, scatter
 from tidu.ops.movement import reshape, squeeze_dims, unsqueeze_dims
 from tidu.ops.pointwise import xlogy
@@ -254,7 +255,7 @@ def _nll_of(input: Any, target: Any, weight: Any, ignore_index: int, reduction: 
         )
     rank = len(input.shape)
     name = "NllLossBackward0" if rank < 3 else "NllLoss2DBackward0"
-    if rank > 4 and reduction == "none":
+    if (rank == 3 or rank > 4) and reduction == "none":
         name = "ViewBackward0"
     return nll.named(name, input, target, weight, reduction, int(ignore_index))
 
@@ -369,7 +370,7 @@ def _soft_cross_entropy(
     count = 1
     for n in _without(input.shape, dim):
         count *= n
-    return total / count if count else total * float("nan")
+    return div.named("DivBackward1", total, float(count) if count else math.nan)
 
 
 def _smoothed(target: Any, label_smoothing: float, classes: int) -> Any:

@@ -16,6 +16,7 @@ outermost in memory, where the next layer's columns and a batch norm's sums want
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -41,6 +42,35 @@ from tidu.ops.windows import (
     zero_pad,
     zero_padded,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How windows lie in the input, and into how many groups the channels fall."""
+
+    stride: Shape
+    pads: Pads
+    dilation: Shape
+    groups: int = 1
+
+    def windows(self, sizes: Shape, kernel: Shape) -> Shape:
+        """The number of windows in each dimension."""
+        return count_windows(padded_sizes(sizes, self.pads), kernel, self.stride, self.dilation)
+
+    def mirrored(self, kernel: Shape) -> Geometry:
+        """With stride 1 and the mirrored weight, convolution with this is the transposed one."""
+        reach = [span(k, d) - 1 for k, d in zip(kernel, self.dilation, strict=True)]
+        pads = tuple((r - low, r - high) for r, (low, high) in zip(reach, self.pads, strict=True))
+        return replace(self, pads=pads)
+
+    @property
+    def either_side(self) -> bool:
+        """Whether columns can be made of either side: with stride 1 each is windows of the other.
+
+        They are made of the side with fewer channels; with equal ones reading beats adding up.
+        """
+        return all(s == 1 for s in self.stride)
+
 
 # Checks -------------------------------------------------------------------------------------------
 
@@ -71,8 +101,9 @@ def _by(sizes: Shape) -> str:
 
 def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, weight, bias = inputs
-    stride, pads, dilation, groups = attrs
-    name = f"conv{len(stride)}d"
+    (geometry,) = attrs
+    groups = geometry.groups
+    name = f"conv{len(geometry.stride)}d"
     _check_dtypes(name, x, weight, bias)
     size = f"weight of size {list(weight.shape)}"
     if weight.shape[0] < groups:
@@ -93,7 +124,8 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
             f"in_channels={x.shape[1]}."
         )
     _check_bias(f"groups={groups}, {size}", weight, bias, weight.shape[0])
-    whole, kernel = padded_sizes(x.shape[2:], pads), weight.shape[2:]
+    whole, kernel = padded_sizes(x.shape[2:], geometry.pads), weight.shape[2:]
+    dilation = geometry.dilation
     if any(n < span(k, d) for n, k, d in zip(whole, kernel, dilation, strict=True)):
         reach = tuple(span(k, d) for k, d in zip(kernel, dilation, strict=True))
         raise RuntimeError(
@@ -101,17 +133,14 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
             f" ({_by(reach)}). Kernel size can't be greater than actual input size ({name} of an"
             f" input {list(x.shape)}): use a larger input, a smaller kernel or more padding"
         )
-    return (
-        inputs,
-        (x.shape[0], weight.shape[0], *count_windows(whole, kernel, stride, dilation)),
-        x.dtype,
-    )
+    outs = geometry.windows(x.shape[2:], kernel)
+    return inputs, (x.shape[0], weight.shape[0], *outs), x.dtype
 
 
 def _transpose_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     y, weight, bias = inputs
-    sizes, stride, groups = attrs[0], attrs[1], attrs[4]
-    name = f"conv_transpose{len(stride)}d"
+    sizes, geometry = attrs
+    name = f"conv_transpose{len(sizes)}d"
     _check_dtypes(name, y, weight, bias)
     given = f"transposed=1, weight of size {list(weight.shape)}"
     if y.shape[1] != weight.shape[0]:
@@ -119,18 +148,18 @@ def _transpose_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
             f"Given {given}, expected input{list(y.shape)} to have {weight.shape[0]} channels, "
             f"but got {y.shape[1]} channels instead"
         )
-    _check_bias(given, weight, bias, weight.shape[1] * groups)
+    _check_bias(given, weight, bias, weight.shape[1] * geometry.groups)
     if min(sizes, default=1) < 1:
         raise RuntimeError(
             f"Given input size per channel: ({_by(y.shape[2:])}). Calculated output size per"
             f" channel: ({_by(sizes)}). Output size is too small: use less padding in {name}"
         )
-    return inputs, (y.shape[0], weight.shape[1] * groups, *sizes), y.dtype
+    return inputs, (y.shape[0], weight.shape[1] * geometry.groups, *sizes), y.dtype
 
 
 def _weight_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    x, y = inputs
-    return inputs, (y.shape[1], x.shape[1] // attrs[-1], *attrs[0]), x.dtype
+    (x, y), (kernel, geometry) = inputs, attrs
+    return inputs, (y.shape[1], x.shape[1] // geometry.groups, *kernel), x.dtype
 
 
 # In terms of other ops ----------------------------------------------------------------------------
@@ -151,59 +180,46 @@ def _channels_first(x: Any) -> Any:
     return swap(x, 0, 1)
 
 
-def _columns(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int) -> Any:
-    found = windows(zero_pad(x, pads), kernel, stride, dilation)
+def _rows(x: Any, groups: int) -> Any:
+    """A matrix of the first dimension and all others; several if there are groups."""
+    return reshape(x, _grouped(groups, x.shape[0], prod(x.shape[1:])))
+
+
+def _columns(x: Any, kernel: Shape, geometry: Geometry) -> Any:
+    """Windows of (N, C, ...) as (C · kernel elements, N · windows)."""
+    found = windows(zero_pad(x, geometry.pads), kernel, geometry.stride, geometry.dilation)
     positions = x.shape[0] * prod(found.shape[2 : 2 + len(kernel)])
     columns = permute(found, _columns_order(len(kernel)))
-    return reshape(columns, _grouped(groups, x.shape[1] * prod(kernel), positions))
+    return reshape(columns, _grouped(geometry.groups, x.shape[1] * prod(kernel), positions))
 
 
 def _with_bias(y: Any, bias: Any) -> Any:
     return y if bias is None else y + reshape(bias, (-1,) + (1,) * (len(y.shape) - 2))
 
 
-def _convolution(
-    x: Any, weight: Any, bias: Any, stride: Shape, pads: Pads, dilation: Shape, groups: int
-) -> Any:
-    kernel, channels = weight.shape[2:], weight.shape[0]
-    outs = count_windows(padded_sizes(x.shape[2:], pads), kernel, stride, dilation)
-    columns = _columns(x, kernel, stride, pads, dilation, groups)
-    rows = reshape(weight, _grouped(groups, channels, prod(weight.shape[1:])))
-    y = reshape(matmul(rows, columns), (channels, x.shape[0], *outs))
-    return _with_bias(_channels_first(y), bias)
+def _convolution(x: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
+    kernel = weight.shape[2:]
+    product = matmul(_rows(weight, geometry.groups), _columns(x, kernel, geometry))
+    shape = (weight.shape[0], x.shape[0], *geometry.windows(x.shape[2:], kernel))
+    return _with_bias(_channels_first(reshape(product, shape)), bias)
 
 
-def _transpose(
-    y: Any,
-    weight: Any,
-    bias: Any,
-    sizes: Shape,
-    stride: Shape,
-    pads: Pads,
-    dilation: Shape,
-    groups: int,
-) -> Any:
+def _transpose(y: Any, weight: Any, bias: Any, sizes: Shape, geometry: Geometry) -> Any:
+    groups, pads = geometry.groups, geometry.pads
     kernel, channels = weight.shape[2:], weight.shape[1] * groups
-    n, batch, outs = len(kernel), y.shape[0], y.shape[2:]
-    rows = reshape(weight, _grouped(groups, weight.shape[0], prod(weight.shape[1:])))
-    values = reshape(_channels_first(y), _grouped(groups, y.shape[1], batch * prod(outs)))
-    columns = reshape(matmul(swap(rows, -1, -2), values), (channels, *kernel, batch, *outs))
-    taps = permute(
-        columns, (0, *range(1 + n, 2 + 2 * n), *range(1, 1 + n))
-    )  # (C, N, *outs, *kernel)
-    x = zero_pad(fold_windows(taps, padded_sizes(sizes, pads), stride, dilation), negated(pads))
-    return _with_bias(_channels_first(x), bias)
+    n = len(kernel)
+    columns = matmul(swap(_rows(weight, groups), -1, -2), _rows(_channels_first(y), groups))
+    columns = reshape(columns, (channels, *kernel, y.shape[0], *y.shape[2:]))
+    order = (0, *range(1 + n, 2 + 2 * n), *range(1, 1 + n))  # to (C, N, *windows, *kernel)
+    taps, whole = permute(columns, order), padded_sizes(sizes, pads)
+    x = fold_windows(taps, whole, geometry.stride, geometry.dilation)
+    return _with_bias(_channels_first(zero_pad(x, negated(pads))), bias)
 
 
-def _weight(
-    x: Any, y: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
-) -> Any:
-    columns = _columns(x, kernel, stride, pads, dilation, groups)
-    values = reshape(
-        _channels_first(y), _grouped(groups, y.shape[1], y.shape[0] * prod(y.shape[2:]))
-    )
-    product = matmul(values, swap(columns, -1, -2))
-    return reshape(product, (y.shape[1], x.shape[1] // groups, *kernel))
+def _weight(x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
+    columns = _columns(x, kernel, geometry)
+    product = matmul(_rows(_channels_first(y), geometry.groups), swap(columns, -1, -2))
+    return reshape(product, (y.shape[1], x.shape[1] // geometry.groups, *kernel))
 
 
 # With NumPy ---------------------------------------------------------------------------------------
@@ -226,210 +242,153 @@ def _mirrored(weight: Any, groups: int) -> Any:
     return turned[(slice(None), slice(None), *(slice(None, None, -1) for _ in kernel))]
 
 
-def _mirrored_pads(kernel: Shape, pads: Pads, dilation: Shape) -> Pads:
-    """With stride 1, convolution with these pads and the mirrored weight is the transposed one."""
-    reach = [span(k, d) - 1 for k, d in zip(kernel, dilation, strict=True)]
-    return tuple((r - low, r - high) for r, (low, high) in zip(reach, pads, strict=True))
+def _make_rows(x: Any, groups: int) -> Any:
+    return x.reshape(groups, x.shape[0] // groups, prod(x.shape[1:]))
 
 
-def _either_side(stride: Shape) -> bool:
-    """Whether columns can be made of either side: with stride 1 each is windows of the other.
-
-    They are made of the side with fewer channels; with equal ones reading beats adding up.
-    """
-    return all(s == 1 for s in stride)
-
-
-def _make_columns(
-    x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
-) -> Any:
+def _make_columns(x: Any, kernel: Shape, geometry: Geometry) -> Any:
     """Windows of (n, C, ...) as (groups, C/groups · kernel elements, n · windows)."""
-    found = window_view(zero_padded(x, pads), kernel, stride, dilation)
+    padded = zero_padded(x, geometry.pads)
+    found = window_view(padded, kernel, geometry.stride, geometry.dilation)
     columns = found.transpose(_columns_order(len(kernel)))
     positions = x.shape[0] * prod(found.shape[2 : 2 + len(kernel)])
-    return columns.reshape(groups, x.shape[1] // groups * prod(kernel), positions)
+    rows = x.shape[1] // geometry.groups * prod(kernel)
+    return columns.reshape(geometry.groups, rows, positions)
 
 
-def _gather(
-    x: Any,
-    weight: Any,
-    bias: Any,
-    outs: Shape,
-    stride: Shape,
-    pads: Pads,
-    dilation: Shape,
-    groups: int,
-) -> Any:
+def _gather(x: Any, weight: Any, bias: Any, outs: Shape, geometry: Geometry) -> Any:
     """Convolution: the weight times the columns of x."""
-    batch, channels, kernel = x.shape[0], weight.shape[0], weight.shape[2:]
-    rows = weight.reshape(groups, channels // groups, prod(weight.shape[1:]))
-    positions = prod(outs)
+    batch, channels, kernel, groups = len(x), len(weight), weight.shape[2:], geometry.groups
+    rows, positions = _make_rows(weight, groups), prod(outs)
     y = np.empty((groups, channels // groups, batch * positions), x.dtype)
     for part in _batches(batch, x.shape[1] * prod(kernel) * positions):
-        columns = _make_columns(x[part], kernel, stride, pads, dilation, groups)
         into = y[:, :, part.start * positions : part.stop * positions]
-        np.matmul(rows, columns, out=into)
+        np.matmul(rows, _make_columns(x[part], kernel, geometry), out=into)
         if bias is not None:
             np.add(into, bias.reshape(groups, -1, 1), out=into)
     return y.reshape(channels, batch, *outs).swapaxes(0, 1)
 
 
-def _scatter(
-    y: Any,
-    weight: Any,
-    bias: Any,
-    sizes: Shape,
-    stride: Shape,
-    pads: Pads,
-    dilation: Shape,
-    groups: int,
-) -> Any:
-    """Transposed convolution: columns from a product, added into the places that they belong to."""
-    batch, kernel, outs = y.shape[0], weight.shape[2:], y.shape[2:]
-    channels, positions = weight.shape[1] * groups, prod(outs)
-    rows = weight.reshape(groups, weight.shape[0] // groups, prod(weight.shape[1:])).swapaxes(1, 2)
-    x = np.zeros((channels, batch, *sizes), y.dtype)
+def _scatter(y: Any, weight: Any, bias: Any, sizes: Shape, geometry: Geometry) -> Any:
+    """Transposed convolution: columns from a product, added into the places where they belong."""
+    groups = geometry.groups
+    kernel, outs, channels = weight.shape[2:], y.shape[2:], weight.shape[1] * groups
+    rows = _make_rows(weight, groups).swapaxes(1, 2)
+    x = np.zeros((channels, len(y), *sizes), y.dtype)
     if bias is not None:
         x += bias.reshape(-1, *(1,) * (x.ndim - 1))
-    taps = clipped_taps(sizes, outs, kernel, stride, pads, dilation)
-    for part in _batches(batch, channels * prod(kernel) * positions):
-        count = part.stop - part.start
-        values = y[part].swapaxes(0, 1).reshape(groups, y.shape[1] // groups, count * positions)
-        columns = np.matmul(rows, values).reshape(channels, *kernel, count, *outs)
+    taps = clipped_taps(sizes, outs, kernel, geometry.stride, geometry.pads, geometry.dilation)
+    for part in _batches(len(y), channels * prod(kernel) * prod(outs)):
+        columns = np.matmul(rows, _make_rows(y[part].swapaxes(0, 1), groups))
+        columns = columns.reshape(channels, *kernel, part.stop - part.start, *outs)
         for tap, read, write in taps:
             target = x[(slice(None), part, *write)]
             np.add(target, columns[(slice(None), *tap, slice(None), *read)], out=target)
     return x.swapaxes(0, 1)
 
 
-def _convolution_numpy(
-    x: Any, weight: Any, bias: Any, stride: Shape, pads: Pads, dilation: Shape, groups: int
-) -> Any:
+def _convolution_numpy(x: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
     kernel = weight.shape[2:]
-    outs = count_windows(padded_sizes(x.shape[2:], pads), kernel, stride, dilation)
-    if weight.shape[0] >= x.shape[1] or not _either_side(stride):
-        return _gather(x, weight, bias, outs, stride, pads, dilation, groups)
-    pads = _mirrored_pads(kernel, pads, dilation)
-    return _scatter(x, _mirrored(weight, groups), bias, outs, stride, pads, dilation, groups)
+    outs = geometry.windows(x.shape[2:], kernel)
+    if weight.shape[0] >= x.shape[1] or not geometry.either_side:
+        return _gather(x, weight, bias, outs, geometry)
+    return _scatter(x, _mirrored(weight, geometry.groups), bias, outs, geometry.mirrored(kernel))
 
 
-def _transpose_numpy(
-    y: Any,
-    weight: Any,
-    bias: Any,
-    sizes: Shape,
-    stride: Shape,
-    pads: Pads,
-    dilation: Shape,
-    groups: int,
-) -> Any:
-    kernel = weight.shape[2:]
-    if y.shape[1] > weight.shape[1] * groups or not _either_side(stride):
-        return _scatter(y, weight, bias, sizes, stride, pads, dilation, groups)
-    pads = _mirrored_pads(kernel, pads, dilation)
-    return _gather(y, _mirrored(weight, groups), bias, sizes, stride, pads, dilation, groups)
+def _transpose_numpy(y: Any, weight: Any, bias: Any, sizes: Shape, geometry: Geometry) -> Any:
+    groups = geometry.groups
+    if y.shape[1] > weight.shape[1] * groups or not geometry.either_side:
+        return _scatter(y, weight, bias, sizes, geometry)
+    mirrored = geometry.mirrored(weight.shape[2:])
+    return _gather(y, _mirrored(weight, groups), bias, sizes, mirrored)
 
 
-def _weight_numpy(
-    x: Any, y: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape, groups: int
-) -> Any:
-    mirrored = y.shape[1] < x.shape[1] and _either_side(stride)
-    if mirrored:  # the same sum with the roles exchanged, and the result mirrored
-        x, y, pads = y, x, _mirrored_pads(kernel, pads, dilation)
-    rows, positions = y.shape[1] // groups, prod(y.shape[2:])
-    result = np.zeros((groups, rows, x.shape[1] // groups * prod(kernel)), x.dtype)
-    for part in _batches(x.shape[0], x.shape[1] * prod(kernel) * positions):
-        columns = _make_columns(x[part], kernel, stride, pads, dilation, groups)
-        count = (part.stop - part.start) * positions
-        values = y[part].swapaxes(0, 1).reshape(groups, rows, count)
-        result += np.matmul(values, columns.swapaxes(1, 2))
-    weight = result.reshape(y.shape[1], x.shape[1] // groups, *kernel)
-    return _mirrored(weight, groups) if mirrored else weight
+def _weight_numpy(x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
+    if y.shape[1] < x.shape[1] and geometry.either_side:
+        # The same sum with the roles exchanged, and the result mirrored.
+        return _mirrored(_sum_products(y, x, kernel, geometry.mirrored(kernel)), geometry.groups)
+    return _sum_products(x, y, kernel, geometry)
+
+
+def _sum_products(x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
+    groups, columns = geometry.groups, x.shape[1] // geometry.groups * prod(kernel)
+    result = np.zeros((groups, y.shape[1] // groups, columns), x.dtype)
+    for part in _batches(len(x), groups * columns * prod(y.shape[2:])):
+        values = _make_rows(y[part].swapaxes(0, 1), groups)
+        result += np.matmul(values, _make_columns(x[part], kernel, geometry).swapaxes(1, 2))
+    return result.reshape(y.shape[1], x.shape[1] // groups, *kernel)
 
 
 # Declarations -------------------------------------------------------------------------------------
 
 
-def _torch_convolution(
-    torch: Any, x: Any, weight: Any, bias: Any, stride: Any, pads: Pads, dilation: Any, groups: int
-) -> Any:
-    flat = tuple(p for pair in reversed(pads) for p in pair)
-    padded = torch.nn.functional.pad(x, flat)
-    function = getattr(torch.nn.functional, f"conv{len(stride)}d")
-    return function(padded, weight, bias, stride, 0, dilation, groups)
+def _torch_convolution(torch: Any, x: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
+    padded = torch.nn.functional.pad(x, [p for pair in reversed(geometry.pads) for p in pair])
+    function = getattr(torch.nn.functional, f"conv{x.dim() - 2}d")
+    return function(padded, weight, bias, geometry.stride, 0, geometry.dilation, geometry.groups)
 
 
 def _torch_transpose(
-    torch: Any,
-    y: Any,
-    weight: Any,
-    bias: Any,
-    sizes: Any,
-    stride: Any,
-    pads: Pads,
-    dilation: Any,
-    groups: int,
+    torch: Any, y: Any, weight: Any, bias: Any, sizes: Shape, geometry: Geometry
 ) -> Any:
-    function = getattr(torch.nn.functional, f"conv_transpose{len(stride)}d")
-    whole = function(y, weight, None, stride, 0, 0, groups, dilation)
-    wanted = padded_sizes(sizes, pads)
+    function = getattr(torch.nn.functional, f"conv_transpose{y.dim() - 2}d")
+    pads = geometry.pads
+    whole = function(y, weight, None, geometry.stride, 0, 0, geometry.groups, geometry.dilation)
     flat = []
-    for n, w, (low, high) in zip(whole.shape[:1:-1], wanted[::-1], pads[::-1], strict=True):
-        flat += [-low, w - n - high]
+    for n, size, (low, high) in zip(
+        whole.shape[:1:-1], padded_sizes(sizes, pads)[::-1], pads[::-1], strict=True
+    ):
+        flat += [-low, size - n - high]
     x = torch.nn.functional.pad(whole, flat)
-    return x if bias is None else x + bias.reshape(-1, *(1,) * len(stride))
+    return x if bias is None else x + bias.reshape(-1, *(1,) * len(pads))
 
 
-def _torch_weight(
-    torch: Any, x: Any, y: Any, kernel: Any, stride: Any, pads: Pads, dilation: Any, groups: int
-) -> Any:
+def _torch_weight(torch: Any, x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
     with torch.enable_grad():
-        weight = torch.zeros(
-            y.shape[1], x.shape[1] // groups, *kernel, dtype=x.dtype, requires_grad=True
-        )
-        found = _torch_convolution(torch, x, weight, None, stride, pads, dilation, groups)
+        shape = (y.shape[1], x.shape[1] // geometry.groups, *kernel)
+        weight = torch.zeros(shape, dtype=x.dtype, requires_grad=True)
+        found = _torch_convolution(torch, x, weight, None, geometry)
         return torch.autograd.grad(found, weight, y, create_graph=True)[0]
 
 
-_ONE, _TWO, _NONE = (1, 1), (2, 2), ((0, 0), (0, 0))
+def _sample(*arguments: Any) -> Sample:
+    """A sample in which lists stand for arrays of those shapes."""
+    return Sample(tuple(Array(tuple(a)) if isinstance(a, list) else a for a in arguments))
+
+
+def _geometry(
+    stride: Shape, pads: Pads, dilation: Shape | None = None, groups: int = 1
+) -> Geometry:
+    return Geometry(stride, pads, dilation or (1,) * len(stride), groups)
+
+
+_PLAIN_1D, _PLAIN_2D = _geometry((1,), ((0, 0),)), _geometry((1, 1), ((0, 0), (0, 0)))
 
 convolution: Op = define(
     "convolution",
     inputs="input weight bias",
-    attrs="stride pads dilation groups",
+    attrs="geometry",
     kind="composite",
     infer=_convolution_infer,
     numpy=_convolution_numpy,
     decompose=_convolution,
     vjp=(
-        lambda g, out, x, weight, bias, *attrs: convolution_transpose(
-            g, weight, None, tuple(x.shape[2:]), *attrs
+        lambda g, out, x, weight, bias, geometry: convolution_transpose(
+            g, weight, None, tuple(x.shape[2:]), geometry
         ),
-        lambda g, out, x, weight, bias, *attrs: convolution_weight(
-            x, g, tuple(weight.shape[2:]), *attrs
+        lambda g, out, x, weight, bias, geometry: convolution_weight(
+            x, g, tuple(weight.shape[2:]), geometry
         ),
-        lambda g, out, x, weight, bias, *attrs: sum_(g, (0, *range(2, len(g.shape))), False),
+        lambda g, out, x, weight, bias, geometry: sum_(g, (0, *range(2, len(g.shape))), False),
     ),
     samples=lambda: [
-        Sample((Array((2, 3, 6)), Array((4, 3, 3)), Array((4,)), (1,), ((1, 1),), (1,), 1)),
-        Sample((Array((1, 4, 7)), Array((2, 4, 2)), None, (1,), ((0, 3),), (3,), 1)),
-        Sample(
-            (Array((2, 2, 5, 4)), Array((3, 2, 3, 2)), Array((3,)), _ONE, ((1, 1), (0, 1)), _ONE, 1)
-        ),
-        Sample((Array((1, 4, 6, 5)), Array((4, 2, 2, 2)), None, _TWO, ((0, 0), (1, 1)), (1, 2), 2)),
-        Sample((Array((2, 3, 4, 4)), Array((2, 3, 1, 1)), Array((2,)), _ONE, _NONE, _ONE, 1)),
-        Sample((Array((0, 1, 3, 3)), Array((2, 1, 2, 2)), Array((2,)), _ONE, _NONE, _ONE, 1)),
-        Sample(
-            (
-                Array((1, 2, 3, 3, 3)),
-                Array((2, 2, 2, 2, 2)),
-                None,
-                (1,) * 3,
-                ((0, 0),) * 3,
-                (1,) * 3,
-                1,
-            )
-        ),
+        _sample([2, 3, 6], [4, 3, 3], [4], _geometry((1,), ((1, 1),))),
+        _sample([1, 4, 7], [2, 4, 2], None, _geometry((1,), ((0, 3),), (3,))),
+        _sample([2, 2, 5, 4], [3, 2, 3, 2], [3], _geometry((1, 1), ((1, 1), (0, 1)))),
+        _sample([1, 4, 6, 5], [4, 2, 2, 2], None, _geometry((2, 2), ((0, 0), (1, 1)), (1, 2), 2)),
+        _sample([2, 3, 4, 4], [2, 3, 1, 1], [2], _PLAIN_2D),
+        _sample([0, 1, 3, 3], [2, 1, 2, 2], [2], _PLAIN_2D),
+        _sample([1, 2, 3, 3, 3], [2, 2, 2, 2, 2], None, _geometry((1,) * 3, ((0, 0),) * 3)),
     ],
     dtypes="number",
     reference=_torch_convolution,
@@ -440,38 +399,27 @@ convolution: Op = define(
 convolution_transpose: Op = define(
     "convolution_transpose",
     inputs="input weight bias",
-    attrs="sizes stride pads dilation groups",
+    attrs="sizes geometry",
     kind="composite",
     infer=_transpose_infer,
     numpy=_transpose_numpy,
     decompose=_transpose,
     vjp=(
-        lambda g, out, y, weight, bias, sizes, *attrs: convolution(g, weight, None, *attrs),
-        lambda g, out, y, weight, bias, sizes, *attrs: convolution_weight(
-            g, y, tuple(weight.shape[2:]), *attrs
+        lambda g, out, y, weight, bias, sizes, geometry: convolution(g, weight, None, geometry),
+        lambda g, out, y, weight, bias, sizes, geometry: convolution_weight(
+            g, y, tuple(weight.shape[2:]), geometry
         ),
-        lambda g, out, y, weight, bias, sizes, *attrs: sum_(g, (0, *range(2, len(g.shape))), False),
+        lambda g, out, y, weight, bias, sizes, geometry: sum_(
+            g, (0, *range(2, len(g.shape))), False
+        ),
     ),
     grad_name="ConvolutionBackward0",
     samples=lambda: [
-        Sample((Array((2, 4, 4)), Array((4, 3, 3)), Array((3,)), (6,), (1,), ((0, 0),), (1,), 1)),
-        Sample((Array((1, 2, 3)), Array((2, 4, 2)), None, (9,), (3,), ((0, 1),), (2,), 1)),
-        Sample(
-            (
-                Array((2, 3, 3, 2)),
-                Array((3, 2, 3, 2)),
-                Array((2,)),
-                (5, 3),
-                _TWO,
-                ((1, 1), (0, 1)),
-                _ONE,
-                1,
-            )
-        ),
-        Sample((Array((1, 4, 2, 3)), Array((4, 2, 2, 2)), None, (3, 4), _ONE, _NONE, _ONE, 2)),
-        Sample(
-            (Array((0, 2, 2, 2)), Array((2, 1, 2, 2)), Array((1,)), (3, 3), _ONE, _NONE, _ONE, 1)
-        ),
+        _sample([2, 4, 4], [4, 3, 3], [3], (6,), _PLAIN_1D),
+        _sample([1, 2, 3], [2, 4, 2], None, (9,), _geometry((3,), ((0, 1),), (2,))),
+        _sample([2, 3, 3, 2], [3, 2, 3, 2], [2], (5, 3), _geometry((2, 2), ((1, 1), (0, 1)))),
+        _sample([1, 4, 2, 3], [4, 2, 2, 2], None, (3, 4), replace(_PLAIN_2D, groups=2)),
+        _sample([0, 2, 2, 2], [2, 1, 2, 2], [1], (3, 3), _PLAIN_2D),
     ],
     dtypes="number",
     reference=_torch_transpose,
@@ -482,25 +430,23 @@ convolution_transpose: Op = define(
 convolution_weight: Op = define(
     "convolution_weight",
     inputs="input grad",
-    attrs="kernel stride pads dilation groups",
+    attrs="kernel geometry",
     kind="composite",
     infer=_weight_infer,
     numpy=_weight_numpy,
     decompose=_weight,
     vjp=(
-        lambda g, out, x, y, kernel, *attrs: convolution_transpose(
-            y, g, None, tuple(x.shape[2:]), *attrs
+        lambda g, out, x, y, kernel, geometry: convolution_transpose(
+            y, g, None, tuple(x.shape[2:]), geometry
         ),
-        lambda g, out, x, y, kernel, *attrs: convolution(x, g, None, *attrs),
+        lambda g, out, x, y, kernel, geometry: convolution(x, g, None, geometry),
     ),
     grad_name="ConvolutionBackward0",
     samples=lambda: [
-        Sample((Array((2, 2, 6)), Array((2, 3, 4)), (3,), (1,), ((0, 0),), (1,), 1)),
-        Sample((Array((1, 4, 7)), Array((1, 2, 7)), (3,), (1,), ((1, 1),), (1,), 1)),
-        Sample(
-            (Array((2, 2, 5, 5)), Array((2, 4, 3, 2)), (2, 3), (2, 1), ((1, 0), (0, 1)), (1, 2), 2)
-        ),
-        Sample((Array((0, 2, 3, 3)), Array((0, 1, 2, 2)), (2, 2), _ONE, _NONE, _ONE, 1)),
+        _sample([2, 2, 6], [2, 3, 4], (3,), _PLAIN_1D),
+        _sample([1, 4, 7], [1, 2, 7], (3,), _geometry((1,), ((1, 1),))),
+        _sample([2, 2, 5, 5], [2, 4, 3, 2], (2, 3), _geometry((2, 1), ((1, 0), (0, 1)), (1, 2), 2)),
+        _sample([0, 2, 3, 3], [0, 1, 2, 2], (2, 2), _PLAIN_2D),
     ],
     dtypes="float",
     reference=_torch_weight,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidu.ir.op import function
-from tidu.ops.convolution import convolution, convolution_transpose
+from tidu.ops.convolution import Geometry, convolution, convolution_transpose
 from tidu.ops.movement import permute, reshape
 from tidu.ops.windows import Pads, Shape, integers, span
 
@@ -45,6 +45,11 @@ def _batched(operation: str, input: Any, weight: Any, n: int) -> tuple[Any, bool
         raise RuntimeError(
             f"{operation} expects a weight of {n + 2} dimensions (channels, channels, and {n} of"
             f" the kernel), but got weight of size {list(weight.shape)}"
+        )
+    if 0 in shape[-n:] or 0 in weight.shape[2:]:
+        raise RuntimeError(
+            "Only zero batch or zero channel inputs are supported, but got input shape:"
+            f" {list(shape)} and weight shape: {list(weight.shape)} in {operation}"
         )
     if len(shape) == n + 2:
         return input, False
@@ -94,7 +99,7 @@ def _convolve(
     else:
         pads = _pads(name, padding, kernel, step, dilate)
         _check_numbers(step, tuple(low for low, _ in pads), dilate, groups)
-    return _unbatched(convolution(x, weight, bias, step, pads, dilate, groups), unbatched)
+    return _unbatched(convolution(x, weight, bias, Geometry(step, pads, dilate, groups)), unbatched)
 
 
 def _convolve_transpose(
@@ -133,7 +138,8 @@ def _convolve_transpose(
     # The last `extra` elements are outside of every window.
     pads = tuple((p, p - e) for p, e in zip(pad, extra, strict=True))
     return _unbatched(
-        convolution_transpose(x, weight, bias, sizes, step, pads, dilate, groups), unbatched
+        convolution_transpose(x, weight, bias, sizes, Geometry(step, pads, dilate, groups)),
+        unbatched,
     )
 
 
@@ -297,5 +303,5 @@ def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
             f" channels out), but got {list(input.shape)} and {list(weight.shape)}"
         )
     x = permute(input, (1, 2, 0))
-    y = convolution(x, permute(weight, (2, 1, 0)), bias, (1,), ((pad, pad),), (1,), 1)
+    y = convolution(x, permute(weight, (2, 1, 0)), bias, Geometry((1,), ((pad, pad),), (1,)))
     return permute.named("ConvTbcBackward0", y, (2, 0, 1))

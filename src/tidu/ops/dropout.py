@@ -87,7 +87,9 @@ def _check_dtype(input: Any) -> None:
         )
 
 
-def _drop(input: Any, shape: Shape, p: float, training: bool, inplace: bool) -> Any:
+def _drop(
+    input: Any, shape: Shape, p: float, training: bool, inplace: bool, name: str = "MulBackward0"
+) -> Any:
     """Dropout with one decision for each element of `shape`, which broadcasts to the input's."""
     _check_probability(p)
     if p == 0.0 or not training or 0 in input.shape:
@@ -96,7 +98,8 @@ def _drop(input: Any, shape: Shape, p: float, training: bool, inplace: bool) -> 
         return in_place(input, mul(input, 0.0), inplace)
     _check_dtype(input)
     scale = _rounded(1.0 / (1.0 - p), input.dtype)
-    return in_place(input, dropout_(input, draw_mask(input, shape, 1.0 - p), scale), inplace)
+    mask = draw_mask(input, shape, 1.0 - p)
+    return in_place(input, dropout_.named(name, input, mask, scale), inplace)
 
 
 def _feature_shape(input: Any) -> Shape:
@@ -223,8 +226,10 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 def _drop_channels(input: Any, p: float, training: bool, inplace: bool, *, batched: bool) -> Any:
     if not training or p == 0.0:
         return input
-    shape = _feature_shape(input) if batched else (input.shape[0], *(1,) * (len(input.shape) - 1))
-    return _drop(input, shape, p, training, inplace)
+    if batched:
+        return _drop(input, _feature_shape(input), p, training, inplace)
+    shape = (input.shape[0], *(1,) * (len(input.shape) - 1))
+    return _drop(input, shape, p, training, inplace, "SqueezeBackward1")
 
 
 # What SELU maps minus infinity to, negated: dropped elements take this value instead of 0.

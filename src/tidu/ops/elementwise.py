@@ -816,8 +816,9 @@ gate: Op = define(
     "gate",
     inputs="gradient output",
     infer=arithmetic,
-    numpy=lambda g, out: np.where(out > 0, g, np.zeros((), g.dtype)),
-    emit=lambda s, g, out: s.select(s.lt(s.const(0, out), out), g, s.const(0, g)),
+    # Told apart by what is at most 0, so that the gradient passes where the output is NaN.
+    numpy=lambda g, out: np.where(out <= 0, np.zeros((), g.dtype), g),
+    emit=lambda s, g, out: s.select(s.le(out, s.const(0, out)), s.const(0, g), g),
     vjp=(
         lambda g, out, gradient, output: gate(g, output),
         lambda g, out, gradient, output: fill(g, 0.0),
@@ -829,12 +830,23 @@ gate: Op = define(
         *torch.broadcast_tensors(g, out), 0
     ),
 )
+
+
+def _no_bools(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    if inputs[0].dtype is dtypes.bool_:
+        raise RuntimeError(
+            f"Boolean inputs not supported for {op.name}; convert the tensor first, for example "
+            "with .float()"
+        )
+    return same(op, inputs, attrs)
+
+
 relu = _function(
     "relu",
     lambda x: np.maximum(x, 0),
     lambda s, x: s.max(x, s.const(0, x)),
     lambda g, out, x: gate(g, out),
-    infer=same,
+    infer=_no_bools,
 )
 positive = define(
     "positive",

@@ -135,9 +135,8 @@ index = define(
 
 
 def _index_put_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    x, value, *indices = inputs
+    x, value, indices = inputs[0], inputs[1], inputs[2:]
     dims = attrs[0]
-    indices = tuple(indices)
     shape = indexed_shape(x.shape, _common_shape("index assignment", indices), dims)
     value = promote((value,), x.dtype)[0][0]
     value_shape = value.shape if value.__class__ is Value else ()

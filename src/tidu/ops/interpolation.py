@@ -105,7 +105,8 @@ def cubic_table(size: int, outs: int, factor: float | None, corners: bool, kind:
 
 
 def _triangle(x: Floats) -> Floats:
-    return np.maximum(1 - np.abs(x), 0)
+    kernel: Floats = np.maximum(1 - np.abs(x), 0)
+    return kernel
 
 
 def _lanczos(x: Floats) -> Floats:
@@ -166,14 +167,13 @@ def _numbers(operation: str, name: str, value: Any, shape: tuple[int, ...]) -> l
     if not isinstance(value, (tuple, list)):
         return [value] * n
     if len(value) != n:
-        whole = name == "size"
+        what, form = ("output", "output size in (o1, o2, ...,oK)")
+        if name != "size":
+            what, form = name, "scale_factor in (s1, s2, ...,sK)"
         raise ValueError(
-            f"Input and {'output' if whole else name} must have the same number of spatial dimensions,"
-            f" but got input with spatial dimensions of {list(shape[2:])} and"
-            f" {'output size of' if whole else 'scale_factor of shape'} {value}. Please provide input"
-            " tensor in (N, C, d1, d2, ...,dK) format and"
-            f" {'output size in (o1, o2, ...,oK)' if whole else 'scale_factor in (s1, s2, ...,sK)'}"
-            f" format ({operation})."
+            f"Input and {what} must have the same number of spatial dimensions, but got input with"
+            f" spatial dimensions of {list(shape[2:])} and {name} of {value}. Please provide input"
+            f" tensor in (N, C, d1, d2, ...,dK) format and {form} format ({operation})."
         )
     return list(value)
 
@@ -290,7 +290,7 @@ def interpolate(
     )
     for i, (outs, factor) in enumerate(zip(sizes, factors, strict=True)):
         x = apply_table(x, 2 + i, table(shape[2 + i], outs, factor), name)
-    return x if x.dtype is input.dtype else cast(x, input.dtype)
+    return x if x.dtype is input.dtype else cast.named(name, x, input.dtype)
 
 
 def _deprecated(name: str) -> None:

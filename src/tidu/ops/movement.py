@@ -36,7 +36,7 @@ def _reshape_layout(shape: Shape, strides: Strides, offset: int, new: Shape) -> 
     return found, offset
 
 
-reshape = define(
+reshape: Op = define(
     "reshape",
     attrs="shape",
     kind="movement",
@@ -81,7 +81,7 @@ def _permute_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
     return inputs, tuple(shape[d] for d in dims), x.dtype
 
 
-permute = define(
+permute: Op = define(
     "permute",
     attrs="dims",
     kind="movement",
@@ -211,7 +211,7 @@ def _torch_place(torch: Any, x: Any, shape: Shape, ranges: Ranges) -> Any:
 
 
 # Zeros everywhere but in one slice: the adjoint of slice.
-place = define(
+place: Op = define(
     "place",
     attrs="shape ranges",
     kind="movement",
@@ -404,12 +404,15 @@ def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     return inputs, (*first[:dim], total, *first[dim + 1 :]), d
 
 
-def _cat_vjp(position: int, g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> Any:
-    start = sum(x.shape[dim] for x in tensors[:position])
-    stop = start + tensors[position].shape[dim]
-    return slice_(
-        g, tuple((start, stop, 1) if i == dim else (0, n, 1) for i, n in enumerate(g.shape))
-    )
+def _cat_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]:
+    ranges = [(0, n, 1) for n in g.shape]
+    parts, start = [], 0
+    for x in tensors:
+        stop = start + x.shape[dim]
+        ranges[dim] = (start, stop, 1)
+        parts.append(slice_(g, tuple(ranges)))
+        start = stop
+    return parts
 
 
 cat_ = define(
@@ -419,7 +422,7 @@ cat_ = define(
     kind="movement",
     infer=_cat_infer,
     numpy=lambda *arguments: np.concatenate(arguments[:-1], arguments[-1]),
-    vjp=_cat_vjp,
+    vjp=(_cat_vjps,),
     samples=lambda: [
         Sample(((Array((2, 3)), Array((1, 3))), 0)),
         Sample(((Array((2, 3)), Array((2, 1)), Array((2, 0))), 1)),

@@ -131,12 +131,13 @@ def native_group_norm(
 
     Here the statistics can be differentiated, too.
     """
-    out = normalize_groups(reshape(input, (N, C, HxW)), group, weight, bias, eps)
+    rows = input if tuple(input.shape[:2]) == (N, C) else reshape(input, (N, C, HxW))
+    out = normalize_groups(rows, group, weight, bias, eps)
     groups = cast(reshape(input, (N, group, -1)), widened(input.dtype))
     mean, rstd = statistics_within(groups, (2,), eps)
     shape = (N, group)
     return (
-        reshape(out, tuple(input.shape)),
+        out if rows is input else reshape(out, tuple(input.shape)),
         _statistic(mean, shape, input, weight),
         _statistic(rstd, shape, input, weight),
     )

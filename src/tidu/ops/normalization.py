@@ -94,10 +94,10 @@ def normalize_channels(
 ) -> tuple[Any, Any, Any]:
     """Batch norm: the result, and in training the mean and 1/deviation of each channel."""
     parameters = {
-        "weight": weight,
-        "bias": bias,
         "running_mean": running_mean,
         "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
     }
     if not training:
         for name in ("running_mean", "running_var"):
@@ -191,10 +191,10 @@ def instance_norm(
             "Expected running_mean and running_var to be defined when use_input_stats is false"
         )
     parameters = {
-        "weight": weight,
-        "bias": bias,
         "running_mean": running_mean,
         "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
     }
     channels = _channels("instance_norm", input, **parameters)
     _check_dtypes("instance_norm", input, *parameters.values())

@@ -25,7 +25,9 @@ pick = define(
 
 
 def several(made: Any) -> tuple[Any, ...]:
-    """The results of an op with several, one by one: a derivative meets them as one Value or as a tuple of Tensors."""
+    """The results of an op with several, one by one: a derivative meets them as one Value or as a
+    tuple of Tensors.
+    """
     if made.__class__ is Value:
-        return tuple(pick.value((made,), (number,)) for number in range(len(made.dtype)))
+        return tuple(pick.value((made,), (number,)) for number in range(len(made.shape)))
     return tuple(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -349,13 +350,20 @@ def max_unpool3d(
 # Means --------------------------------------------------------------------------------------------
 
 
-def _counts(size: int, outs: int, k: int, s: int, p: int, include_pad: bool) -> Any:
-    """How many elements each window of one dimension counts."""
-    starts = np.arange(outs) * s - p
-    ends = np.minimum(starts + k, size + p)
-    if not include_pad:
-        starts, ends = np.maximum(starts, 0), np.minimum(ends, size)
-    return ends - starts
+@lru_cache(maxsize=256)
+def _counts(
+    sizes: Shape, outs: Shape, kernel: Shape, stride: Shape, padding: Shape, include_pad: bool
+) -> Any:
+    """How many elements each window counts: a number if all do the same, otherwise an array."""
+    counts: Any = np.ones((), np.int64)
+    for size, m, k, s, p in zip(sizes, outs, kernel, stride, padding, strict=True):
+        starts = np.arange(m) * s - p
+        ends = np.minimum(starts + k, size + p)
+        if not include_pad:
+            starts, ends = np.maximum(starts, 0), np.minimum(ends, size)
+        counts = counts[..., None] * (ends - starts)
+    same = bool((counts == counts.flat[0]).all())
+    return float(counts.flat[0]) if same else counts
 
 
 def _avg_pool(
@@ -383,19 +391,13 @@ def _avg_pool(
     outs, pads = window.fit(input, ceil_mode)
     if divisor_override == 0:
         raise RuntimeError(f"divisor must be not zero, but divisor_override is 0 in {name}")
+    x = input if input.dtype.is_floating_point else cast(input, dtypes.float64)
     divisor: Any = divisor_override
     if divisor is None:
-        counts: Any = np.ones((), np.int64)
-        for size, o, k, s, p in zip(
-            input.shape[-n:], outs, window.kernel, window.stride, window.padding, strict=True
-        ):
-            counts = counts[..., None] * _counts(size, o, k, s, p, count_include_pad)
-        divisor = int(counts.flat[0]) if (counts == counts.flat[0]).all() else counts
-    x = input if input.dtype.is_floating_point else cast(input, dtypes.float64)
+        numbers = (window.kernel, window.stride, window.padding)
+        divisor = _counts(tuple(input.shape[-n:]), outs, *numbers, count_include_pad)
     if isinstance(divisor, np.ndarray):
         divisor = leaf(divisor.astype(x.dtype.numpy), x.dtype)
-    else:
-        divisor = float(divisor)
     grad_name = "SqueezeBackward1" if n == 1 else f"AvgPool{n}DBackward0"
     mean = avg_pool.named(grad_name, x, divisor, window.kernel, window.stride, pads)
     return mean if x is input else cast(trunc(mean), input.dtype)

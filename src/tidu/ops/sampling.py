@@ -212,14 +212,14 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
         )
     if len(x.shape) == 5 and mode == "bicubic":
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
+    if not x.dtype.is_floating_point:
+        raise NotImplementedError(
+            f"\"grid_sampler\" not implemented for '{class_name(x.dtype)}'; write x.float()"
+        )
     if grid.dtype is not x.dtype:
         raise RuntimeError(
             f"expected scalar type {class_name(x.dtype)} but found {class_name(grid.dtype)}: "
             f"grid_sampler() got an input of {x.dtype} and a grid of {grid.dtype}"
-        )
-    if not x.dtype.is_floating_point:
-        raise NotImplementedError(
-            f"\"grid_sampler\" not implemented for '{class_name(x.dtype)}'; write x.float()"
         )
     return inputs, (*x.shape[:2], *grid.shape[1:-1]), x.dtype
 

@@ -354,7 +354,7 @@ def _cut(tensor: Any, d: int, sizes: Sequence[int], grad_name: str) -> tuple[Any
 
 
 @function("torch.split_with_sizes Tensor.split_with_sizes")
-def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Any, ...]:
+def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> Any:
     """`split` with a list of sizes."""
     return split(input, list(split_sizes), dim)
 

@@ -18,13 +18,14 @@ from tidu.ir.op import Array, Inferred, Op, Sample, View, define, function
 from tidu.ops.movement import permute, place, reshape, slice_
 
 Shape = tuple[int, ...]
-# For each windowed dimension how many elements are put before and after it; negative numbers cut
-# off.
+# For each windowed dimension, how many elements are put before and after it. Negative ones cut off.
 Pads = tuple[tuple[int, int], ...]
 
 
 def integers(operation: str, name: str, value: Any) -> Shape:
     """An integer or a sequence of them as a tuple; TypeError for anything else."""
+    if value.__class__ is int:
+        return (value,)
     numbers = (
         tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
     )
@@ -162,8 +163,7 @@ def _torch_windows(torch: Any, x: Any, kernel: Shape, stride: Shape, dilation: S
     return x.clone()
 
 
-# windows(x)[..., o, ..., i] = x[..., o·stride + i·dilation]: all windows over the last dimensions,
-# as a view.
+# windows(x)[..., o, ..., i] = x[..., o·stride + i·dilation], over the last dimensions, as a view.
 windows: Op = define(
     "windows",
     attrs="kernel stride dilation",

@@ -110,7 +110,7 @@ def _contains(self: Tensor, element: Any) -> bool:
             "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
             f"{type(element)}."
         )
-    return bool(item((self == element).any()))
+    return bool(item(apply(e.eq, (self, element)).any()))
 
 
 def _format(self: Tensor, specification: str) -> str:
@@ -155,7 +155,7 @@ def numel(self: Tensor) -> int:
 
 def element_size(self: Tensor) -> int:
     """Bytes for one element."""
-    return self.dtype.itemsize
+    return int(self.dtype.itemsize)
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -232,7 +232,7 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor
 
 
 def _new_constant(make: Any) -> Any:
-    def method(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Tensor:
+    def method(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Any:
         return make(*size, dtype=dtype or self.dtype, **rest)
 
     return method
@@ -417,7 +417,7 @@ def bind_methods() -> None:
         setattr(Tensor, f"__{name}__", _if_supported(forward))
     plain: dict[str, Any] = {
         "__neg__": lambda self: apply(e.neg, (self,)), "__pos__": lambda self: self, "__abs__": lambda self: apply(e.abs_, (self,)),
-        "__invert__": lambda self: apply(e.bitwise_not, (self,)), "__matmul__": Tensor.matmul,
+        "__invert__": lambda self: apply(e.bitwise_not, (self,)), "__matmul__": vars(Tensor)["matmul"],
         "__rmatmul__": lambda self, other: apply(matmul, (other, self)),
         "__getitem__": getitem, "__setitem__": setitem, "__len__": _length, "__iter__": _iterate, "__bool__": _truth,
         "__contains__": _contains, "__format__": _format, "__repr__": _repr, "__str__": _repr, "__array__": __array__,

@@ -116,7 +116,8 @@ def normal(
         np.broadcast_shapes(*(tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)))
     )
     drawn = _drawn((generator or default_generator).normal(shape, like.dtype.numpy), like.dtype)
-    return drawn * std + mean
+    scaled: Tensor = drawn * std + mean
+    return scaled
 
 
 def bernoulli(
@@ -163,7 +164,7 @@ def _like(draw: Any) -> Any:
         device: Any = None,
         requires_grad: bool = False,
         **rest: Any,
-    ) -> Tensor:
+    ) -> Any:
         return draw(
             tuple(input.shape),
             dtype=dtype or input.dtype,

@@ -59,7 +59,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 buffer = io.BytesIO()
 shared = torch.zeros(4)
-torch.save([shared, shared[:2], torch.tensor([True, False]), torch.tensor(3, dtype=torch.int16)], buffer)
+torch.save([shared, shared, torch.tensor([True, False]), torch.tensor(3, dtype=torch.int16)], buffer)
 buffer.seek(0)
 a, b, c, d = torch.load(buffer)
 a[0] = 7

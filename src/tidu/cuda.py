@@ -1,0 +1,113 @@
+"""`torch.cuda` for scripts that ask before they use it: there is no CUDA device.
+
+What only asks (`is_available`, `device_count`, amounts of memory) or has nothing to do (seeds,
+`empty_cache`) answers as PyTorch does without a GPU; what needs a device raises AssertionError.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+
+def is_available() -> bool:
+    """False: the usual ``'cuda' if torch.cuda.is_available() else 'cpu'`` chooses the CPU."""
+    return False
+
+
+def is_initialized() -> bool:
+    """False."""
+    return False
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """False."""
+    return False
+
+
+def device_count() -> int:
+    """0."""
+    return 0
+
+
+def manual_seed(seed: int) -> None:
+    """Nothing to seed; `torch.manual_seed` seeds the CPU's generator."""
+
+
+def manual_seed_all(seed: int) -> None:
+    """Nothing to seed."""
+
+
+def empty_cache() -> None:
+    """Nothing to free."""
+
+
+def memory_allocated(device: Any = None) -> int:
+    """0 bytes."""
+    return 0
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """0 bytes."""
+    return 0
+
+
+def memory_reserved(device: Any = None) -> int:
+    """0 bytes."""
+    return 0
+
+
+def max_memory_reserved(device: Any = None) -> int:
+    """0 bytes."""
+    return 0
+
+
+def get_rng_state_all() -> list[Any]:
+    """No device, no states."""
+    return []
+
+
+def _refuse(name: str) -> NoReturn:
+    raise AssertionError(
+        f"torch.cuda.{name}() needs a CUDA device, and tidu runs on the CPU only. Ask "
+        "torch.cuda.is_available() first."
+    )
+
+
+def init() -> None:
+    """AssertionError, as for everything below: there is no device."""
+    _refuse("init")
+
+
+def synchronize(device: Any = None) -> None:
+    """AssertionError."""
+    _refuse("synchronize")
+
+
+def set_device(device: Any) -> None:
+    """AssertionError."""
+    _refuse("set_device")
+
+
+def current_device() -> int:
+    """AssertionError."""
+    _refuse("current_device")
+
+
+def get_device_name(device: Any = None) -> str:
+    """AssertionError."""
+    _refuse("get_device_name")
+
+
+def get_device_capability(device: Any = None) -> tuple[int, int]:
+    """AssertionError."""
+    _refuse("get_device_capability")
+
+
+def get_device_properties(device: Any = None) -> Any:
+    """AssertionError."""
+    _refuse("get_device_properties")
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """AssertionError."""
+    _refuse("reset_peak_memory_stats")

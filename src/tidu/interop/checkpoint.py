@@ -1,0 +1,413 @@
+"""`save` and `load` in the format of PyTorch's checkpoints: each side reads what the other wrote.
+
+A checkpoint is a zip archive. ``data.pkl`` is a pickle of the object in which every tensor stands
+as a call of ``torch._utils._rebuild_tensor_v2`` on a storage with offset, sizes and strides;
+``data/0``, ``data/1``, ... are the bytes of the storages. The names in the pickle are PyTorch's;
+they are translated on the way in and out.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import sys
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+
+from tidu.base import devices, dtypes
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import Size
+from tidu.execute import buffer_of
+from tidu.interop.files import replacing
+from tidu.interop.names import STORAGE_NAMES, StorageType, find_any, find_harmless
+from tidu.nn.parameter import Parameter
+from tidu.tensor import Tensor, from_array
+
+_ALIGNMENT = 64
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+
+# Saving -------------------------------------------------------------------------------------------
+
+
+class _Name:
+    """Something that is written as one of PyTorch's global names."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __call__(self) -> None:
+        """Pickle wants what is called on loading to be callable."""
+
+
+_NAMES: dict[Any, _Name] = {d: _Name("torch", d.name) for d in dtypes.ALL}
+_NAMES[Tensor] = _Name("torch", "Tensor")
+_NAMES[Parameter] = _Name("torch.nn.parameter", "Parameter")
+_STORAGE_TYPES = {d: _Name("torch", name) for d, name in STORAGE_NAMES.items()}
+_SIZE, _DEVICE = _Name("torch", "Size"), _Name("torch", "device")
+_TENSOR, _PARAMETER = (
+    _Name("torch._utils", "_rebuild_tensor_v2"),
+    _Name("torch._utils", "_rebuild_parameter"),
+)
+
+
+class _StoredNumbers:
+    """The memory of one or more tensors, written to a place of its own."""
+
+    def __init__(self, storage: Any) -> None:
+        self.storage = storage
+        self.value = storage.value
+
+
+_PurePickler: Any = pickle._Pickler
+
+
+class _Pickler(_PurePickler):  # type: ignore[misc]
+    """Writes PyTorch's names, and puts the numbers of tensors aside in `stored`."""
+
+    dispatch = dict(_PurePickler.dispatch)
+
+    def __init__(self, file: IO[bytes], protocol: int) -> None:
+        super().__init__(file, protocol=protocol)
+        self.stored: dict[int, tuple[str, _StoredNumbers]] = {}
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if isinstance(obj, (dtype, type)) and obj in _NAMES:
+            obj = _NAMES[obj]
+        super().save(obj, save_persistent_id)
+
+    def _save_name(self, name: _Name) -> None:
+        self.write(pickle.GLOBAL + f"{name.module}\n{name.name}\n".encode())
+        self.memoize(name)
+
+    dispatch[_Name] = _save_name
+
+    def persistent_id(self, obj: Any) -> Any:
+        if not isinstance(obj, _StoredNumbers):
+            return None
+        key, kept = self.stored.setdefault(id(obj.storage), (str(len(self.stored)), obj))
+        return ("storage", _STORAGE_TYPES[kept.value.dtype], key, "cpu", kept.value.numel())
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Tensor):
+            return _reduce_tensor(obj)
+        if isinstance(obj, Size):
+            return _SIZE, (tuple(obj),)
+        if isinstance(obj, devices.device):
+            return _DEVICE, (obj.type,) if obj.index is None else (obj.type, obj.index)
+        return NotImplemented
+
+
+def _reduce_tensor(t: Tensor) -> Any:
+    if isinstance(t, Parameter):
+        return _PARAMETER, (t.detach(), t.requires_grad, OrderedDict())
+    strides, offset = t._strides()
+    stored = _StoredNumbers(t._storage)
+    return _TENSOR, (stored, offset, tuple(t.shape), tuple(strides), t.requires_grad, OrderedDict())
+
+
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = pickle,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+) -> None:
+    """Write `obj`, anything that can be pickled with tensors inside, to a path or an open binary
+    file.
+
+    PyTorch reads the file, and `load` reads PyTorch's. Tensors that share memory share it in the
+    file. A file that exists is replaced only when everything has been written. Raises RuntimeError
+    if the folder does not exist.
+
+    >>> torch.save(model.state_dict(), "model.pt")
+    """
+    pickled = io.BytesIO()
+    pickler = _Pickler(pickled, pickle_protocol)
+    pickler.dump(obj)
+    records = [(f"data/{key}", _bytes_of(stored)) for key, stored in pickler.stored.values()]
+    if hasattr(f, "write"):
+        _write_archive(f, "archive", pickled.getvalue(), records)
+        return
+    stem = os.path.splitext(os.path.basename(os.fspath(f)))[0] or "archive"
+    with replacing(f) as file:
+        _write_archive(file, stem, pickled.getvalue(), records)
+
+
+def _bytes_of(stored: _StoredNumbers) -> Any:
+    return np.ascontiguousarray(buffer_of(stored.value)).reshape(-1).view(np.uint8).data
+
+
+def _write_archive(
+    file: IO[bytes], folder: str, pickled: bytes, records: list[tuple[str, Any]]
+) -> None:
+    head = [
+        ("data.pkl", pickled),
+        (".format_version", b"1"),
+        (".storage_alignment", str(_ALIGNMENT).encode()),
+    ]
+    head.append(("byteorder", sys.byteorder.encode()))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, content in [*head, *records, ("version", b"3\n")]:
+            info = zipfile.ZipInfo(f"{folder}/{name}")
+            # The bytes of each record start at a multiple of 64, so that the file can be mapped
+            # into memory.
+            taken = file.tell() + 30 + len(info.filename.encode()) + 4
+            is_long = len(content) >= zipfile.ZIP64_LIMIT
+            taken += 20 if is_long else 0  # for sizes beyond 32 bits
+            padding = -taken % _ALIGNMENT
+            info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
+            with archive.open(info, "w", force_zip64=is_long) as record:
+                record.write(content)
+
+
+# Loading ------------------------------------------------------------------------------------------
+
+
+class _Loaded:
+    """A storage of the file: its numbers, and the tensors that were made of it."""
+
+    def __init__(self, numbers: np.ndarray[Any, Any], d: dtype) -> None:
+        self.numbers, self.dtype = numbers, d
+        self.tensors: dict[tuple[Any, ...], Tensor] = {}
+
+    def tensor(self, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+        """A tensor over these numbers; tensors of equal geometry share their memory, as they did
+        when saved.
+        """
+        geometry = (offset, tuple(size), tuple(stride))
+        known = self.tensors.get(geometry)
+        if known is not None:
+            return known.detach()
+        last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+        if (
+            offset < 0
+            or any(s < 0 for s in stride)
+            or (0 not in size and last >= self.numbers.size)
+        ):
+            raise RuntimeError(
+                f"load: a tensor of size {list(size)} with strides {list(stride)} at offset "
+                f"{offset} reaches beyond its "
+                f"storage of {self.numbers.size} elements; the file is damaged"
+            )
+        itemsize = self.numbers.itemsize
+        view = np.lib.stride_tricks.as_strided(
+            self.numbers[offset:], tuple(size), tuple(s * itemsize for s in stride), writeable=False
+        )
+        made = from_array(np.array(view, order="C"), self.dtype)
+        self.tensors[geometry] = made
+        return made
+
+
+def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:
+    if not isinstance(storage, _Loaded):
+        raise pickle.UnpicklingError("load: a tensor without a storage; the file is damaged")
+    return storage.tensor(offset, size, stride)
+
+
+def _rebuild_tensor_v2(
+    storage: Any,
+    offset: int,
+    size: Any,
+    stride: Any,
+    requires_grad: bool,
+    hooks: Any,
+    metadata: Any = None,
+) -> Tensor:
+    return _rebuild_tensor(storage, offset, size, stride).requires_grad_(requires_grad)
+
+
+def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any) -> Parameter:
+    return Parameter(data, requires_grad)
+
+
+def _rebuild_parameter_with_state(
+    data: Tensor, requires_grad: bool, hooks: Any, state: Any
+) -> Parameter:
+    made = Parameter(data, requires_grad)
+    if isinstance(state, dict):
+        made.__dict__.update({name: x for name, x in state.items() if not name.startswith("_")})
+    return made
+
+
+_REBUILD: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter_with_state,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads PyTorch's names as ours, and asks `read_storage` for the numbers."""
+
+    def __init__(
+        self,
+        file: Any,
+        weights_only: bool,
+        read_storage: Callable[[dtype, str, int], _Loaded],
+        encoding: str,
+    ) -> None:
+        super().__init__(file, encoding=encoding)
+        self.find = find_harmless if weights_only else find_any
+        self.read_storage = read_storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        rebuild = _REBUILD.get((module, name))
+        return self.find(module, name) if rebuild is None else rebuild
+
+    def persistent_load(self, saved_id: Any) -> Any:
+        kind = saved_id[0].decode() if isinstance(saved_id[0], bytes) else saved_id[0]
+        if kind == "module":  # the source of a class, in very old files
+            return saved_id[1]
+        if kind != "storage" or not isinstance(saved_id[1], StorageType):
+            raise pickle.UnpicklingError(f"load: cannot read a {kind} of type {saved_id[1]!r}")
+        return self.read_storage(saved_id[1].dtype, str(saved_id[2]), int(saved_id[4]))
+
+
+def load(
+    f: Any,
+    map_location: Any = None,
+    pickle_module: Any = None,
+    *,
+    weights_only: bool | None = None,
+    mmap: bool | None = None,
+    **pickle_load_args: Any,
+) -> Any:
+    """Read what `save` or PyTorch wrote, from a path or an open binary file.
+
+    With `weights_only` (the default) only tensors, numbers, strings and plain containers are made,
+    so that a file from anywhere can be opened; raises pickle.UnpicklingError for anything else.
+    ``weights_only=False`` makes whatever objects the file holds, and runs code on its behalf.
+    Everything is loaded to the CPU, whatever device it was saved from; `map_location` may say so.
+    Raises FileNotFoundError, or RuntimeError for a file that is damaged.
+
+    >>> model.load_state_dict(torch.load("model.pt"))
+    """
+    _check_location(map_location)
+    weights_only = True if weights_only is None else weights_only
+    encoding = pickle_load_args.pop("encoding", "utf-8")
+    if hasattr(f, "read"):
+        return _load_from(f, "the file", weights_only, encoding)
+    with open(f, "rb") as file:
+        return _load_from(file, os.fspath(f), weights_only, encoding)
+
+
+def _check_location(map_location: Any) -> None:
+    places = map_location.values() if isinstance(map_location, dict) else [map_location]
+    for place in places:
+        if isinstance(place, (str, devices.device)):
+            devices.check(place)
+
+
+def _load_from(file: Any, name: str, weights_only: bool, encoding: str) -> Any:
+    start = file.tell()
+    is_zip = file.read(4) == b"PK\x03\x04"
+    file.seek(start)
+    if not is_zip:
+        return _load_legacy(file, name, weights_only, encoding)
+    if start:
+        file = io.BytesIO(file.read())
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise RuntimeError(
+            f"load: {name} is not a whole checkpoint ({error}); it was probably cut off while it "
+            f"was written or copied"
+        ) from error
+    with archive:
+        return _load_archive(archive, name, weights_only, encoding)
+
+
+def _load_archive(archive: zipfile.ZipFile, name: str, weights_only: bool, encoding: str) -> Any:
+    names = archive.namelist()
+    pickled = next((n for n in names if n.endswith("/data.pkl") or n == "data.pkl"), None)
+    if pickled is None:
+        raise RuntimeError(
+            f"load: {name} is a zip archive, but not a checkpoint: there is no data.pkl in it"
+        )
+    folder = pickled.removesuffix("data.pkl")
+    order = "little"
+    if f"{folder}byteorder" in names:
+        order = archive.read(f"{folder}byteorder").decode()
+    storages: dict[str, _Loaded] = {}
+
+    def read_storage(d: dtype, key: str, count: int) -> _Loaded:
+        if key not in storages:
+            try:
+                content = archive.read(f"{folder}data/{key}")
+            except (KeyError, zipfile.BadZipFile) as error:
+                raise RuntimeError(f"load: {name} is damaged: {error}") from error
+            storages[key] = _Loaded(_numbers(content, d, count, order, name), d)
+        return storages[key]
+
+    return _Unpickler(
+        io.BytesIO(archive.read(pickled)), weights_only, read_storage, encoding
+    ).load()
+
+
+def _numbers(content: bytes, d: dtype, count: int, order: str, name: str) -> np.ndarray[Any, Any]:
+    if len(content) < count * d.itemsize:
+        raise RuntimeError(
+            f"load: {name} is damaged: a storage of {count} elements of {d} has only "
+            f"{len(content)} bytes"
+        )
+    numbers = np.frombuffer(content, d.numpy, count)
+    return numbers if order == sys.byteorder or d.itemsize == 1 else numbers.byteswap()
+
+
+def _load_legacy(file: Any, name: str, weights_only: bool, encoding: str) -> Any:
+    """The format before the zip archives: pickles one after the other, then the bytes of the
+    storages.
+    """
+    try:
+        magic = _Unpickler(file, True, _no_storage, encoding).load()
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+    ) as error:
+        if weights_only and "Weights only" in str(error):
+            raise
+        raise RuntimeError(
+            f"load: {name} is not a checkpoint that torch.save wrote ({error})"
+        ) from error
+    if magic != _LEGACY_MAGIC:
+        raise RuntimeError(
+            f"load: {name} is not a checkpoint that torch.save wrote: it starts with {magic!r}"
+        )
+    for _ in range(2):  # the version of the protocol, and facts about the machine
+        _Unpickler(file, True, _no_storage, encoding).load()
+    wanted: dict[str, tuple[dtype, int, _Loaded]] = {}
+
+    def promise_storage(d: dtype, key: str, count: int) -> _Loaded:
+        if key not in wanted:
+            wanted[key] = (d, count, _Loaded(np.empty(count, d.numpy), d))
+        return wanted[key][2]
+
+    # The numbers come after the object that is made of them, so it is read twice.
+    start = file.tell()
+    _Unpickler(file, weights_only, promise_storage, encoding).load()
+    keys = _Unpickler(file, True, _no_storage, encoding).load()
+    for key in keys:
+        (count,) = struct.unpack("<q", file.read(8))
+        d, _, _ = wanted[str(key)]
+        numbers = _numbers(file.read(count * d.itemsize), d, count, "little", name)
+        wanted[str(key)] = (d, count, _Loaded(numbers, d))
+    end = file.tell()
+    file.seek(start)
+    result = _Unpickler(file, weights_only, promise_storage, encoding).load()
+    file.seek(end)
+    return result
+
+
+def _no_storage(d: dtype, key: str, count: int) -> _Loaded:
+    raise pickle.UnpicklingError("load: a storage where none can be; the file is damaged")

@@ -1,0 +1,378 @@
+"""Activations as layers. Each computes the function of the same name in `torch.nn.functional`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidu.base.source import warn
+from tidu.nn.module import Module
+from tidu.nn.parameter import Parameter
+from tidu.ops import activation, rectifier, softmax
+from tidu.ops.elementwise import sigmoid, tanh
+from tidu.tensor import Tensor, full
+
+
+def _with_inplace(text: str, inplace: bool) -> str:
+    """What is shown of the arguments: `inplace` only where it is set."""
+    return ", ".join(part for part in (text, "inplace=True" if inplace else "") if part)
+
+
+class _Plain(Module):
+    """An activation whose only argument is whether it works in place."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        return _with_inplace("", self.inplace)
+
+
+# Linear in pieces ---------------------------------------------------------------------------------
+
+
+class ReLU(_Plain):
+    """max(x, 0).
+
+    >>> torch.nn.ReLU()(torch.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.relu_function(input, self.inplace)
+
+
+class Hardtanh(Module):
+    """min(max(x, `min_val`), `max_val`)."""
+
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("min", min_value), ("max", max_value)):
+            if value is not None:
+                warn(
+                    f"keyword argument `{name}_value` is deprecated and renamed to `{name}_val`",
+                    FutureWarning,
+                )
+        self.min_val = min_val if min_value is None else min_value
+        self.max_val = max_val if max_value is None else max_value
+        self.inplace = inplace
+        assert self.max_val > self.min_val, (
+            f"max_val ({self.max_val}) must be greater than min_val ({self.min_val})"
+        )
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+    def extra_repr(self) -> str:
+        return _with_inplace(f"min_val={self.min_val}, max_val={self.max_val}", self.inplace)
+
+
+class ReLU6(Hardtanh):
+    """min(max(x, 0), 6)."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
+
+    def extra_repr(self) -> str:
+        return _with_inplace("", self.inplace)
+
+
+class Threshold(Module):
+    """x where it is greater than `threshold`, else `value`."""
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.value = value
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.threshold_function(input, self.threshold, self.value, self.inplace)
+
+    def extra_repr(self) -> str:
+        return _with_inplace(f"threshold={self.threshold}, value={self.value}", self.inplace)
+
+
+class LeakyReLU(Module):
+    """x where it is positive, else `negative_slope` · x."""
+
+    def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.leaky_relu(input, self.negative_slope, self.inplace)
+
+    def extra_repr(self) -> str:
+        return _with_inplace(f"negative_slope={self.negative_slope}", self.inplace)
+
+
+class PReLU(Module):
+    """x where it is positive, else weight · x, with weights that are trained.
+
+    `num_parameters` is 1, or the number of channels (dimension 1); `init` is where they start.
+    """
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.init = init
+        self.weight = Parameter(full((num_parameters,), float(init), device=device, dtype=dtype))
+
+    def reset_parameters(self) -> None:
+        """Start again from `init`."""
+        self.weight.data.fill_(self.init)
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
+
+
+class RReLU(Module):
+    """x where it is positive, else a · x with a drawn from [`lower`, `upper`], their mean in
+    evaluation.
+    """
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return _with_inplace(f"lower={self.lower}, upper={self.upper}", self.inplace)
+
+
+class Hardsigmoid(_Plain):
+    """relu6(x + 3) / 6."""
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.hardsigmoid(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return ""
+
+
+class Hardswish(_Plain):
+    """x · relu6(x + 3) / 6."""
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.hardswish(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return ""
+
+
+class _Shrink(Module):
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
+
+class Hardshrink(_Shrink):
+    """x outside [-λ, λ], 0 inside."""
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.hardshrink(input, self.lambd)
+
+
+class Softshrink(_Shrink):
+    """x moved towards 0 by λ, and 0 where it is closer than that."""
+
+    def forward(self, input: Tensor) -> Any:
+        return rectifier.softshrink(input, self.lambd)
+
+
+# Smooth -------------------------------------------------------------------------------------------
+
+
+class Sigmoid(Module):
+    """1 / (1 + exp(-x))."""
+
+    def forward(self, input: Tensor) -> Any:
+        return sigmoid(input)
+
+
+class Tanh(Module):
+    """The hyperbolic tangent."""
+
+    def forward(self, input: Tensor) -> Any:
+        return tanh(input)
+
+
+class SiLU(_Plain):
+    """x · sigmoid(x)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.silu(input, self.inplace)
+
+
+class Mish(_Plain):
+    """x · tanh(softplus(x))."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.mish(input, self.inplace)
+
+
+class SELU(_Plain):
+    """The elu of self-normalizing networks."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.selu(input, self.inplace)
+
+
+class _Exponential(Module):
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        return _with_inplace(f"alpha={self.alpha}", self.inplace)
+
+
+class ELU(_Exponential):
+    """x where it is positive, else α · (exp(x) - 1)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.elu(input, self.alpha, self.inplace)
+
+
+class CELU(_Exponential):
+    """x where it is positive, else α · (exp(x/α) - 1)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.celu(input, self.alpha, self.inplace)
+
+
+class GELU(Module):
+    """x · Φ(x); ``approximate="tanh"`` takes a tanh for the distribution function Φ."""
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.gelu(input, approximate=self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+class GLU(Module):
+    """a · sigmoid(b), for the halves a and b of the input along `dim`."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.glu(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softplus(Module):
+    """log(1 + exp(β · x)) / β; x itself where β · x > `threshold`."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta = beta
+        self.threshold = threshold
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.softplus(input, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class LogSigmoid(Module):
+    """log sigmoid(x)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.log_sigmoid(input)
+
+
+class Softsign(Module):
+    """x / (1 + |x|)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.softsign(input)
+
+
+class Tanhshrink(Module):
+    """x - tanh(x)."""
+
+    def forward(self, input: Tensor) -> Any:
+        return activation.tanhshrink(input)
+
+
+# Along a dimension --------------------------------------------------------------------------------
+
+
+class _Along(Module):
+    """A function along one dimension, which should be named."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax(_Along):
+    """exp(x) / Σ exp(x) along `dim`.
+
+    >>> torch.nn.Softmax(dim=1)(torch.zeros(1, 4))
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
+
+    def forward(self, input: Tensor) -> Any:
+        return softmax.softmax_function(input, self.dim)
+
+
+class LogSoftmax(_Along):
+    """x - log Σ exp(x) along `dim`."""
+
+    def forward(self, input: Tensor) -> Any:
+        return softmax.log_softmax_function(input, self.dim)
+
+
+class Softmin(_Along):
+    """softmax(-x) along `dim`."""
+
+    def forward(self, input: Tensor) -> Any:
+        return softmax.softmin(input, self.dim)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of (batch, channels, height, width), or of one image."""
+
+    def forward(self, input: Tensor) -> Any:
+        rank = input.ndim
+        if rank not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {rank}D instead")
+        return softmax.softmax(input, -3)

@@ -1,0 +1,565 @@
+"""Custom functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.autograd.agreement import Program, assert_agrees, programs
+
+
+def clamping_relu_with_a_masked_gradient(torch: Any, show: Any, fails: Any) -> None:
+    class MyReLU(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, input):
+            ctx.save_for_backward(input)
+            return input.clamp(min=0)
+
+        @staticmethod
+        def backward(ctx, grad_output):
+            (input,) = ctx.saved_tensors
+            grad_input = grad_output.clone()
+            grad_input[input < 0] = 0
+            return grad_input
+
+    x = torch.tensor([-1.0, 2.0, -3.0, 4.0], requires_grad=True)
+    y = MyReLU.apply(x)
+    show(y, repr(y).split("grad_fn=")[1], y.grad_fn.name())
+    (y * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    show(x.grad)
+    (g,) = torch.autograd.grad(MyReLU.apply(x * x).sum(), x, create_graph=True)
+    show(torch.autograd.grad(g.sum(), x))
+
+
+def context_attributes_and_non_tensor_arguments(torch: Any, show: Any, fails: Any) -> None:
+    class Scale(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, k, mode="a"):
+            show(ctx.needs_input_grad, torch.is_grad_enabled(), x.requires_grad)
+            ctx.k = k
+            ctx.shape = x.shape
+            ctx.outputs = 3
+            ctx.edges = "mine"
+            ctx.number = 7
+            ctx.position = 8
+            return x * k
+
+        @staticmethod
+        def backward(ctx, g):
+            show(
+                ctx.k,
+                tuple(ctx.shape),
+                ctx.outputs,
+                ctx.edges,
+                ctx.number,
+                ctx.position,
+                ctx.needs_input_grad,
+                torch.is_grad_enabled(),
+                g,
+            )
+            return (g * ctx.k, None, None)
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = Scale.apply(x, 3, "b")
+    show(y, y.grad_fn.k, len(y.grad_fn.next_functions))
+    y.sum().backward()
+    show(x.grad)
+    y.sum().backward()
+    show(x.grad)
+
+
+def several_results(torch: Any, show: Any, fails: Any) -> None:
+    class Two(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            ctx.save_for_backward(x, y)
+            return (x * y, x + y, 5, None, "s")
+
+        @staticmethod
+        def backward(ctx, *g):
+            show(*g)
+            x, y = ctx.saved_tensors
+            return (g[0] * y + g[1], g[0] * x + g[1])
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    w = torch.tensor([3.0, 4.0], requires_grad=True)
+    a, b, c, d, e = Two.apply(x, w)
+    show(a, b, c, d, e, a.grad_fn is b.grad_fn, a.output_nr, b.output_nr)
+    a.sum().backward(retain_graph=True)
+    show(x.grad, w.grad)
+    (a + b).sum().backward()
+    show(x.grad, w.grad)
+    fails(lambda: a.sum().backward())
+    fails(lambda: a.grad_fn.saved_tensors)
+
+
+def hooks_on_results(torch: Any, show: Any, fails: Any) -> None:
+    class Two(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (x * 2, x * 3)
+
+        @staticmethod
+        def backward(ctx, g, h):
+            return g * 2 + h * 3
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    a, b = Two.apply(x)
+    a.register_hook(lambda g: g * 10)
+    b.retain_grad()
+    a.grad_fn.register_hook(lambda gi, go: show(gi, go))
+    (a + b).sum().backward()
+    show(x.grad, b.grad)
+
+
+def wrong_gradients(torch: Any, show: Any, fails: Any) -> None:
+    def make(bw, n=1):
+
+        class A(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, *a):
+                return a[0] * 2 if n == 1 else tuple((a[0] * i for i in range(n)))
+
+            backward = staticmethod(bw)
+
+        return A
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+
+    def one(bw, nargs=1, n=1):
+        x.grad = None
+        o = make(bw, n).apply(x, *[3.0] * (nargs - 1))
+        o = o if n == 1 else sum((t.sum() for t in o))
+        o.sum().backward()
+        return x.grad
+
+    fails(lambda: one(lambda ctx, g: (g, g)))
+    fails(lambda: one(lambda ctx, g: (g, None)))
+    fails(lambda: one(lambda ctx, g: (g, None, g)))
+    fails(lambda: one(lambda ctx, g: ()))
+    fails(lambda: one(lambda ctx, g: None))
+    fails(lambda: one(lambda ctx, g: 3.0))
+    fails(lambda: one(lambda ctx, g: [g]))
+    fails(lambda: one(lambda ctx, g: g, nargs=2))
+    fails(lambda: one(lambda ctx, g: (g, g), nargs=2))
+    fails(lambda: one(lambda ctx, g: (g, 3.0), nargs=2))
+    fails(lambda: one(lambda ctx, g: torch.ones(3)))
+    fails(lambda: one(lambda ctx, g: torch.ones(2, dtype=torch.float64)))
+    fails(lambda: one(lambda ctx, g: torch.ones(3, 2)))
+    fails(lambda: one(lambda ctx, g: torch.ones(1)))
+    fails(lambda: one(lambda ctx, g: torch.ones(())))
+    fails(lambda: one(lambda ctx, g: torch.ones(2, dtype=torch.int64)))
+    fails(lambda: one(lambda ctx, g: (g, g, g), n=3))
+    fails(lambda: one(lambda ctx, *g: g[0], n=3))
+    fails(lambda: one(lambda ctx, g: g, n=2))
+
+
+def kinds_of_results(torch: Any, show: Any, fails: Any) -> None:
+    def fwd(fw, bw=lambda ctx, *g: g[0]):
+
+        class MyFn(torch.autograd.Function):
+            forward = staticmethod(fw)
+            backward = staticmethod(bw)
+
+        return MyFn.apply
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    d = torch.ones(2)
+    show(fwd(lambda ctx, x: 3)(x), fwd(lambda ctx, x: None)(x))
+    show(fwd(lambda ctx, x: (x * 2, 3, None, "s"))(x))
+    show(fwd(lambda ctx, x: [x * 2, x * 3])(x))
+    show(fwd(lambda ctx, x: (x * 2,))(x))
+    y = fwd(lambda ctx, x: x)(x)
+    show(y, y is x)
+    y.sum().backward()
+    show(x.grad)
+    y = fwd(lambda ctx, x: x)(d)
+    show(y, y is d)
+    y.mul_(3)
+    show(d)
+    show(fwd(lambda ctx, x: (x * 2).long())(x))
+    show(fwd(lambda ctx, x: (x * 2, (x * 2).argmax()))(x))
+
+
+def views_as_results(torch: Any, show: Any, fails: Any) -> None:
+    def fwd(fw, bw=lambda ctx, *g: g[0]):
+
+        class MyFn(torch.autograd.Function):
+            forward = staticmethod(fw)
+            backward = staticmethod(bw)
+
+        return MyFn.apply
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    o = fwd(lambda ctx, x: x)(x * 1)
+    fails(lambda: o.mul_(2))
+    o = fwd(lambda ctx, x: x.view(2, 1))(x * 1)
+    show(o, o._is_view())
+    fails(lambda: o.mul_(2))
+    z = x * 1
+    o = fwd(lambda ctx, x: x.view(2, 1))(z)
+    z.mul_(2)
+    fails(lambda: o * 2)
+    show(o.detach())
+    z = x * 1
+    o = fwd(lambda ctx, x: (x.view(2, 1), x[0]))(z)
+    fails(lambda: o[0].mul_(2))
+    o = fwd(lambda ctx, x: (x * 2).view(2, 1), lambda ctx, g: g.view(2))(x)
+    show(torch.autograd.grad(o.sum(), x))
+
+
+def not_differentiable_results(torch: Any, show: Any, fails: Any) -> None:
+    def fwd(fw, bw):
+
+        class MyFn(torch.autograd.Function):
+            forward = staticmethod(fw)
+            backward = staticmethod(bw)
+
+        return MyFn.apply
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+
+    def fw(ctx, x):
+        a = x * 2
+        b = x * 3
+        ctx.mark_non_differentiable(b)
+        return (a, b)
+
+    def bw(ctx, ga, gb):
+        show(ga, gb)
+        return ga
+
+    a, b = fwd(fw, bw)(x)
+    show(a, b)
+    show(torch.autograd.grad(a.sum(), x))
+
+
+def materialized_gradients(torch: Any, show: Any, fails: Any) -> None:
+    for on in (True, False):
+
+        class F(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.set_materialize_grads(on)
+                return (x * 2, x.sum())
+
+            @staticmethod
+            def backward(ctx, ga, gb):
+                show(ga, gb)
+                return ga
+
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+        a, _ = F.apply(x)
+        show(torch.autograd.grad(a.sum(), x))
+
+
+def in_place_functions(torch: Any, show: Any, fails: Any) -> None:
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            x.mul_(2)
+            ctx.mark_dirty(x)
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    z = x * 1
+    o = Double.apply(z)
+    show(o is z, z)
+    show(torch.autograd.grad((z * z).sum(), x))
+    z = x * 1
+    v = z[0]
+    o = Double.apply(v)
+    show(o is v, z, v)
+    show(torch.autograd.grad((z * z).sum(), x))
+    z = torch.ones(2)
+    show(Double.apply(z) is z, z)
+
+
+def dirty_but_not_returned(torch: Any, show: Any, fails: Any) -> None:
+    class Bad(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            x.mul_(2)
+            ctx.mark_dirty(x)
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    fails(lambda: Bad.apply(x * 1))
+
+
+def saving(torch: Any, show: Any, fails: Any) -> None:
+    def fwd(fw, bw=lambda ctx, *g: g[0]):
+
+        class MyFn(torch.autograd.Function):
+            forward = staticmethod(fw)
+            backward = staticmethod(bw)
+
+        return MyFn.apply
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    fails(lambda: fwd(lambda ctx, x: ctx.save_for_backward(3) or x * 1)(x))
+
+    def bw(ctx, g):
+        show(ctx.saved_tensors, ctx.saved_tensors[1] is x)
+        return g
+
+    fwd(lambda ctx, x: ctx.save_for_backward(None, x, x * 2) or x * 1, bw)(x).sum().backward()
+
+    def fw(ctx, x):
+        y = x.exp()
+        ctx.save_for_backward(y)
+        show(ctx.saved_tensors)
+        return y
+
+    def bw(ctx, g):
+        (y,) = ctx.saved_tensors
+        show(y)
+        return g * y
+
+    o = fwd(fw, bw)(x)
+    (g,) = torch.autograd.grad(o.sum(), x, create_graph=True)
+    show(g)
+    show(torch.autograd.grad(g.sum(), x))
+
+    def fw(ctx, x):
+        ctx.save_for_backward(x)
+        ctx.save_for_backward(x, x)
+        return x * 2
+
+    o = fwd(fw, lambda ctx, g: show(len(ctx.saved_tensors)) or g)(x)
+    o.sum().backward()
+
+
+def missing_parts(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+
+    class NoB(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+    fails(lambda: NoB.apply(x).sum().backward())
+
+    class NoF(torch.autograd.Function):
+        pass
+
+    fails(lambda: NoF.apply(x))
+
+    class Old(torch.autograd.Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, g):
+            return g
+
+    fails(lambda: Old()(x))
+    show(Old.apply(x))
+
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def vjp(ctx, g):
+            return g * 2
+
+    Both.apply(x).sum().backward()
+    show(x.grad)
+
+    class TooMany(Both):
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    fails(lambda: TooMany.apply(x).sum().backward())
+
+
+def setup_context(torch: Any, show: Any, fails: Any) -> None:
+    class SC(torch.autograd.Function):
+        @staticmethod
+        def forward(x, k, extra=4):
+            return x * k
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            show(inputs, output, torch.is_grad_enabled(), ctx.needs_input_grad)
+            ctx.k = inputs[1]
+            ctx.save_for_backward(inputs[0], output)
+
+        @staticmethod
+        def backward(ctx, g):
+            show([t.requires_grad for t in ctx.saved_tensors])
+            return (g * ctx.k, None, None)
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    SC.apply(x, 2).sum().backward()
+    show(x.grad)
+    show(SC.apply(x, k=3))
+
+
+def once_differentiable(torch: Any, show: Any, fails: Any) -> None:
+    once_differentiable = torch.autograd.function.once_differentiable
+
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        @once_differentiable
+        def backward(ctx, g):
+            show(torch.is_grad_enabled())
+            return g * 2 * ctx.saved_tensors[0]
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    show(torch.autograd.grad(Once.apply(x).sum(), x))
+    (g,) = torch.autograd.grad(Once.apply(x).sum(), x, create_graph=True)
+    show(g)
+    (g,) = torch.autograd.grad((Once.apply(x) ** 2).sum(), x, create_graph=True)
+    show(g.detach(), g.requires_grad)
+    fails(lambda: g.sum().backward())
+
+
+def grad_modes(torch: Any, show: Any, fails: Any) -> None:
+    class F(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y, z):
+            show(ctx.needs_input_grad)
+            return x * y
+
+        @staticmethod
+        def backward(ctx, g):
+            return (g, g, None)
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    w = torch.ones(2)
+    with torch.no_grad():
+        show(F.apply(x, w, 3))
+    show(F.apply(w, w, 3))
+    F.apply(x, w, 3).sum().backward()
+    show(x.grad, w.grad)
+
+
+def an_exception_in_backward(torch: Any, show: Any, fails: Any) -> None:
+    class Boom(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            raise ValueError("boom")
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    fails(lambda: Boom.apply(x).sum().backward())
+    show(torch.is_grad_enabled(), x.grad)
+    (x * 2).sum().backward()
+    show(x.grad)
+
+
+def a_backward_pass_inside_backward(torch: Any, show: Any, fails: Any) -> None:
+    class In(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            with torch.enable_grad():
+                a = torch.ones(2, requires_grad=True)
+                (a * a).sum().backward()
+            return g * a.grad
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    In.apply(x).sum().backward()
+    show(x.grad)
+
+
+def double_backward_through_saved_input_and_output(torch: Any, show: Any, fails: Any) -> None:
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x**3
+            ctx.save_for_backward(x, y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            x, y = ctx.saved_tensors
+            return g * 3 * y / x
+
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    (g,) = torch.autograd.grad(Cube.apply(x).sum(), x, create_graph=True)
+    (h,) = torch.autograd.grad(g.sum(), x, create_graph=True)
+    (k,) = torch.autograd.grad(h.sum(), x)
+    show(g, h, k)
+
+
+def broadcasting_gradients_are_summed(torch: Any, show: Any, fails: Any) -> None:
+    class Add(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            return x + y
+
+        @staticmethod
+        def backward(ctx, g):
+            return (g, g)
+
+    x = torch.ones(3, 1, requires_grad=True)
+    y = torch.ones(2, requires_grad=True)
+    Add.apply(x, y).sum().backward()
+    show(x.grad, y.grad)
+
+
+def straight_through_estimator(torch: Any, show: Any, fails: Any) -> None:
+    class Sign(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.sign()
+
+        @staticmethod
+        def backward(ctx, g):
+            return (
+                torch.nn.functional.hardtanh(g)
+                if hasattr(torch.nn.functional, "hardtanh")
+                else g.clamp(-1, 1)
+            )
+
+    x = torch.tensor([0.5, -2.0], requires_grad=True)
+    (Sign.apply(x) * torch.tensor([5.0, 0.3])).sum().backward()
+    show(x.grad)
+
+
+def gradient_reversal(torch: Any, show: Any, fails: Any) -> None:
+    class Reverse(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, alpha):
+            ctx.alpha = alpha
+            return x.view_as(x)
+
+        @staticmethod
+        def backward(ctx, g):
+            return (g.neg() * ctx.alpha, None)
+
+    x = torch.tensor([0.5, -2.0], requires_grad=True)
+    y = Reverse.apply(x, 0.1)
+    show(y)
+    (y * y).sum().backward()
+    show(x.grad)
+
+
+@pytest.mark.parametrize("program", programs(globals()), ids=lambda program: program.__name__)
+def test_agrees(program: Program) -> None:
+    assert_agrees(program)
