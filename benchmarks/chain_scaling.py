@@ -27,7 +27,7 @@ def chain(x: tidu.Tensor, length: int) -> tidu.Tensor:
 
 
 def seconds(length: int) -> float:
-    """Forward, backward, and reading the loss and the gradient, for a chain of `length` operations."""
+    """Forward, backward, and reading loss and gradient, for a chain of `length` operations."""
     x = tidu.ones(4, requires_grad=True)
     start = time.process_time()
     loss = chain(x, length)

@@ -3,9 +3,9 @@
     python benchmarks/memory_flat.py [--steps 100000]
 
 Each step is a small regression with what could leave something behind: hooks, retain_grad, in-place
-edits through views, a custom Function, a second derivative, a step of SGD. Nothing in it is a cycle,
-so reference counts must free all of it. Exit status 1 if the process grows by more than 4 MB after
-the first tenth.
+edits through views, a custom Function, a second derivative, a step of SGD. Nothing in it is a
+cycle, so reference counts must free all of it. Exit status 1 if the process grows by more than 4 MB
+after the first tenth.
 """
 
 from __future__ import annotations
@@ -84,7 +84,10 @@ def main() -> int:
             loss = step()
         sizes.append(resident())
         elapsed = time.perf_counter() - start
-        print(f"{(part + 1) * (steps // 10):>8,} steps  {elapsed:6.1f} s  {sizes[-1]:7.2f} MB  loss {loss:.5f}")
+        print(
+            f"{(part + 1) * (steps // 10):>8,} steps  {elapsed:6.1f} s  {sizes[-1]:7.2f} MB  "
+            f"loss {loss:.5f}"
+        )
     growth = sizes[-1] - sizes[0]
     print(f"growth after the first tenth: {growth:.2f} MB (limit: {LIMIT})")
     return int(growth > LIMIT)

@@ -10,10 +10,12 @@ from tidu import (
     cuda,
     interop,
     linalg,
+    masked,
     nn,
     optim,
     return_types,
     serialization,
+    signal,
     special,
     utils,
 )

@@ -174,6 +174,47 @@ def _run_alone(value: Value) -> Any:
     return value.buffer
 
 
+# What is looked at before it is run: indices, whose own history is short and made of integers.
+_MOST_PEEKED = 12
+_LARGEST_PEEKED = 1 << 17
+
+
+def _peek(value: Value) -> Any:
+    """The numbers of an integer Value that is made of integers in a few steps, worked out beside
+    what is pending; None if there is more behind it.
+    """
+    if value.buffer is None:
+        copies: dict[int, Value] = {}
+        with _lock:
+            value_copy = _copy(value, copies)
+            if value_copy is None:
+                return None
+            engine.backend.run(list(copies.values()))
+        value = value_copy
+    return None if value.buffer.__class__ is Failure else value.buffer
+
+
+def _copy(value: Value, copies: dict[int, Value]) -> Value | None:
+    """A copy of a Value that has not been run, with copies of what it is made of before it."""
+    found = copies.get(id(value))
+    if found is not None or value.buffer is not None:
+        return found or value
+    op, d = value.op, value.dtype
+    # What a host operation says of places (argmax, sorting) is in range, and costly.
+    if op is None or op.host or op.outputs != 1 or d.is_floating_point:
+        return None
+    if len(copies) == _MOST_PEEKED or value.numel() > _LARGEST_PEEKED:
+        return None
+    inputs = []
+    for x in value.inputs:
+        known = _copy(x, copies) if x.__class__ is Value else x
+        if known is None and x is not None:
+            return None
+        inputs.append(known)
+    made = copies[id(value)] = Value(op, tuple(inputs), value.attrs, value.shape, d, value.position)
+    return made
+
+
 def _flush() -> None:
     """Called when the list of pending Values has grown past its limit. Errors wait for whoever
     asks.
@@ -188,4 +229,5 @@ def _after_fork() -> None:
 
 
 pending.flush = _flush
+pending.peek = _peek
 os.register_at_fork(after_in_child=_after_fork)

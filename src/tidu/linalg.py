@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tidu.ops.matrix_kernels import LinAlgError
 from tidu.tensor.binding import namespaces
 
 globals().update(namespaces["torch.linalg"])
-__all__ = sorted(namespaces["torch.linalg"])
+__all__ = ["LinAlgError", *sorted(namespaces["torch.linalg"])]

@@ -119,7 +119,7 @@ def wrong_gradients(torch: Any, show: Any, fails: Any) -> None:
         class A(torch.autograd.Function):
             @staticmethod
             def forward(ctx, *a):
-                return a[0] * 2 if n == 1 else tuple((a[0] * i for i in range(n)))
+                return a[0] * 2 if n == 1 else tuple(a[0] * i for i in range(n))
 
             backward = staticmethod(bw)
 
@@ -130,7 +130,7 @@ def wrong_gradients(torch: Any, show: Any, fails: Any) -> None:
     def one(bw, nargs=1, n=1):
         x.grad = None
         o = make(bw, n).apply(x, *[3.0] * (nargs - 1))
-        o = o if n == 1 else sum((t.sum() for t in o))
+        o = o if n == 1 else sum(t.sum() for t in o)
         o.sum().backward()
         return x.grad
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -468,6 +469,28 @@ def accumulate_into_list_of_views(torch: Any, show: Any, fails: Any) -> None:
     show(y, vs)
     sum(vs).backward()
     show(x.grad)
+
+
+def split_with_retained_gradient_written_under_no_grad(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.ones(4, requires_grad=True)
+    a, b = (x * 1).split(2)
+    a.retain_grad()
+    with torch.no_grad():
+        a.sub_(1)
+    show(a.detach(), b.detach())
+
+
+def deepcopy_of_views(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.ones(3, requires_grad=True)
+    with torch.no_grad():
+        v = x[1:]
+    show(copy.deepcopy(v))
+    u = torch.zeros(4)[1:]
+    d = copy.deepcopy(u)
+    d[0] += 1
+    show(u, d, d._is_view())
+    d[:1].mul_(torch.ones(1, requires_grad=True))
+    show(d)
 
 
 @pytest.mark.parametrize("program", programs(globals()), ids=lambda program: program.__name__)

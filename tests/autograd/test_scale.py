@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from benchmarks.memory_flat import make_step
 
 import tidu
-from benchmarks.memory_flat import make_step
 
 
 def chain(x: tidu.Tensor, length: int) -> tidu.Tensor:

@@ -50,6 +50,8 @@ def difference(expected: str, actual: str) -> str | None:
         allowed = max(RELATIVE * abs(a), ABSOLUTE)
         if not left.group().endswith("."):  # "1." stands for exactly 1
             allowed = max(allowed, 1.01 * last_place(left.group(1)))
+        elif a == 0:
+            allowed = 0 if left.group() == right.group() else -1  # 0. or -0.
         if abs(a - b) > allowed:
             return f"{left.group()} is {right.group()}"
     return None
@@ -106,3 +108,25 @@ def test_program(program: Path, tmp_path: Path, under_pytorch: Callable[[Path, P
     if ours.returncode:
         differences.insert(0, errors[-2000:])
     assert not differences, "\n".join(differences[:12])
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "what"),
+    [
+        ("loss 0.1234, 3 of 7", "loss 0.1235, 3 of 7", None),
+        ("loss 0.1234, 3 of 7", "loss 0.1236, 3 of 7", "0.1234 is 0.1236"),
+        ("loss 0.1234, 3 of 7", "loss 0.1234, 4 of 7", "text"),
+        ("tensor([ 0.0000, -0.1000])", "tensor([-0.0000, -0.1000])", None),
+        ("tensor([-0.])", "tensor([0.])", "-0. is 0."),
+        ("tensor([0.])", "tensor([0.0000])", "0. is 0.0000"),
+        ("tensor([1., 2.])", "tensor([1., 2.1])", "2. is 2.1"),
+        ("tensor([1., 2.])", "tensor([1.0000, 2.0000])", None),
+        ("1.0000e+10", "1.0001e+10", None),
+        ("1.0000e+10", "1.0003e+10", "1.0000e+10 is 1.0003e+10"),
+        ("grad_fn=<MulBackward0>", "grad_fn=<MulBackward1>", "text"),
+        ("<A object at 0x7f01>", "<A object at 0x55ab>", None),
+        ("nan", "inf", "text"),
+    ],
+)
+def test_what_counts_as_different(expected: str, actual: str, what: str | None) -> None:
+    assert difference(expected, actual) == what

@@ -1,4 +1,6 @@
-"""One statement in both libraries: values, dtypes, names on the tape, first and second derivatives."""
+"""One statement in both libraries: values, dtypes, names on the tape, first and second
+derivatives.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test"
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "bfloat16": 4e-2, "float16": 4e-3}
 # Everything that a function of one number may stumble over, the usual kinks left out.
 EXTREMES = np.array(
-    [-np.inf, -1e4, -200, -20.5, -6, -2.9, -1.1, -0.3, -1e-9, 1e-9, 0.3, 1.1, 2.9, 6.5, 20.5, 200, 1e4, np.inf, np.nan]
+    [
+        -np.inf, -1e4, -200, -20.5, -6, -2.9, -1.1, -0.3, -1e-9,
+        1e-9, 0.3, 1.1, 2.9, 6.5, 20.5, 200, 1e4, np.inf, np.nan,
+    ]
 )  # fmt: skip
 
 

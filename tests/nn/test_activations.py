@@ -192,11 +192,23 @@ def test_rows_with_infinities(statement: str, dtype: str) -> None:
     compare(statement, {"x": ROWS}, order=1, dtype=dtype)
 
 
-def test_integers() -> None:
-    x = np.arange(-3, 9)
-    for statement in ("F.relu(x)", "F.relu6(x)", "F.hardtanh(x)", "F.sigmoid(x)", "F.softsign(x)", "F.threshold(x, 1, 7)",
-                      "F.tanhshrink(x)", "T.logsumexp(x, 0)", "F.softmax(x, 0, dtype=T.float64)", "T.erf(x)"):  # fmt: skip
-        compare(statement, {"x": x}, order=0)
+INTEGERS = """
+F.relu(x)
+F.relu6(x)
+F.hardtanh(x)
+F.sigmoid(x)
+F.softsign(x)
+F.threshold(x, 1, 7)
+F.tanhshrink(x)
+T.logsumexp(x, 0)
+F.softmax(x, 0, dtype=T.float64)
+T.erf(x)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("statement", INTEGERS)
+def test_integers(statement: str) -> None:
+    compare(statement, {"x": np.arange(-3, 9)}, order=0)
 
 
 ANSWERS = """

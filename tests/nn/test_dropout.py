@@ -65,7 +65,13 @@ nn.Sequential(nn.Dropout(0.2), nn.Dropout(0.3))(x)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_masks_and_gradients(statement: str, dtype: str) -> None:
     x = np.random.default_rng(0).standard_normal((5, 6, 4, 3))
-    compare(statement, {"x": x}, dtype=dtype, order=2 if dtype == "float64" else 1, names="native" not in statement)
+    compare(
+        statement,
+        {"x": x},
+        dtype=dtype,
+        order=2 if dtype == "float64" else 1,
+        names="native" not in statement,
+    )
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 1 / 3, 0.5, 0.9, 0.999])
@@ -94,7 +100,9 @@ def test_evaluation_returns_the_input_itself() -> None:
     assert tidu.nn.functional.dropout(x, 0.0) is x
 
 
-@pytest.mark.parametrize("statement", ["F.dropout2d(o(3, 4, 5))", "F.dropout2d(o(3, 4))", "F.dropout3d(o(3, 4))"])
+@pytest.mark.parametrize(
+    "statement", ["F.dropout2d(o(3, 4, 5))", "F.dropout2d(o(3, 4))", "F.dropout3d(o(3, 4))"]
+)
 def test_warnings_are_those_of_pytorch(statement: str) -> None:
     messages = []
     for library in (torch, tidu):

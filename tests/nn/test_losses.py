@@ -84,11 +84,12 @@ F.triplet_margin_loss(x, y, p, reduction=R)
 F.triplet_margin_loss(x, y, p, 0.5, p=1, swap=True, reduction=R)
 F.triplet_margin_loss(x, y, p, 3.0, p=3, reduction=R)
 F.triplet_margin_with_distance_loss(x, y, p, reduction=R)
-F.triplet_margin_with_distance_loss(x, y, p, distance_function=lambda a, b: 1 - F.cosine_similarity(a, b), swap=True, reduction=R)
+F.triplet_margin_with_distance_loss(x, y, p, distance_function=F.cosine_similarity, swap=True, reduction=R)
 F.ctc_loss(t.log_softmax(2), u, [6, 5], [3, 2], reduction=R)
 F.ctc_loss(t.log_softmax(2), u[:, :2].reshape(-1), T.tensor([6, 6]), T.tensor([1, 3]), reduction=R)
 F.ctc_loss(t.log_softmax(2), u, [2, 6], [3, 2], reduction=R, zero_infinity=True)
-F.ctc_loss(t[:, 0].log_softmax(1), u[0], [6], [3], blank=2, reduction=R)
+F.ctc_loss(t[:, 0].log_softmax(1), u[1], [6], [3], blank=2, reduction=R)
+F.ctc_loss(t.log_softmax(2), u, [2, 6], [3, 2], reduction=R)
 """.strip().splitlines()
 
 PLAIN = """
@@ -192,14 +193,17 @@ def test_single_precision(statement: str) -> None:
 
 LOGITS = np.array([-np.inf, np.inf, -1e4, 1e4, -200.0, 200.0, -30, 30, 0.0, np.nan])
 EXTREME = [
-    ("F.binary_cross_entropy_with_logits(x, y, reduction='none')", LOGITS, np.array([1, 1, 1, 1, 0, 0, 0.5, 0.5, 1, 0.0])),
-    ("F.binary_cross_entropy(x, y, reduction='none')", np.array([0.0, 1, 0, 1, 1e-30, 0.5]), np.array([0.0, 1, 1, 0, 1, 0.5])),
+    ("F.binary_cross_entropy_with_logits(x, y, "
+     "reduction='none')", LOGITS, np.array([1, 1, 1, 1, 0, 0, 0.5, 0.5, 1, 0.0])),
+    ("F.binary_cross_entropy(x, y, "
+     "reduction='none')", np.array([0.0, 1, 0, 1, 1e-30, 0.5]), np.array([0.0, 1, 1, 0, 1, 0.5])),
     ("F.mse_loss(x, y)", LOGITS, LOGITS[::-1].copy()),
     ("F.l1_loss(x, y, reduction='none')", LOGITS, LOGITS[::-1].copy()),
     ("F.smooth_l1_loss(x, y, reduction='none')", LOGITS, LOGITS[::-1].copy()),
     ("F.huber_loss(x, y, reduction='none')", LOGITS, LOGITS[::-1].copy()),
     ("F.kl_div(x, y.detach(), reduction='none')", np.zeros(4), np.array([0.0, 1, -1, np.nan])),
-    ("F.cross_entropy(x.reshape(5, 2), T.tensor([0, 1, 0, 1, 0]), reduction='none')", LOGITS, LOGITS),
+    ("F.cross_entropy(x.reshape(5, 2), T.tensor([0, 1, 0, 1, 0]), "
+     "reduction='none')", LOGITS, LOGITS),
     ("F.cross_entropy(x.reshape(2, 5), T.tensor([0, 1]), reduction='none')", LOGITS, LOGITS),
     ("F.cosine_similarity(x, y, 0)", np.zeros(3), np.array([1.0, 2, 3])),
 ]  # fmt: skip
@@ -314,11 +318,9 @@ F.cosine_similarity(o(4, 5).long(), o(4, 5).long())
 F.pairwise_distance(o(3, 4), o(2, 4))
 F.normalize(o(3).long(), dim=0)
 F.pdist(o(3))
-F.ctc_loss(o(5, 2, 4), o(2, 3).long(), (6, 5), (3, 2))
 F.ctc_loss(o(5, 2, 4), o(2, 3).long(), (5, 5), (3, 2), blank=9)
 F.ctc_loss(o(5, 2, 4), o(2, 3).long(), (5,), (3, 2))
 F.ctc_loss(o(5, 2, 4), o(2, 3).long(), (5, 5), (3,))
-F.ctc_loss(o(5, 2, 4), o(2, 3).long(), (5, 5), (-1, 2))
 F.ctc_loss(o(5, 2, 4), o(2, 3).long(), T.tensor([5., 5.]), T.tensor([3., 2.]))
 F.ctc_loss(o(5, 2, 4).log_softmax(2), o(2, 3).long(), (0, 5), (0, 2), reduction='none')
 nn.MultiMarginLoss(p=3)
@@ -340,3 +342,15 @@ nn.PairwiseDistance().norm
 @pytest.mark.parametrize("statement", ANSWERS)
 def test_answers(statement: str) -> None:
     assert_same_answer(statement)
+
+
+def test_lengths_that_do_not_fit_are_named() -> None:
+    log_probs, targets = tidu.zeros(5, 2, 4), tidu.ones(2, 3).long()
+    with pytest.raises(
+        RuntimeError, match="input_lengths to have value at most 5, but got value 6"
+    ):
+        tidu.nn.functional.ctc_loss(log_probs, targets, (6, 5), (3, 2))
+    with pytest.raises(
+        RuntimeError, match="target_lengths to have value at least 0, but got value -1"
+    ):
+        tidu.nn.functional.ctc_loss(log_probs, targets, (5, 5), (-1, 2))

@@ -32,10 +32,9 @@ def is_anomaly_check_nan_enabled() -> bool:
 
 
 class set_detect_anomaly:  # noqa: N801
-    """Turn anomaly detection on or off, at once; as a context manager it is set back at the end of
-    the block.
+    """Turn anomaly detection on or off; as a context manager only for the block.
 
-    With it, a backward pass raises RuntimeError at the first operation whose derivative contains
+    With it on, a backward pass raises RuntimeError at the first operation whose derivative contains
     NaN, and whatever goes wrong in a derivative is reported with the line of the forward operation.
     Every derivative is computed on the spot, which is slow. Follows
     torch.autograd.set_detect_anomaly.

@@ -1,5 +1,4 @@
-"""Checkpointing: forget what a part of the forward pass saved, and compute it again when it is
-needed.
+"""Checkpointing: forget what the forward pass saved, and compute it again when it is needed.
 
 Without re-entrance, the tape records the part as always, but its saved tensors are put away as
 numbers; the first of them that the backward pass asks for runs the part again and gathers all of
@@ -98,8 +97,7 @@ def checkpoint(
 def checkpoint_sequential(
     functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
 ) -> Any:
-    """Run a sequence of modules in `segments` parts of equal length, all but the last of them
-    checkpointed.
+    """Run a sequence of modules in `segments` parts, all but the last of them checkpointed.
 
     Follows torch.utils.checkpoint.checkpoint_sequential.
 
@@ -136,9 +134,7 @@ def _in_sequence(steps: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 @contextlib.contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
-    """Whether the second run ends once all that is needed is known. Laziness sees to that here in
-    any case.
-    """
+    """Whether the second run ends as soon as it can. Laziness sees to that here in any case."""
     yield
 
 
@@ -274,7 +270,7 @@ def _thawed(argument: Any) -> Any:
 
 
 class CheckpointFunction(Function):
-    """The old way: one node, whose backward runs the function again and a backward pass of its own."""
+    """The old way: one node, whose backward runs the function again, and a pass of its own."""
 
     @staticmethod
     def forward(
@@ -313,5 +309,5 @@ class CheckpointFunction(Function):
             raise RuntimeError(
                 "none of output has requires_grad=True, this checkpoint() is not necessary"
             )
-        backward(*zip(*pairs, strict=True))
+        backward([y for y, _ in pairs], [g for _, g in pairs])
         return None, None, *(a.grad if isinstance(a, Tape.tensor) else None for a in args)

@@ -34,7 +34,7 @@ class Running:
 
     @property
     def selective(self) -> bool:
-        """Whether only some tensors get a gradient: autograd.grad(), or backward() with `inputs`."""
+        """Whether only some tensors get a gradient: autograd.grad(), backward() with `inputs`."""
         return self._wanted is not None
 
     def reaches(self, node: GradFn) -> bool:
@@ -129,7 +129,11 @@ def run_backward(
                     g = results[i]
                     if g is not None and (needed is None or key in needed):
                         # What `_deliver` does, without the calls: this is the innermost loop.
-                        if target.outputs != 1 or g.shape != target.shape or g.dtype is not target.dtype:
+                        if (
+                            target.outputs != 1
+                            or g.shape != target.shape
+                            or g.dtype is not target.dtype
+                        ):
                             g = _fitted(g, target, output)
                         slots = arrived.get(key)
                         if slots is None:
@@ -173,9 +177,7 @@ def _count_dependencies(starts: Sequence[GradFn]) -> dict[int, int]:
 
 
 def _leading_to(starts: Sequence[GradFn], targets: set[int]) -> set[int]:
-    """The nodes from which some target can be reached, targets included: children before parents,
-    no recursion.
-    """
+    """The nodes from which some target can be reached, targets included."""
     needed: set[int] = set()
     visited: set[int] = set()
     stack: list[tuple[GradFn, bool]] = [(node, False) for node in starts]
@@ -204,7 +206,7 @@ def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: lis
 
 
 def _deliver(arrived: dict[int, list[Any]], node: GradFn, output: int, g: Any) -> None:
-    """Add a cotangent to what has arrived at one result of a node, brought to its shape and dtype."""
+    """Add a cotangent to what has arrived at one result of a node."""
     g = _fitted(g, node, output)
     slots = arrived.get(id(node))
     if slots is None:
@@ -247,9 +249,7 @@ def _reach_leaf(node: AccumulateGrad, cotangents: list[Any], create_graph: bool)
 
 
 def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
-    """Add to the gradient of a leaf. The first one becomes its gradient, later ones are added in
-    place.
-    """
+    """Add to the gradient of a leaf: the first becomes it, later ones are added in place."""
     leaf = node.variable
     if leaf is None:
         return
@@ -304,26 +304,26 @@ def _run_tensor_hooks(
 
 
 def _replacement(node: GradFn, hook: Any, g: Any, answer: Any) -> Any:
-    """What a hook made of a gradient: another of its shape and dtype, or the same if it returned None."""
+    """What a hook made of a gradient: another one like it, or the same if it returned None."""
     if answer is None:
         return g
     name = _name_of(hook)
     if not isinstance(answer, Tape.tensor):
         raise TypeError(
-            f"expected Variable, but hook returned '{type(answer).__name__}': hook '{name}' must return a tensor or None"
-            f"{at(node.position)}"
+            f"expected Variable, but hook returned '{type(answer).__name__}': hook '{name}' must "
+            f"return a tensor or None{at(node.position)}"
         )
     if g is None:
         return answer
     if tuple(answer.shape) != tuple(g.shape):
         raise RuntimeError(
-            f"hook '{name}' has changed the size of value: the gradient has shape {list(g.shape)}, the hook returned "
-            f"{list(answer.shape)}{at(node.position)}"
+            f"hook '{name}' has changed the size of value: the gradient has shape "
+            f"{list(g.shape)}, the hook returned {list(answer.shape)}{at(node.position)}"
         )
     if answer.dtype is not g.dtype:
         raise RuntimeError(
-            f"hook '{name}' has changed the type of value: the gradient is {g.dtype}, the hook returned {answer.dtype}"
-            f"{at(node.position)}"
+            f"hook '{name}' has changed the type of value: the gradient is {g.dtype}, the hook "
+            f"returned {answer.dtype}{at(node.position)}"
         )
     return answer
 
@@ -336,7 +336,7 @@ def _name_of(hook: Any) -> str:
 def _run_node_pre_hooks(
     node: GradFn, watchers: Watchers, cotangents: list[Any], create_graph: bool
 ) -> list[Any]:
-    """Hooks before a node: each sees all cotangents of its results as a tuple and may replace them."""
+    """Hooks before a node: each sees the cotangents of its results and may replace them."""
     state.position = None
     grads = tuple(map(_as_tensor, cotangents))
     for hook in list(watchers.before.values()):
@@ -351,11 +351,10 @@ def _run_node_hooks(
     cotangents: list[Any],
     create_graph: bool,
 ) -> Sequence[Any]:
-    """Hooks after a node: each sees the cotangents of its inputs and of its results, and may
-    replace the former.
-    """
+    """Hooks after a node: each sees both sides' cotangents and may replace those of the inputs."""
     fitted = (
-        None if g is None or edge is None else _fitted(g, *edge) for g, edge in zip(results, node.edges, strict=False)
+        None if g is None or edge is None else _fitted(g, *edge)
+        for g, edge in zip(results, node.edges, strict=False)
     )
     grad_inputs = tuple(map(_as_tensor, fitted))
     grad_outputs = tuple(map(_as_tensor, cotangents))
@@ -371,11 +370,15 @@ def _replacements(node: GradFn, hook: Any, grads: tuple[Any, ...], answer: Any) 
     answers: tuple[Any, ...] = answer if isinstance(answer, tuple) else (answer,)
     if len(answers) != len(grads):
         raise RuntimeError(
-            f"hook '{_name_of(hook)}' has returned an incorrect number of values (got {len(answers)}, but expected "
-            f"{len(grads)}): it is a hook of {node.name()}{at(node.position)}"
+            f"hook '{_name_of(hook)}' has returned an incorrect number of values (got "
+            f"{len(answers)}, but expected {len(grads)}): it is a hook of "
+            f"{node.name()}{at(node.position)}"
         )
     # Here, and not for hooks of tensors, None takes a gradient away.
-    return tuple(None if a is None else _replacement(node, hook, g, a) for g, a in zip(grads, answers, strict=True))
+    return tuple(
+        None if a is None else _replacement(node, hook, g, a)
+        for g, a in zip(grads, answers, strict=True)
+    )
 
 
 __all__ = ["Edge", "run_backward", "sum_to"]

@@ -103,7 +103,7 @@ class FunctionCtx:
         self.non_differentiable = tensors
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Whether `backward` gets zeros (the default) or None for results that nothing depends on."""
+        """Whether `backward` gets zeros (the default) or None for results without a gradient."""
         self.materialize_grads = value
 
     def name(self) -> str:
@@ -115,9 +115,7 @@ class FunctionCtx:
 
 
 class FunctionNode(GradFn):
-    """The node of one call of a Function. Each Function has its own subclass, named
-    <Function>Backward.
-    """
+    """The node of one call of a Function; each has its own subclass, <Function>Backward."""
 
     function: type[Function]
     ctx: FunctionCtx
@@ -217,10 +215,10 @@ class FunctionMeta(type):
 
 
 class Function(metaclass=FunctionMeta):
-    """An operation with a derivative of its own: subclass it, write `forward` and `backward`, call
-    `apply`.
+    """An operation whose derivative you write: subclass it, write `forward` and `backward`.
 
-    ``forward(ctx, *args)`` computes the results, beside the tape. ``backward(ctx, *grads)`` gets
+    It is called as ``MyFunction.apply(*args)``. ``forward(ctx, *args)`` computes the results,
+    beside the tape. ``backward(ctx, *grads)`` gets
     one gradient for each result and returns one for each argument, None where there is none. What
     is shared goes through `ctx`: tensors by `ctx.save_for_backward`, anything else as attributes.
     Instead of the `ctx` of `forward` there may be a ``setup_context(ctx, inputs, output)``. A
@@ -321,9 +319,7 @@ class InplaceFunction(Function):
 def _positional(
     forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], skip: int
 ) -> tuple[Any, ...]:
-    """All arguments of `forward` in order, defaults included; the first `skip` are not the
-    caller's.
-    """
+    """All arguments of `forward` in order, with defaults; the first `skip` are not the caller's."""
     bound = _signature(forward).bind(*(None,) * skip, *args, **kwargs)
     bound.apply_defaults()
     return bound.args[skip:]

@@ -123,16 +123,16 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """The Hessian of `func`, which returns one element, at `inputs`: H[i, j] = ∂²y/∂xᵢ∂xⱼ, of shape
-    x.shape + x.shape.
+    """The Hessian of `func` at `inputs`: H[i, j] = ∂²y/∂xᵢ∂xⱼ, of shape x.shape + x.shape.
 
-    For several inputs it is a tuple of tuples of such blocks. The options are those of `jacobian`.
+    `func` returns one element.     For several inputs it is a tuple of tuples of such blocks. The
+    options are those of `jacobian`.
 
     >>> hessian(lambda x: (x**3).sum(), torch.tensor([1.0, 2.0]))
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    is_tuple, xs = _as_tuple(inputs, "inputs", "hessian")
+    is_tuple, _ = _as_tuple(inputs, "inputs", "hessian")
 
     def gradient(*points: Any) -> Any:
         y = _scalar(func, points, "hessian", strict)
@@ -149,8 +149,7 @@ def vhp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The output of `func`, which has one element, and vᵀH, the product of `v` with its Hessian at
-    `inputs`.
+    """The output of `func`, one element, and vᵀH, the product of `v` with its Hessian.
 
     v             of the shapes of the inputs; may be left out for one input of one element
     create_graph  make the result differentiable
@@ -170,8 +169,7 @@ def hvp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """The output of `func`, which has one element, and Hv, the product of its Hessian at `inputs`
-    with `v`.
+    """The output of `func`, one element, and Hv, the product of its Hessian with `v`.
 
     The Hessian is symmetric, so this is `vhp`, whose arguments it has.
     """
@@ -209,9 +207,7 @@ def _as_tuple(tensors: Any, what: str, name: str) -> tuple[bool, Tensors]:
 
 
 def _inputs(inputs: Any, name: str, create_graph: bool) -> tuple[bool, Tensors]:
-    """Tensors of our own for the inputs, so that the same tensors captured by the function count as
-    constants.
-    """
+    """Tensors of our own for the inputs: the same ones, captured by the function, are constants."""
     is_tuple, tensors = _as_tuple(inputs, "inputs", name)
     own = (
         reshape(x, tuple(x.shape))
@@ -322,8 +318,8 @@ def _without_holes(
 
 def _independent(number: int, name: str) -> str:
     return (
-        f"The output of the user-provided function is independent of input {number}. This is not allowed in strict mode. "
-        f"({name}){at(here())}"
+        f"The output of the user-provided function is independent of input {number}. This is not "
+        f"allowed in strict mode. ({name}){at(here())}"
     )
 
 

@@ -35,8 +35,7 @@ def backward(
     grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
-    """Add the gradients of `tensors` to the `.grad` of every leaf they were made of: x.grad += Σ
-    (∂yᵢ/∂x)ᵀ vᵢ.
+    """Add the gradients of `tensors` to the `.grad` of the leaves x: x.grad += Σ (∂yᵢ/∂x)ᵀ vᵢ.
 
     tensors       one tensor or several, yᵢ
     grad_tensors  the cotangents vᵢ, of their shapes; None stands for 1 where yᵢ has one element
@@ -91,8 +90,9 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
-    """The gradients of `outputs` for `inputs`, Σ (∂yᵢ/∂x)ᵀ vᵢ for each x, without touching any
-    `.grad`.
+    """The gradients of `outputs` for each of `inputs`, Σ (∂yᵢ/∂x)ᵀ vᵢ.
+
+    No `.grad` is touched.
 
     grad_outputs       the cotangents vᵢ, of the shapes of the outputs; None stands for 1 for one
                        element
@@ -179,10 +179,10 @@ def _result(number: int, t: Any, g: Any, allow_unused: bool, materialize: bool) 
 def _batched(
     outputs: tuple[Any, ...], grad_outputs: Any, wanted: list[Edge], keep: bool, create_graph: bool
 ) -> list[Any]:
-    """One pass for each element of the first dimension of the cotangents; the results are stacked."""
+    """One pass for each element of the cotangents' first dimension; the results are stacked."""
     cotangents = _cotangents(grad_outputs, len(outputs))
-    sizes = {g.shape[0] if g.ndim else None for g in cotangents if g is not None}
-    if len(sizes) != 1 or None in sizes:
+    sizes = {g.shape[0] if g.ndim else -1 for g in cotangents if g is not None}
+    if len(sizes) != 1 or -1 in sizes:
         raise ValueError(
             "is_grads_batched=True takes grad_outputs with one more dimension in front, of the "
             "same size in all, but got shapes "
@@ -207,10 +207,11 @@ def _batched(
 def _cotangents(gradients: Any, count: int) -> Sequence[Any]:
     if gradients is None:
         return (None,) * count
-    gradients = (gradients,) if isinstance(gradients, Tape.tensor) else tuple(gradients)
-    if len(gradients) != count:
-        raise RuntimeError(f"got {count} tensors and {len(gradients)} gradients{at(here())}")
-    return gradients
+    given: tuple[Any, ...]
+    given = (gradients,) if isinstance(gradients, Tape.tensor) else tuple(gradients)
+    if len(given) != count:
+        raise RuntimeError(f"got {count} tensors and {len(given)} gradients{at(here())}")
+    return given
 
 
 def _roots(tensors: tuple[Any, ...], gradients: Any, create_graph: bool) -> list[tuple[Edge, Any]]:

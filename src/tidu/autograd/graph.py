@@ -31,14 +31,13 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
 
 
 class saved_tensors_hooks:  # noqa: N801
-    """Inside the block, what the tape saves goes through `pack_hook`, and comes back through
-    `unpack_hook`.
+    """What the tape saves in the block goes through `pack_hook`, and back through `unpack_hook`.
 
     ``pack_hook(tensor)`` may return anything; ``unpack_hook`` of that must return a tensor with the
     same numbers. Of nested blocks the innermost counts. Follows
     torch.autograd.graph.saved_tensors_hooks.
 
-    >>> with torch.autograd.graph.saved_tensors_hooks(lambda x: x.numpy(force=True), torch.from_numpy):
+    >>> with saved_tensors_hooks(lambda x: x.numpy(force=True), torch.from_numpy):
     ...     y = x * x
     """
 
@@ -76,8 +75,9 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def allow_mutation_on_saved_tensors() -> Iterator[None]:
-    """A block in which saved tensors may be edited in place. Here they always may: what the tape
-    saved never changes.
+    """A block in which saved tensors may be edited in place.
+
+    Here they always may: what the tape saved never changes.
     """
     yield
 
@@ -108,11 +108,10 @@ class MultiHandle:
 def register_multi_grad_hook(
     tensors: Sequence[Any], fn: Callable[..., Any], *, mode: str = "all"
 ) -> MultiHandle:
-    """Call ``fn(grads)`` once in a backward pass, when the gradients of those of `tensors` that it
-    reaches are known.
+    """Call ``fn(grads)`` once in a backward pass that reaches some of `tensors`.
 
-    `grads` has one entry for each tensor, None where no gradient arrives. With mode "any",
-    ``fn(grad)`` is called with the first of them. Follows
+    That is when all their gradients are known. `grads` has one entry for each tensor, None where no
+    gradient arrives. With mode "any", ``fn(grad)`` is called with the first of them. Follows
     torch.autograd.graph.register_multi_grad_hook.
     """
     if mode not in ("all", "any"):

@@ -1,6 +1,4 @@
-"""The tape: one node for each differentiable operation, with edges to the nodes that made its
-inputs.
-"""
+"""The tape: one node for each differentiable operation, with edges to those of its inputs."""
 
 from __future__ import annotations
 
@@ -94,9 +92,7 @@ class GradFn:
         raise NotImplementedError
 
     def release(self) -> None:
-        """Free what was saved for the backward pass; another one through this node is then an
-        error.
-        """
+        """Free what was saved for the backward pass; a second one here is then an error."""
 
     def spec(self, output: int) -> tuple[Shape, dtype]:
         """Shape and dtype of one result."""
@@ -125,7 +121,7 @@ class GradFn:
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
 
     def register_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(grad_inputs, grad_outputs)`` after this node; it may return new grad_inputs."""
+        """Call ``hook(grad_inputs, grad_outputs)`` after this node; it may return new inputs'."""
         return Handle(self.watch().after, hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> Handle:
@@ -157,7 +153,7 @@ class Handle:
 
 
 class OpNode(GradFn):
-    """The node of an op from the registry: its vjp does the work. Subclasses differ in name only."""
+    """The node of an op from the registry: its vjp does the work. Subclasses differ in name."""
 
     __slots__ = ("attrs", "op", "saved")
 
@@ -184,7 +180,7 @@ class OpNode(GradFn):
         if vjps.__class__ is tuple:
             return [
                 None if edge is None or vjp is None else vjp(g, *saved, *attrs)
-                for edge, vjp in zip(self.edges, vjps)  # noqa: B905 (optional inputs may be missing)
+                for edge, vjp in zip(self.edges, vjps)
             ]
         # One function for all; what is not needed stays lazy, and is dropped.
         every = vjps(g, *saved, *attrs)
@@ -201,9 +197,7 @@ class OpNode(GradFn):
         ]
 
     def _unpack(self, saved: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The saved Values as Tensors that continue the tape, so that the derivative can be
-        differentiated.
-        """
+        """The saved Values as Tensors on the tape, so that the derivative can be differentiated."""
         out = saved[0]
         if out.__class__ is Value:
             out = self._results(out, True) if self.op.outputs != 1 else Tape.wrap(out, (self, 0))
@@ -240,9 +234,7 @@ class OpNode(GradFn):
                 return
 
     def __getattr__(self, name: str) -> Any:
-        """``node._saved_self``, ``node._saved_result``, ...: what is kept for the backward pass,
-        under PyTorch's names.
-        """
+        """What is saved, under PyTorch's names: ``node._saved_self``, ``node._saved_result``, ..."""
         if not name.startswith("_saved_"):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         wanted = name.removeprefix("_saved_")
@@ -281,7 +273,9 @@ def record(
     grad_name: str | None,
 ) -> OpNode:
     """Put one operation on the tape. Only what its derivatives read is kept alive."""
-    node = _node_class(grad_name or op.grad_name, op.outputs)(out.shape, out.dtype, edges, out.position)
+    node = _node_class(grad_name or op.grad_name, op.outputs)(
+        out.shape, out.dtype, edges, out.position
+    )
     node.op = op
     node.attrs = attrs
     if op.variadic:
@@ -334,9 +328,7 @@ class Packed:
 
 
 def tensor_at(value: Value, edge: Edge | None) -> Any:
-    """A Tensor for a saved Value: the leaf itself where it still holds that, otherwise one that
-    continues at `edge`.
-    """
+    """A Tensor for a saved Value: the leaf itself where it still holds that, else one at `edge`."""
     if edge is not None and isinstance(edge[0], AccumulateGrad):
         leaf = edge[0].variable
         if leaf is not None and Tape.value_of(leaf) is value:
@@ -392,9 +384,7 @@ def write_through(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...], part
 
 
 def _write_at_positions(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...], part: Any) -> Any:
-    """For movements that cannot be undone one by one: follow the places of all elements through the
-    chain.
-    """
+    """For movements that cannot be undone one by one: follow the places of all elements."""
     places: Any = arange_(0, 1, prod(base.shape), int64)
     places = reshape(places, tuple(base.shape))
     for op, attrs in chain:

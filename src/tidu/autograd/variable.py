@@ -27,8 +27,7 @@ class _VariableMeta(type):
 
 
 class Variable(metaclass=_VariableMeta):
-    """``Variable(tensor, requires_grad=False)``: a tensor on the same memory. Kept for old code;
-    use tensors.
+    """``Variable(tensor, requires_grad=False)``: a tensor on the same memory.
 
-    Follows torch.autograd.Variable.
+    Kept for old code, which can use tensors. Follows torch.autograd.Variable.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from tidu.backends.memory import keep_freed_memory
 from tidu.backends.numpy_scalars import NumpyScalars
 from tidu.base.dtypes import dtype, from_numpy
 from tidu.base.source import at
+from tidu.base.state import state
 from tidu.ir.op import Op
 from tidu.ir.value import Value, leaf, pending
 
@@ -115,13 +117,40 @@ def _from_emission(op: Op) -> Callable[..., Any]:
     arity = op.arity
 
     def run(*arguments: Any) -> Any:
-        arrays = _as_scalars(arguments[:arity])
-        return np.broadcast_to(
-            emit(_SCALARS, *arrays, *arguments[arity:]),
-            np.broadcast_shapes(*(a.shape for a in arrays if a is not None)),
-        )
+        arrays, attrs = _as_scalars(arguments[:arity]), arguments[arity:]
+        shape = np.broadcast_shapes(*(a.shape for a in arrays if a is not None))
+        if math.prod(shape) > 2 * _BLOCK and _is_flat(arrays, shape):
+            return _in_blocks(emit, arrays, attrs, shape)
+        return np.broadcast_to(emit(_SCALARS, *arrays, *attrs), shape)
 
     return run
+
+
+# An emission makes many intermediate results; in blocks of this size they stay in the cache.
+_BLOCK = 1 << 14
+
+
+def _is_flat(arrays: list[Any], shape: tuple[int, ...]) -> bool:
+    """Whether all arrays run over the same contiguous elements, single numbers aside."""
+    return all(
+        a is None or a.size == 1 or (a.shape == shape and a.flags.c_contiguous) for a in arrays
+    )
+
+
+def _in_blocks(
+    emit: Callable[..., Any], arrays: list[Any], attrs: tuple[Any, ...], shape: tuple[int, ...]
+) -> Any:
+    flat = [a if a is None else a.reshape(() if a.size == 1 else (-1,)) for a in arrays]
+    count = math.prod(shape)
+    out: Any = None
+    for start in range(0, count, _BLOCK):
+        stop = min(start + _BLOCK, count)
+        parts = [a[start:stop] if a is not None and a.ndim else a for a in flat]
+        block = emit(_SCALARS, *parts, *attrs)
+        if out is None:
+            out = np.empty(count, block.dtype)
+        out[start:stop] = block
+    return out.reshape(shape)
 
 
 def _as_scalars(arguments: tuple[Any, ...]) -> list[Any]:
@@ -131,6 +160,9 @@ def _as_scalars(arguments: tuple[Any, ...]) -> list[Any]:
         np.dtype(np.float32),
     )
     return [a if a is None or isinstance(a, np.ndarray) else np.asarray(a, like) for a in arguments]
+
+
+_NO_LINE = (_as_scalars.__code__, 0)
 
 
 def _from_decomposition(op: Op) -> Callable[..., Any]:
@@ -147,11 +179,14 @@ def _from_decomposition(op: Op) -> Callable[..., Any]:
         attrs = arguments[count:]
         outer, pending.values = pending.values, []
         limit, pending.limit = pending.limit, 1 << 60
+        # These Values live for a moment: looking for the line behind each would cost more than they do.
+        position, state.position = state.position, _NO_LINE
         try:
             result = decompose(tuple(inputs), *attrs) if op.variadic else decompose(*inputs, *attrs)
             inner = pending.values
         finally:
             pending.values, pending.limit = outer, limit
+            state.position = position
         for value in inner:
             _run(value)
         return tuple(r.buffer for r in result) if isinstance(result, tuple) else result.buffer

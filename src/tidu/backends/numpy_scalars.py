@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tidu.base.blend import blend
 from tidu.base.dtypes import dtype
 from tidu.ir.mathematics import erf, erfc
 
@@ -33,7 +34,7 @@ class NumpyScalars:
     le = staticmethod(np.less_equal)
     eq = staticmethod(np.equal)
     ne = staticmethod(np.not_equal)
-    select = staticmethod(np.where)
+    select = staticmethod(blend)
     bit_and = staticmethod(np.bitwise_and)
     bit_or = staticmethod(np.bitwise_or)
     bit_xor = staticmethod(np.bitwise_xor)

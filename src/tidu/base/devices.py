@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidu.base.source import at, here
+
 
 class device:  # noqa: N801 (the name users know it by: torch.device)
     """``device('cpu')``: where a tensor lives.
@@ -25,10 +27,10 @@ class device:  # noqa: N801 (the name users know it by: torch.device)
         if kind not in ("cpu", "cuda", "mps", "meta", "xpu"):
             raise RuntimeError(
                 "Expected one of cpu, cuda, xpu, mps, meta device type at start of device string: "
-                f"{type}"
+                f"{type}; tidu runs on 'cpu'{at(here())}"
             )
         if colon and not number.isdigit():
-            raise RuntimeError(f"Invalid device string: '{type}'")
+            raise RuntimeError(f"Invalid device string: '{type}'{at(here())}")
         self.type = kind
         self.index = int(number) if colon else index
 
@@ -59,7 +61,7 @@ def check(wanted: Any) -> device:
         raise RuntimeError(
             f"tidu runs on the CPU only, and device '{found}' was asked for. Choose the device "
             "with "
-            "'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'."
+            f"'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'.{at(here())}"
         )
     return CPU
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
+from tidu.base.source import at, here
+
 Shape = tuple[int, ...]
 
 
@@ -51,7 +53,7 @@ def _broadcast_pair(operation: str, a: Shape, b: Shape) -> Shape:
                 f"at non-singleton dimension {rank - back}: {operation} of shapes {list(a)} and "
                 f"{list(b)} does not "
                 f"broadcast; dimension -{back} is the first from the right that does not fit. "
-                "Each pair of sizes must be equal, or one of them 1."
+                f"Each pair of sizes must be equal, or one of them 1.{at(here())}"
             )
         result[-back] = size_b if size_a == 1 else size_a
     return tuple(result)
@@ -71,7 +73,7 @@ def wrap_dim(dim: int, rank: int) -> int:
     if not -bound <= dim < bound:
         raise IndexError(
             f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got "
-            f"{dim})"
+            f"{dim}); negative numbers count from the last dimension{at(here())}"
         )
     return dim + bound if dim < 0 else dim
 
@@ -90,7 +92,9 @@ def wrap_dims(dims: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     wrapped = tuple(wrap_dim(d, rank) for d in dims)
     if len(set(wrapped)) != len(wrapped):
         repeated = next(d for d in wrapped if wrapped.count(d) > 1)
-        raise RuntimeError(f"dim {repeated} appears multiple times in the list of dims")
+        raise RuntimeError(
+            f"dim {repeated} appears multiple times in the list of dims {list(dims)}{at(here())}"
+        )
     return wrapped if rank else ()
 
 
@@ -107,22 +111,29 @@ def infer_size(shape: Sequence[int], numel: int) -> Shape:
     """`shape` with its one -1 worked out from the number of elements."""
     sizes = tuple(int(n) for n in shape)
     if any(n < -1 for n in sizes):
-        raise RuntimeError(f"invalid shape dimension {next(n for n in sizes if n < -1)}")
+        raise RuntimeError(f"invalid shape dimension {next(n for n in sizes if n < -1)}{at(here())}")
     unknown = sizes.count(-1)
     if unknown > 1:
-        raise RuntimeError("only one dimension can be inferred")
+        raise RuntimeError(
+            f"only one dimension can be inferred, but {list(sizes)} has {unknown} sizes of -1"
+            f"{at(here())}"
+        )
     known = prod(n for n in sizes if n != -1)
     if unknown:
         if known == 0:
             raise RuntimeError(
                 f"cannot reshape tensor of {numel} elements into shape {list(sizes)} because the "
-                "unspecified dimension size -1 can be any value and is ambiguous"
+                f"unspecified dimension size -1 can be any value and is ambiguous{at(here())}"
             )
         if numel % known == 0:
             return tuple(numel // known if n == -1 else n for n in sizes)
     elif known == numel:
         return sizes
-    raise RuntimeError(f"shape '{list(sizes)}' is invalid for input of size {numel}")
+    hint = f"a multiple of {known}" if unknown else f"{known}"
+    raise RuntimeError(
+        f"shape '{list(sizes)}' is invalid for input of size {numel}: it needs {hint} elements"
+        f"{at(here())}"
+    )
 
 
 def flatten_sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:

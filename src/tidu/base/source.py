@@ -75,6 +75,23 @@ def at(position: Position | None) -> str:
     return f" (at {text})" if text else ""
 
 
+def locate(error: Exception, *what: str) -> None:
+    """Complete the message of an error that this package is raising: what was done, and the line.
+
+    Of the sentence parts `what` those are added that the message does not have yet. Errors of the
+    user's own code, which merely pass through here, stay as they are.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or not _is_internal(trace.tb_frame.f_code.co_filename):
+        return
+    if len(error.args) == 1 and isinstance(error.args[0], str):
+        message, mark, line = error.args[0].partition(" (at ")
+        message += "".join(part for part in what if part not in message)
+        error.args = (message + (mark + line or at(here())),)
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's code that led here."""
     level = 2
@@ -85,4 +102,4 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-__all__ = ["CodeType", "at", "columns_of", "describe", "here", "line_of", "warn"]
+__all__ = ["CodeType", "at", "columns_of", "describe", "here", "line_of", "locate", "warn"]

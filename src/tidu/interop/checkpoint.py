@@ -16,13 +16,14 @@ import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from math import prod
 from typing import IO, Any
 
 import numpy as np
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Size
+from tidu.base.shapes import Size, is_contiguous
 from tidu.execute import buffer_of
 from tidu.interop.files import replacing
 from tidu.interop.names import STORAGE_NAMES, StorageType, find_any, find_harmless
@@ -174,16 +175,12 @@ class _Loaded:
 
     def __init__(self, numbers: np.ndarray[Any, Any], d: dtype) -> None:
         self.numbers, self.dtype = numbers, d
-        self.tensors: dict[tuple[Any, ...], Tensor] = {}
+        self.memory: Tensor | None = None
 
     def tensor(self, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-        """A tensor over these numbers; tensors of equal geometry share their memory, as they did
-        when saved.
+        """A tensor over these numbers. All of one storage share their memory, as they did when
+        saved.
         """
-        geometry = (offset, tuple(size), tuple(stride))
-        known = self.tensors.get(geometry)
-        if known is not None:
-            return known.detach()
         last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
         if (
             offset < 0
@@ -195,13 +192,15 @@ class _Loaded:
                 f"{offset} reaches beyond its "
                 f"storage of {self.numbers.size} elements; the file is damaged"
             )
-        itemsize = self.numbers.itemsize
-        view = np.lib.stride_tricks.as_strided(
-            self.numbers[offset:], tuple(size), tuple(s * itemsize for s in stride), writeable=False
-        )
-        made = from_array(np.array(view, order="C"), self.dtype)
-        self.tensors[geometry] = made
-        return made
+        size, stride = tuple(size), tuple(stride)
+        is_whole = offset == 0 and prod(size) == self.numbers.size
+        is_plain = is_whole and is_contiguous(size, stride)
+        if self.memory is None:
+            shape = size if is_plain else (-1,)
+            self.memory = from_array(self.numbers.reshape(shape).copy(), self.dtype)
+        if is_plain and self.memory.shape == size:
+            return self.memory.detach()
+        return self.memory.as_strided(size, stride, offset).detach()  # type: ignore[no-any-return]
 
 
 def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:

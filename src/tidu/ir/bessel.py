@@ -1,7 +1,7 @@
 """Bessel and Airy functions written with the scalar instructions, in float64.
 
-Near the origin a Chebyshev series in x or x², far from it the asymptotic form with Chebyshev series in 1/x for
-its slowly varying parts; see `bessel_tables`.
+Near the origin a Chebyshev series in x or x², far from it the asymptotic form with Chebyshev series
+in 1/x for its slowly varying parts; see `bessel_tables`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def _unless_nan(s: Builder, x: Any, result: Any) -> Any:
     return s.select(s.ne(x, x), x, result)
 
 
-def _scaled_i(s: Builder, y: Any, near: tuple[float, ...], far: tuple[float, ...], odd: bool) -> Any:
+def _scaled_i(
+    s: Builder, y: Any, near: tuple[float, ...], far: tuple[float, ...], odd: bool
+) -> Any:
     """exp(-y) I(y) for y >= 0."""
     limit = s.const(8, y)
     inside = s.le(y, limit)
@@ -198,7 +200,9 @@ def airy_ai(s: Builder, x: Any) -> Any:
     root = s.sqrt(y)
     z = s.mul(two_thirds, s.mul(y, root))
     decay = _on(s, s.div(one, z), 0, 1 / (2 / 3 * 2**1.5), tables.AI_FAR)
-    right = s.div(s.mul(decay, s.exp(s.neg(z))), s.mul(s.const(2 * math.sqrt(math.pi), x), s.sqrt(root)))
+    right = s.div(
+        s.mul(decay, s.exp(s.neg(z))), s.mul(s.const(2 * math.sqrt(math.pi), x), s.sqrt(root))
+    )
     # Oscillating.
     y = s.neg(s.min(x, low))
     root = s.sqrt(y)
@@ -212,4 +216,8 @@ def airy_ai(s: Builder, x: Any) -> Any:
     left = s.div(waves, s.mul(s.const(math.sqrt(math.pi), x), s.sqrt(root)))
     result = s.select(s.lt(high, x), right, s.select(s.lt(x, low), left, middle))
     infinite = s.eq(s.abs(x), s.const(math.inf, x))
-    return _unless_nan(s, x, s.select(infinite, s.select(s.lt(x, low), s.const(math.nan, x), s.const(0, x)), result))
+    return _unless_nan(
+        s,
+        x,
+        s.select(infinite, s.select(s.lt(x, low), s.const(math.nan, x), s.const(0, x)), result),
+    )

@@ -1,18 +1,19 @@
 """Tables for the functions of Bessel and Airy: Chebyshev coefficients, lowest order first.
 
-Each is the Chebyshev interpolation of a smooth function on an interval mapped to [-1, 1], computed with 40
-digits (by the discrete cosine sum at 60 nodes) and cut where the coefficients fall below 1e-17 of the greatest:
+Each is the Chebyshev interpolation of a smooth function on an interval mapped to [-1, 1], computed
+with 40 digits (by the discrete cosine sum at 60 nodes) and cut where the coefficients fall below
+1e-17 of the greatest:
 
     I0E_NEAR, I1E_NEAR      exp(-x) I0(x) and exp(-x) I1(x) / x, x in [0, 8]
     I0E_FAR, I1E_FAR        sqrt(x) exp(-x) I0(x) (and I1), in 1/x in [0, 1/8]
     K0_NEAR, K1_NEAR        K0(x) + log(x/2) I0(x) and x (K1(x) - log(x/2) I1(x)), in x² in [0, 4]
     K0_FAR, K1_FAR          sqrt(x) exp(x) K0(x) (and K1), in 1/x in [0, 1/2]
     J0_NEAR, J1_NEAR        J0(x) and J1(x) / x, in x² in [0, 64]
-    Y0_NEAR, Y1_NEAR        Y0(x) - 2/π log(x) J0(x) and (Y1(x) - 2/π (log(x) J1(x) - 1/x)) / x, in x² in [0, 64]
-    J0_P, J0_Q, J1_P, J1_Q  P and x/8 Q of sqrt(2/(π x)) (P cos φ - Q sin φ), φ = x - (2n + 1) π/4, in (8/x)² in [0, 1]
-    AI_NEAR                 Ai(x), x in [-3, 2]
-    AI_FAR                  2 sqrt(π) x^¼ exp(ζ) Ai(x), ζ = 2/3 x^1.5, in 1/ζ in [0, 3/2^2.5]
-    AI_F, AI_G              F and ζ G of (sin(ζ + π/4) F - cos(ζ + π/4) G) / (sqrt(π) x^¼) = Ai(-x), in 1/ζ² in [0, 1/12]
+    Y0_NEAR, Y1_NEAR        Y0(x) - 2/π log(x) J0(x) and (Y1(x) - 2/π (log(x) J1(x) - 1/x)) / x, in
+    x² in [0, 64] J0_P, J0_Q, J1_P, J1_Q  P and x/8 Q of sqrt(2/(π x)) (P cos φ - Q sin φ), φ = x -
+    (2n + 1) π/4, in (8/x)² in [0, 1] AI_NEAR                 Ai(x), x in [-3, 2] AI_FAR
+    2 sqrt(π) x^¼ exp(ζ) Ai(x), ζ = 2/3 x^1.5, in 1/ζ in [0, 3/2^2.5] AI_F, AI_G              F and
+    ζ G of (sin(ζ + π/4) F - cos(ζ + π/4) G) / (sqrt(π) x^¼) = Ai(-x), in 1/ζ² in [0, 1/12]
 
 The forms follow Abramowitz and Stegun, Handbook of Mathematical Functions, chapters 9 and 10.
 """

@@ -1,7 +1,10 @@
-"""The gamma function's logarithm and its derivative, written with the scalar instructions, in float64.
+"""The gamma function's logarithm and its derivative, written with the scalar instructions, in
+float64.
 
-Small arguments are carried beyond 8 (10) by the recurrence and evaluated by Stirling's series there; negative
-ones are reflected. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 6.1 and 6.3.
+Small arguments are carried beyond 8 (10) by the recurrence and evaluated by Stirling's series
+there; negative ones are reflected. About its zeros at 1 and 2, log Γ is a power series, so that it
+stays accurate there. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 6.1 (6.1.33
+for the series) and 6.3.
 """
 
 from __future__ import annotations
@@ -13,7 +16,30 @@ from tidu.ir.mathematics import polynomial
 from tidu.ir.scalar import Builder
 
 # B_2k / (2k (2k - 1)) and B_2k / 2k, highest order first.
-_STIRLING = (-3617 / 122400, 1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
+_STIRLING = (
+    -3617 / 122400,
+    1 / 156,
+    -691 / 360360,
+    1 / 1188,
+    -1 / 1680,
+    1 / 1260,
+    -1 / 360,
+    1 / 12,
+)
+_EULER = 0.5772156649015329
+
+
+def _zeta_less_one(n: int) -> float:
+    """ζ(n) - 1, by the sum up to 1/59ⁿ and Euler and Maclaurin's formula for the rest."""
+    size = 60
+    rest = size ** (1 - n) / (n - 1) + size**-n / 2 + n * size ** -(n + 1) / 12
+    rest -= n * (n + 1) * (n + 2) * size ** -(n + 3) / 720
+    rest += n * (n + 1) * (n + 2) * (n + 3) * (n + 4) * size ** -(n + 5) / 30240
+    return math.fsum([*(k**-n for k in range(2, size)), rest])
+
+
+# log Γ(2 + x) / x for |x| <= 0.5, highest order first.
+_ABOUT_TWO = (*((-1) ** n * _zeta_less_one(n) / n for n in range(26, 1, -1)), 1 - _EULER)
 _DIGAMMA = (1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12)
 
 
@@ -26,7 +52,8 @@ def _reflected(s: Builder, x: Any) -> tuple[Any, Any, Any]:
 
 def lgamma(s: Builder, x: Any) -> Any:
     """log |Γ(x)|: +∞ at 0, -1, -2, ..."""
-    below, z, angle = _reflected(s, x)
+    below, start, angle = _reflected(s, x)
+    z = start
     one = s.const(1, x)
     product = one
     for _ in range(8):
@@ -36,12 +63,23 @@ def lgamma(s: Builder, x: Any) -> Any:
     inverse = s.div(one, z)
     series = s.mul(polynomial(s, s.mul(inverse, inverse), _STIRLING), inverse)
     value = s.sub(s.mul(s.sub(z, s.const(0.5, x)), s.log(z)), z)
-    value = s.add(s.add(value, s.const(0.5 * math.log(2 * math.pi), x)), s.sub(series, s.log(product)))
+    value = s.add(
+        s.add(value, s.const(0.5 * math.log(2 * math.pi), x)), s.sub(series, s.log(product))
+    )
     value = s.select(s.eq(z, s.const(math.inf, x)), z, value)
+    value = s.select(s.lt(start, s.const(2.5, x)), _about_its_zeros(s, start), value)
     mirrored = s.sub(s.sub(s.const(math.log(math.pi), x), s.log(s.abs(s.sin(angle)))), value)
     result = s.select(below, mirrored, value)
     infinite = s.eq(s.abs(x), s.const(math.inf, x))
     return s.select(s.ne(x, x), x, s.select(infinite, s.const(math.inf, x), result))
+
+
+def _about_its_zeros(s: Builder, z: Any) -> Any:
+    """log Γ(z) for 0.5 <= z < 2.5."""
+    about_one = s.lt(z, s.const(1.5, z))
+    x = s.sub(z, s.select(about_one, s.const(1, z), s.const(2, z)))
+    series = s.mul(polynomial(s, x, _ABOUT_TWO), x)
+    return s.sub(series, s.select(about_one, s.log1p(x), s.const(0, z)))
 
 
 def digamma(s: Builder, x: Any) -> Any:

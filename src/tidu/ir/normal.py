@@ -1,4 +1,6 @@
-"""Relatives of the error function, written with the scalar instructions, in float64: scaled, and inverted."""
+"""Relatives of the error function, written with the scalar instructions, in float64: scaled, and
+inverted.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import Any
 from tidu.ir.bessel import chebyshev
 from tidu.ir.scalar import Builder
 
-# Chebyshev series of (x + 3) exp(x²) erfc(x) in t = (x - 3)/(x + 3), for x >= 0; computed with 40 digits.
+# Chebyshev series of (x + 3) exp(x²) erfc(x) in t = (x - 3)/(x + 3), for x >= 0; computed with 40
+# digits.
 _ERFCX = (
     1.413438223980872, -1.1314768490746974, 0.35410810034248635, -0.08508704009908545,
     0.014615273272816639, -0.0013795571636296329, -6.429066714315945e-05, 3.9043421097724045e-05,
@@ -67,7 +70,9 @@ def erfinv(s: Builder, x: Any) -> Any:
     slope = s.mul(s.const(2 / math.sqrt(math.pi), x), s.exp(s.neg(s.mul(guess, guess))))
     polished = s.sub(guess, s.div(s.sub(s.erf(guess), near), slope))
     size = s.select(s.lt(y, half), polished, tail)
-    size = s.select(inside, size, s.select(s.eq(y, one), s.const(math.inf, x), s.const(math.nan, x)))
+    size = s.select(
+        inside, size, s.select(s.eq(y, one), s.const(math.inf, x), s.const(math.nan, x))
+    )
     return s.copysign(size, x)
 
 
@@ -79,7 +84,11 @@ def ndtri(s: Builder, p: Any) -> Any:
     inside = s.bit_and(s.lt(zero, p), s.lt(p, one))
     size = s.mul(_inverse_tail(s, s.select(inside, s.add(tail, tail), one)), s.const(_SQRT_2, p))
     value = s.select(upper, size, s.neg(size))
-    edge = s.select(s.eq(p, zero), s.const(-math.inf, p), s.select(s.eq(p, one), s.const(math.inf, p), s.const(math.nan, p)))
+    edge = s.select(
+        s.eq(p, zero),
+        s.const(-math.inf, p),
+        s.select(s.eq(p, one), s.const(math.inf, p), s.const(math.nan, p)),
+    )
     return s.select(inside, value, edge)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.base.source import here
+from tidu.base.source import here, locate
 from tidu.base.state import state
 from tidu.ir.value import Value, pending
 
@@ -164,13 +164,28 @@ class Op:
         """Make the Value of this op: check and promote the inputs, work out shape and dtype,
         record.
         """
-        inputs, shape, result = self.infer(self, inputs, attrs)
+        try:
+            inputs, shape, result = self.infer(self, inputs, attrs)
+        except Exception as error:
+            locate(error, self._shapes(inputs, str(error)))
+            raise
         made = Value(self, inputs, attrs, shape, result, state.position or here(_INNER_FRAMES))
         values = pending.values
         values.append(made)
         if len(values) > pending.limit:
             pending.flush()
         return made
+
+    def _shapes(self, inputs: tuple[Any, ...], message: str) -> str:
+        """For the end of a message: the operation and the shapes of its inputs, unless it has
+        both.
+        """
+        shapes = [str(list(x.shape)) for x in inputs if x.__class__ is Value]
+        named = self.name in message or " of shape" in message
+        if not shapes or (named and all(shape in message for shape in shapes)):
+            return ""
+        count = "shapes" if len(shapes) > 1 else "shape"
+        return f": {self.name} of {count} {' and '.join(shapes)}"
 
     def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         names = self.input_names + self.attr_names
@@ -326,24 +341,27 @@ class Function(NamedTuple):
     call: Callable[..., Any]
     paths: tuple[str, ...]
     inplace: bool
+    checked: bool
 
 
 functions: list[Function] = []
 
 
 def function(
-    paths: str, *, inplace: bool = False
+    paths: str, *, inplace: bool = False, checked: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a public function: ``@function("torch.addmm Tensor.addmm")``.
 
     Paths are "torch.x", "Tensor.x", "torch.nn.functional.x", "torch.linalg.x", ... `inplace` adds
     Tensor.x_.
+    `checked` is for functions that fail on some numbers (the inverse of a singular matrix): users
+    call them under `try`, so the result is worked out, and the error raised, in the call.
     It is written in ops and other public functions, so that it works on Values and on Tensors
     alike.
     """
 
     def declare(call: Callable[..., Any]) -> Callable[..., Any]:
-        functions.append(Function(call, tuple(paths.split()), inplace))
+        functions.append(Function(call, tuple(paths.split()), inplace, checked))
         return call
 
     return declare

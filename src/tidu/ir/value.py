@@ -112,12 +112,15 @@ class Pending:
     order.
     """
 
-    __slots__ = ("flush", "limit", "values")
+    __slots__ = ("flush", "limit", "peek", "values")
 
     def __init__(self, limit: int) -> None:
         self.values: list[Value] = []
         self.limit = limit
         self.flush: Callable[[], None] = lambda: None  # set by tidu.execute
+        # The numbers of a Value if they are there or cheap to work out, else None; set by
+        # tidu.execute.
+        self.peek: Callable[[Value], Any] = lambda value: value.buffer
 
     def take(self) -> list[Value]:
         """Remove and return what has been gathered so far; other threads may go on adding."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidu.nn import functional, init, modules, utils
+from tidu.nn import functional, init, modules, parallel, utils
 from tidu.nn.activation import (
     CELU,
     ELU,
@@ -123,6 +123,7 @@ from tidu.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from tidu.nn.parallel import DataParallel
 from tidu.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from tidu.nn.pooling import (
     AdaptiveAvgPool1d,

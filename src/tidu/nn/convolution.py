@@ -193,7 +193,7 @@ class Conv1d(_Convolution):
 class Conv2d(_Convolution):
     """Convolution of images.
 
-    Y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
+    y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
 
     (N, in_channels, H, W), or without N, gives (N, out_channels, H', W') with H' = ⌊(H + 2·padding
     − dilation·(kernel_size − 1) − 1) / stride⌋ + 1. `weight` is (out_channels, in_channels /

@@ -158,7 +158,6 @@ class EmbeddingBag(_Table):
         padding_idx: int | None = None,
         device: Any = None,
         dtype: Any = None,
-        _freeze: bool = False,
     ) -> None:
         super().__init__()
         self.num_embeddings = num_embeddings
@@ -167,7 +166,7 @@ class EmbeddingBag(_Table):
         self.norm_type = norm_type
         self.scale_grad_by_freq = scale_grad_by_freq
         self._check_padding(padding_idx, "padding_idx must be within num_embeddings")
-        self._make_weight(_weight, _freeze, device, dtype)
+        self._make_weight(_weight, False, device, dtype)
         self.mode = mode
         self.sparse = sparse
         self.include_last_offset = include_last_offset
@@ -217,7 +216,7 @@ class EmbeddingBag(_Table):
         if embeddings.ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         rows, columns = embeddings.shape
-        return cls(
+        made = cls(
             rows,
             columns,
             max_norm,
@@ -228,5 +227,6 @@ class EmbeddingBag(_Table):
             embeddings,
             include_last_offset,
             padding_idx,
-            _freeze=freeze,
         )
+        made.weight.requires_grad_(not freeze)
+        return made

@@ -162,7 +162,8 @@ class NLLLoss2d(NLLLoss):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warn(
             "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in "
-            "replacement and see https://pytorch.org/docs/main/nn.html#torch.nn.NLLLoss for more details.",
+            "replacement and see https://pytorch.org/docs/main/nn.html#torch.nn.NLLLoss for more "
+            "details.",
             FutureWarning,
         )
         super().__init__(*args, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
+from tidu.base.source import at, here, locate
 from tidu.nn.hooks import GlobalHooks, Hooked, no_hooks
 from tidu.nn.naming import indent, layout, typename
 from tidu.nn.parameter import Buffer, Parameter, is_lazy
@@ -65,7 +66,11 @@ class Module(Hooked, Stateful):
             or self._forward_pre_hooks
             or GlobalHooks.used
         ):
-            return self.forward(*args, **kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except Exception as error:
+                locate(error)
+                raise
         return self._call_with_hooks(args, kwargs)
 
     def forward(self, *input: Any) -> Any:
@@ -94,25 +99,25 @@ class Module(Hooked, Stateful):
         state = self.__dict__
         if isinstance(value, Parameter):
             if "_parameters" not in state:
-                raise AttributeError("cannot assign parameters before Module.__init__() call")
+                raise AttributeError(_too_early("parameters"))
             self._forget(name, state, "_buffers", "_modules")
             self.register_parameter(name, value)
         elif isinstance(value, Module):
             if "_modules" not in state:
-                raise AttributeError("cannot assign module before Module.__init__() call")
-            if self._wrong_kind(name, state, "_parameters"):
+                raise AttributeError(_too_early("module"))
+            if self._holds(name, state, "_parameters"):
                 raise TypeError(
                     _cannot(value, f"as parameter '{name}'", "torch.nn.Parameter or None")
                 )
             self._forget(name, state, "_buffers")
             state["_modules"][name] = value
-        elif self._wrong_kind(name, state, "_parameters"):
+        elif self._holds(name, state, "_parameters"):
             if value is not None:
                 raise TypeError(
                     _cannot(value, f"as parameter '{name}'", "torch.nn.Parameter or None")
                 )
             self.register_parameter(name, None)
-        elif self._wrong_kind(name, state, "_modules"):
+        elif self._holds(name, state, "_modules"):
             if value is not None:
                 raise TypeError(
                     _cannot(value, f"as child module '{name}'", "torch.nn.Module or None")
@@ -120,11 +125,11 @@ class Module(Hooked, Stateful):
             state["_modules"][name] = None
         elif isinstance(value, Buffer):
             if "_buffers" not in state:
-                raise AttributeError("cannot assign buffer before Module.__init__() call")
+                raise AttributeError(_too_early("buffer"))
             state.pop(name, None)
             state["_buffers"].pop(name, None)
             self.register_buffer(name, value, value.persistent)
-        elif self._wrong_kind(name, state, "_buffers"):
+        elif self._holds(name, state, "_buffers"):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(
                     _cannot(value, f"as buffer '{name}'", "torch.nn.Buffer, torch.Tensor or None")
@@ -134,7 +139,7 @@ class Module(Hooked, Stateful):
             object.__setattr__(self, name, value)
 
     @staticmethod
-    def _wrong_kind(name: str, state: dict[str, Any], table: str) -> bool:
+    def _holds(name: str, state: dict[str, Any], table: str) -> bool:
         return table in state and name in state[table]
 
     def _forget(self, name: str, state: dict[str, Any], *tables: str) -> None:
@@ -172,7 +177,7 @@ class Module(Hooked, Stateful):
         does this.
         """
         if "_parameters" not in self.__dict__:
-            raise AttributeError("cannot assign parameter before Module.__init__() call")
+            raise AttributeError(_too_early("parameter"))
         self._check_name("parameter", name, name in self._parameters)
         if param is None:
             self._parameters[name] = None
@@ -510,6 +515,13 @@ class Module(Hooked, Stateful):
         extra = self.extra_repr()
         lines = [f"({name}): {indent(repr(module))}" for name, module in self._modules.items()]
         return layout(self._get_name(), extra.split("\n") if extra else [], lines)
+
+
+def _too_early(kind: str) -> str:
+    return (
+        f"cannot assign {kind} before Module.__init__() call; write super().__init__() as the "
+        f"first line of __init__{at(here())}"
+    )
 
 
 def _cannot(value: Any, role: str, expected: str) -> str:

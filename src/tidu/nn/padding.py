@@ -1,7 +1,4 @@
-"""Padding layers.
-
-Zeros or another constant, reflections, the border repeated, or as on a circle.
-"""
+"""Padding layers: a constant, reflections, the border repeated, or as on a circle."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class RNNCell(RNNCellBase):
             False,
             self.nonlinearity,
         )
-        return out[0] if input.ndim == 1 else out
+        return out.squeeze(0) if input.ndim == 1 else out
 
 
 class LSTMCell(RNNCellBase):
@@ -154,7 +154,7 @@ class LSTMCell(RNNCellBase):
         h, c, _ = lstm_layer.named(
             "MulBackward0", projected, h, c, self.weight_hh, None, (x.shape[0],), False
         )
-        return (h[0], c[0]) if input.ndim == 1 else (h, c)
+        return (h.squeeze(0), c.squeeze(0)) if input.ndim == 1 else (h, c)
 
 
 class GRUCell(RNNCellBase):
@@ -177,4 +177,4 @@ class GRUCell(RNNCellBase):
             "AddBackward0", projected, h, self.weight_hh, self.bias_hh, (x.shape[0],), False
         )
         out: Tensor = results[0]
-        return out[0] if input.ndim == 1 else out
+        return out.squeeze(0) if input.ndim == 1 else out

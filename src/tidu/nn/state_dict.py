@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from tidu.base.source import at, here
 from tidu.autograd.modes import no_grad
 from tidu.autograd.tape import Handle
 from tidu.nn.hooks import Hooks, register
@@ -161,6 +162,7 @@ class Stateful:
             listed = "\n\t".join(errors)
             raise RuntimeError(
                 f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}"
+                f"{at(here())}"
             )
         return IncompatibleKeys(missing, unexpected)
 

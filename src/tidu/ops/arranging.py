@@ -1,4 +1,6 @@
-"""Arranging: rolling, turning, tiling, grids and combinations, and parts cut or stacked in other ways."""
+"""Arranging: rolling, turning, tiling, grids and combinations, and parts cut or stacked in other
+ways.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def roll(input: Any, shifts: Any, dims: Any = ()) -> Any:
         flat = _rolled(reshape(input, (prod(input.shape),)), steps[0], 0)
         return reshape.named("RollBackward0", flat, tuple(input.shape))
     if len(axes) != len(steps):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}"
+        )
     rank = len(input.shape)
     if not rank:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
@@ -72,7 +76,9 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
         )
     for d in dims:
         if not -rank <= d < rank:
-            raise RuntimeError(f"Rotation dim{list(dims).index(d)} out of range, dim{list(dims).index(d)} = {d}")
+            raise RuntimeError(
+                f"Rotation dim{list(dims).index(d)} out of range, dim{list(dims).index(d)} = {d}"
+            )
     a, b = (d % rank for d in dims)
     turns = k % 4
     if turns == 0:
@@ -98,7 +104,8 @@ def tile(input: Any, *dims: Any, **named: Any) -> Any:
 def repeat_interleave(
     input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Any:
-    """Each element (or each slice along `dim`) repeated: `repeats` times, or its own number of times.
+    """Each element (or each slice along `dim`) repeated: `repeats` times, or its own number of
+    times.
 
     With one argument, the index of each element of `input` repeated as often as that element says.
 
@@ -118,7 +125,10 @@ def repeat_interleave(
         if repeats < 0:
             raise RuntimeError("Repeats must be non-negative")
         shape = tuple(input.shape)
-        wide = expand(reshape(input, (*shape[: d + 1], 1, *shape[d + 1 :])), (*shape[: d + 1], repeats, *shape[d + 1 :]))
+        wide = expand(
+            reshape(input, (*shape[: d + 1], 1, *shape[d + 1 :])),
+            (*shape[: d + 1], repeats, *shape[d + 1 :]),
+        )
         return reshape(positive(wide), (*shape[:d], n * repeats, *shape[d + 1 :]))
     _check_repeats(repeats, n)
     counts = repeats.tolist() if repeats.shape else [repeats.item()] * n
@@ -130,11 +140,15 @@ def _check_repeats(repeats: Any, size: int | None) -> None:
     if repeats.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError("repeats has to be Long or Int tensor")
     if len(repeats.shape) > 1 or (size is None and len(repeats.shape) != 1):
-        raise RuntimeError("repeat_interleave only accept 1D vector as repeat" if size is None else "repeats must be 0-dim or 1-dim tensor")
+        raise RuntimeError(
+            "repeat_interleave only accept 1D vector as repeat"
+            if size is None
+            else "repeats must be 0-dim or 1-dim tensor"
+        )
     if size is not None and repeats.shape and repeats.shape[0] not in (1, size):
         raise RuntimeError(
-            f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.shape[0]} and "
-            f"input.size(dim) = {size}"
+            "repeats must have the same size as input along dim, but got repeats.size(0) ="
+            f" {repeats.shape[0]} and input.size(dim) = {size}"
         )
     if any(n < 0 for n in (repeats.tolist() if repeats.shape else [repeats.item()])):
         raise RuntimeError("repeats can not be negative")
@@ -152,7 +166,11 @@ def _positions(counts: Any) -> Any:
 @function("torch.broadcast_tensors")
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
     """Views of all tensors in their common shape."""
-    items = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    items = (
+        tuple(tensors[0])
+        if len(tensors) == 1 and isinstance(tensors[0], (tuple, list))
+        else tensors
+    )
     shape = broadcast("broadcast_tensors", *(tuple(x.shape) for x in items))
     return tuple(expand(x, shape) for x in items)
 
@@ -163,7 +181,9 @@ def broadcast_shapes(*shapes: Any) -> Size:
     items = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
     for shape in items:
         if any(n < 0 for n in shape):
-            raise RuntimeError(f"Trying to create tensor with negative dimension ({min(shape)}): ({min(shape)})")
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension ({min(shape)}): ({min(shape)})"
+            )
     return Size(broadcast("broadcast_shapes", *items) if items else ())
 
 
@@ -171,16 +191,26 @@ def broadcast_shapes(*shapes: Any) -> Size:
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     """For each vector a view that varies along its own dimension of the grid that they span.
 
-    `indexing` "ij" (the default) has one dimension for each vector in order; "xy" swaps the first two.
+    `indexing` "ij" (the default) has one dimension for each vector in order; "xy" swaps the first
+    two.
     """
-    items = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    items = (
+        tuple(tensors[0])
+        if len(tensors) == 1 and isinstance(tensors[0], (tuple, list))
+        else tensors
+    )
     if not items:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     if indexing not in (None, "ij", "xy"):
-        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+        raise RuntimeError(
+            f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
     for x in items:
         if len(x.shape) > 1:
-            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {list(x.shape)}")
+            raise RuntimeError(
+                "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got:"
+                f" {list(x.shape)}"
+            )
         if x.dtype is not items[0].dtype:
             raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
     swapped = indexing == "xy" and len(items) >= 2
@@ -199,12 +229,18 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 @function("torch.cartesian_prod")
 def cartesian_prod(*tensors: Any) -> Any:
     """All ways to take one element of each vector, as rows."""
-    items = tuple(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    items = (
+        tuple(tensors[0])
+        if len(tensors) == 1 and isinstance(tensors[0], (tuple, list))
+        else tensors
+    )
     for x in items:
         if len(x.shape) != 1:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.shape)}")
     if len(items) == 1:
-        return slice_.named("SelectBackward0", items[0], narrow_range(items[0], 0, 0, items[0].shape[0]))
+        return slice_.named(
+            "SelectBackward0", items[0], narrow_range(items[0], 0, 0, items[0].shape[0])
+        )
     return stack(tuple(reshape(g, (prod(g.shape),)) for g in meshgrid(*items)), 1)
 
 
@@ -227,18 +263,23 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 
 @function("torch.tensor_split Tensor.tensor_split")
-def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, **named: Any) -> tuple[Any, ...]:
+def tensor_split(
+    input: Any, indices_or_sections: Any = None, dim: int = 0, **named: Any
+) -> tuple[Any, ...]:
     """Views of parts along `dim`: `sections` of nearly equal size, or cut at the given indices."""
     cuts = next(iter(named.values())) if indices_or_sections is None else indices_or_sections
     if not input.shape:
-        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     d = wrap_dim(dim, len(input.shape))
     n = input.shape[d]
     if hasattr(cuts, "tolist"):
         if cuts.dtype is not dtypes.int64 or len(cuts.shape) > 1:
             raise RuntimeError(
-                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor of int64, "
-                f"but got one of shape {list(cuts.shape)} and {cuts.dtype}"
+                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or"
+                f" one-dimensional tensor of int64, but got one of shape {list(cuts.shape)} and"
+                f" {cuts.dtype}"
             )
         cuts = cuts.tolist() if cuts.shape else cuts.item()
     if isinstance(cuts, int):
@@ -256,15 +297,16 @@ def tensor_split(input: Any, indices_or_sections: Any = None, dim: int = 0, **na
 def _split_evenly(operation: str, input: Any, parts: Any, dim: int, least: int) -> tuple[Any, ...]:
     if len(input.shape) < least:
         raise RuntimeError(
-            f"torch.{operation} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a tensor with "
-            f"{len(input.shape)} dimensions!"
+            f"torch.{operation} requires a tensor with at least {least}"
+            f" dimension{'s' * (least > 1)}, but got a tensor with {len(input.shape)} dimensions!"
         )
     if isinstance(parts, int) and (parts <= 0 or input.shape[dim] % parts):
         raise RuntimeError(
-            f"torch.{operation} attempted to split along dimension {dim}, but the size of the dimension {input.shape[dim]} is "
-            f"not divisible by the split_size {parts}!"
+            f"torch.{operation} attempted to split along dimension {dim}, but the size of the"
+            f" dimension {input.shape[dim]} is not divisible by the split_size {parts}!"
         )
-    return tensor_split(input, parts, dim)
+    views: tuple[Any, ...] = tensor_split(input, parts, dim)
+    return views
 
 
 @function("torch.hsplit Tensor.hsplit")
@@ -291,13 +333,17 @@ def dsplit(input: Any, indices_or_sections: Any = None, **named: Any) -> tuple[A
 @function("torch.unsafe_split Tensor.unsafe_split")
 def unsafe_split(input: Any, split_size: int, dim: int = 0) -> tuple[Any, ...]:
     """`split` whose parts do not know of each other on the tape."""
-    return tuple(positive.named("UnsafeSplitBackward0", x) for x in shaping.split(input, split_size, dim))
+    return tuple(
+        positive.named("UnsafeSplitBackward0", x) for x in shaping.split(input, split_size, dim)
+    )
 
 
 @function("torch.unsafe_chunk Tensor.unsafe_chunk")
 def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """`chunk` whose parts do not know of each other on the tape."""
-    return tuple(positive.named("UnsafeSplitBackward0", x) for x in shaping.chunk(input, chunks, dim))
+    return tuple(
+        positive.named("UnsafeSplitBackward0", x) for x in shaping.chunk(input, chunks, dim)
+    )
 
 
 def _non_empty(operation: str, tensors: Any) -> tuple[Any, ...]:
@@ -364,7 +410,9 @@ def squeeze_copy(input: Any, dim: Any = None) -> Any:
 
 
 @function("torch.slice_copy")
-def slice_copy(input: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:
+def slice_copy(
+    input: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Any:
     """A copy of the slice start:end:step along `dim`."""
     d = wrap_dim(dim, len(input.shape))
     first, last, step = slice(start, end, step).indices(input.shape[d])

@@ -1,4 +1,6 @@
-"""Combinations in one step: products added to something, and interpolation; what optimizers are made of."""
+"""Combinations in one step: products added to something, and interpolation; what optimizers are
+made of.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from tidu.ops.elementwise import mul
 from tidu.ops.movement import permute, reshape
 from tidu.ops.rules import arithmetic, as_number, cast_to, class_name, is_number, promote
 
-# input + value · tensor1 · tensor2 -----------------------------------------------------------------
+# input + value · tensor1 · tensor2 ----------------------------------------------------------------
 
 
 def _infer_blend(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -25,8 +27,9 @@ def _infer_blend(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     d = dtypes.result_type(tensors)
     if op.name == "addcdiv" and d.category != dtypes.FLOAT:
         raise RuntimeError(
-            "Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true division "
-            "of tensor1 and tensor2; write (input + value * tensor1 / tensor2)"
+            "Integer division with addcdiv is no longer supported, and in a future release addcdiv"
+            " will perform a true division of tensor1 and tensor2; write (input + value * tensor1 /"
+            " tensor2)"
         )
     converted, d = promote(tuple(tensors), d)
     shape = broadcast(op.name, *(x.shape for x in converted if x.__class__ is Value))
@@ -95,11 +98,13 @@ def _lerp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     for name, x in zip(("end", "weight"), inputs[1:], strict=True):
         if x.__class__ is Value and x.dtype is not start.dtype:
             raise RuntimeError(
-                f"expected dtype {start.dtype.name} for `{name}` but got dtype {x.dtype.name}: lerp of "
-                f"{[y.dtype for y in inputs if y.__class__ is Value]}"
+                f"expected dtype {start.dtype.name} for `{name}` but got dtype {x.dtype.name}: lerp"
+                f" of {[y.dtype for y in inputs if y.__class__ is Value]}"
             )
     if not start.dtype.is_floating_point:
-        raise NotImplementedError(f"\"lerp_kernel\" not implemented for '{class_name(start.dtype)}'; write x.float()")
+        raise NotImplementedError(
+            f"\"lerp_kernel\" not implemented for '{class_name(start.dtype)}'; write x.float()"
+        )
     return arithmetic(op, inputs, attrs)
 
 
@@ -142,23 +147,27 @@ lerp_ = define(
 @function("torch.lerp Tensor.lerp", inplace=True)
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     """input + weight · (end - input), `weight` a number or a tensor; all of one dtype."""
-    return lerp_.named("LerpBackward0" if is_number(weight) else "LerpBackward1", input, end, weight)
+    return lerp_.named(
+        "LerpBackward0" if is_number(weight) else "LerpBackward1", input, end, weight
+    )
 
 
-# beta · input + alpha · (mat1 @ mat2) --------------------------------------------------------------
+# beta · input + alpha · (mat1 @ mat2) -------------------------------------------------------------
 
 
 def _add_product_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, a, b, beta, alpha = inputs
     if x.dtype is not b.dtype:
         raise RuntimeError(
-            f"self and mat2 must have the same dtype, but got {class_name(x.dtype)} and {class_name(b.dtype)}"
+            f"self and mat2 must have the same dtype, but got {class_name(x.dtype)} and"
+            f" {class_name(b.dtype)}"
         )
     _, shape, d = matmul.infer(matmul, (a, b), ())
     if not can_broadcast(x.shape, shape):
         raise RuntimeError(
-            f"The expanded size of the tensor {list(x.shape)} must match the size of the product {list(shape)}: addmm of "
-            f"matrices {list(a.shape)} and {list(b.shape)} adds an input that broadcasts to it"
+            f"The expanded size of the tensor {list(x.shape)} must match the size of the product"
+            f" {list(shape)}: addmm of matrices {list(a.shape)} and {list(b.shape)} adds an input"
+            " that broadcasts to it"
         )
     return (x, a, b, as_number(beta, d), as_number(alpha, d)), shape, d
 
@@ -171,8 +180,12 @@ add_product = define(
     decompose=lambda x, a, b, beta, alpha: x * beta + matmul(a, b) * alpha,
     vjp=(
         lambda g, out, x, a, b, beta, alpha: g * beta,
-        lambda g, out, x, a, b, beta, alpha: matmul_vjp_x(g * alpha, None, Spec(a.shape, a.dtype), b),
-        lambda g, out, x, a, b, beta, alpha: matmul_vjp_y(g * alpha, None, a, Spec(b.shape, b.dtype)),
+        lambda g, out, x, a, b, beta, alpha: matmul_vjp_x(
+            g * alpha, None, Spec(a.shape, a.dtype), b
+        ),
+        lambda g, out, x, a, b, beta, alpha: matmul_vjp_y(
+            g * alpha, None, a, Spec(b.shape, b.dtype)
+        ),
         None,
         None,
     ),
@@ -200,8 +213,8 @@ def _combined(grad_name: str, input: Any, mat1: Any, mat2: Any, beta: Any, alpha
 def _exactly(operation: str, ranks: tuple[int, int], mat1: Any, mat2: Any) -> None:
     if (len(mat1.shape), len(mat2.shape)) != ranks:
         raise RuntimeError(
-            f"{operation}: expected tensors of {ranks[0]} and {ranks[1]} dimensions, but got shapes {list(mat1.shape)} and "
-            f"{list(mat2.shape)}"
+            f"{operation}: expected tensors of {ranks[0]} and {ranks[1]} dimensions, but got shapes"
+            f" {list(mat1.shape)} and {list(mat2.shape)}"
         )
 
 
@@ -224,10 +237,14 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
     """beta · input + alpha · (vec1 ⊗ vec2), for two vectors."""
     for number, vector in enumerate((vec1, vec2), 1):
         if len(vector.shape) != 1:
-            raise RuntimeError(f"addr: Expected 1-D argument vec{number}, but got {len(vector.shape)}-D")
+            raise RuntimeError(
+                f"addr: Expected 1-D argument vec{number}, but got {len(vector.shape)}-D"
+            )
     d = dtypes.result_type((input, vec1, vec2))
     input, vec1, vec2 = (x if x.dtype is d else cast(x, d) for x in (input, vec1, vec2))
-    return _combined("AddrBackward0", input, reshape(vec1, (-1, 1)), reshape(vec2, (1, -1)), beta, alpha)
+    return _combined(
+        "AddrBackward0", input, reshape(vec1, (-1, 1)), reshape(vec2, (1, -1)), beta, alpha
+    )
 
 
 @function("torch.baddbmm Tensor.baddbmm", inplace=True)
@@ -241,8 +258,9 @@ def _check_batches(operation: str, batch1: Any, batch2: Any) -> None:
     _exactly(operation, (3, 3), batch1, batch2)
     if batch1.shape[0] != batch2.shape[0] or batch1.shape[2] != batch2.shape[1]:
         raise RuntimeError(
-            f"Expected size for first two dimensions of batch2 tensor to be: [{batch1.shape[0]}, {batch1.shape[2]}] but got: "
-            f"[{batch2.shape[0]}, {batch2.shape[1]}]: {operation} of batches of different sizes."
+            f"Expected size for first two dimensions of batch2 tensor to be: [{batch1.shape[0]},"
+            f" {batch1.shape[2]}] but got: [{batch2.shape[0]}, {batch2.shape[1]}]: {operation} of"
+            " batches of different sizes."
         )
 
 
@@ -252,5 +270,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     _check_batches("addbmm", batch1, batch2)
     b, n, k = batch1.shape
     m = batch2.shape[2]
-    wide = reshape(permute(batch1, (1, 0, 2)), (n, b * k))  # the batch becomes part of what is summed over
+    wide = reshape(
+        permute(batch1, (1, 0, 2)), (n, b * k)
+    )  # the batch becomes part of what is summed over
     return _combined("AddbmmBackward0", input, wide, reshape(batch2, (b * k, m)), beta, alpha)

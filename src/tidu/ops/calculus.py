@@ -18,7 +18,8 @@ from tidu.ops.sources import full
 
 @function("torch.diff Tensor.diff")
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    """The differences of neighbors along `dim`, `n` times over; `prepend` and `append` are joined on first.
+    """The differences of neighbors along `dim`, `n` times over; `prepend` and `append` are joined
+    on first.
 
     >>> torch.diff(torch.tensor([1, 4, 9]))
     tensor([3, 5])
@@ -37,17 +38,23 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         return positive(input)
     for _ in range(min(n, x.shape[d] + 1)):
         size = x.shape[d]
-        later, earlier = (slice_(x, narrow_range(x, d, a, max(b, a))) for a, b in ((min(1, size), size), (0, size - 1)))
+        later, earlier = (
+            slice_(x, narrow_range(x, d, a, max(b, a)))
+            for a, b in ((min(1, size), size), (0, size - 1))
+        )
         x = later ^ earlier if x.dtype is dtypes.bool_ else sub(later, earlier)
     return x
 
 
 def _spacing(x: Any, like: Any, d: int) -> Any:
-    """The widths of the intervals between sample points, in a shape that broadcasts with `like`'s intervals."""
+    """The widths of the intervals between sample points, in a shape that broadcasts with `like`'s
+    intervals.
+    """
     if len(x.shape) == 1 and len(like.shape) > 1:
         if x.shape[0] != like.shape[d]:
             raise RuntimeError(
-                f"There must be one `x` value for each sample point: x has {x.shape[0]}, y has {like.shape[d]} along {d}"
+                f"There must be one `x` value for each sample point: x has {x.shape[0]}, y has"
+                f" {like.shape[d]} along {d}"
             )
         x = reshape(x, tuple(x.shape[0] if i == d else 1 for i in range(len(like.shape))))
     axis = d - len(like.shape) + len(x.shape)
@@ -55,7 +62,9 @@ def _spacing(x: Any, like: Any, d: int) -> Any:
 
 
 def _areas(y: Any, x: Any, dim: int) -> tuple[Any, int]:
-    """Twice the area of each trapezoid along `dim` (or its mean height, without x), and `dim` itself."""
+    """Twice the area of each trapezoid along `dim` (or its mean height, without x), and `dim`
+    itself.
+    """
     d = wrap_dim(dim, len(y.shape))
     n = y.shape[d] if y.shape else 1
     if n < 2:
@@ -78,7 +87,7 @@ def _check_widths(x: Any, dx: Any) -> None:
 
 @function("torch.trapezoid torch.trapz")
 def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
-    """The area under `y` along `dim` by the trapezoidal rule, at points `x` or with spacing `dx`."""
+    """The area under `y` along `dim` by the trapezoidal rule, at points `x` or spaced by `dx`."""
     _check_widths(x, dx)
     areas, d = _areas(y, x, dim)
     total = sum_over(areas, d)
@@ -106,7 +115,10 @@ def _slopes(x: Any, d: int, spacing: Any, edge_order: int) -> Any:
     if is_number(spacing):
         inside = (at(2, n) - at(0, n - 2)) / (2.0 * spacing)
         if edge_order == 1:
-            first, last = (at(1, 2) - at(0, 1)) / spacing, (at(n - 1, n) - at(n - 2, n - 1)) / spacing
+            first, last = (
+                (at(1, 2) - at(0, 1)) / spacing,
+                (at(n - 1, n) - at(n - 2, n - 1)) / spacing,
+            )
         else:
             first = (at(0, 1) * -1.5 + at(1, 2) * 2.0 - at(2, 3) * 0.5) / spacing
             last = (at(n - 1, n) * 1.5 - at(n - 2, n - 1) * 2.0 + at(n - 3, n - 2) * 0.5) / spacing
@@ -143,7 +155,9 @@ def _slopes(x: Any, d: int, spacing: Any, edge_order: int) -> Any:
 
 
 @function("torch.gradient")
-def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Any, ...]:
+def gradient(
+    input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
+) -> tuple[Any, ...]:
     """The derivatives of a sampled function along each of `dim`, by central differences.
 
     `spacing` is one number for all dimensions, one for each, or a tensor of coordinates for each.
@@ -153,27 +167,30 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
     dims = tuple(range(rank)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     dims = tuple(wrap_dim(d, rank) for d in dims)
     if edge_order not in (1, 2):
-        raise RuntimeError(f"torch.gradient only supports edge_order=1 and edge_order=2, but got {edge_order}")
+        raise RuntimeError(
+            f"torch.gradient only supports edge_order=1 and edge_order=2, but got {edge_order}"
+        )
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"dim {dims} appears multiple times in the list of dims")
+    steps: list[Any]
     if spacing is None or is_number(spacing):
         steps = [1 if spacing is None else spacing] * len(dims)
     else:
         steps = list(spacing) if isinstance(spacing, (tuple, list)) else [spacing]
     if len(steps) != len(dims):
         raise RuntimeError(
-            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(dims)}, but got a list of "
-            f"length {len(steps)}"
+            "torch.gradient expected spacing to be unspecified, a scalar, or a list of length"
+            f" {len(dims)}, but got a list of length {len(steps)}"
         )
     for d, step in zip(dims, steps, strict=True):
         if input.shape[d] < edge_order + 1:
             raise RuntimeError(
-                f"torch.gradient expected each dimension size to be at least edge_order+1, but dimension {d} has "
-                f"{input.shape[d]}"
+                "torch.gradient expected each dimension size to be at least edge_order+1, but"
+                f" dimension {d} has {input.shape[d]}"
             )
         if not is_number(step) and tuple(step.shape) != (input.shape[d],):
             raise RuntimeError(
-                f"torch.gradient expected each element of spacing to have one coordinate for each sample along dimension {d} "
-                f"({input.shape[d]}), but got shape {list(step.shape)}"
+                "torch.gradient expected each element of spacing to have one coordinate for each"
+                f" sample along dimension {d} ({input.shape[d]}), but got shape {list(step.shape)}"
             )
     return tuple(_slopes(input, d, step, edge_order) for d, step in zip(dims, steps, strict=True))

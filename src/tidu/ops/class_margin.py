@@ -9,7 +9,7 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.source import at, here
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ir.value import Value
+from tidu.ir.value import Value, pending
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import clamp, eq, gt, logical_and, where
 from tidu.ops.indexing import gather, scatter_add
@@ -30,22 +30,39 @@ def _require_long(target: Any) -> None:
 
 def _check_known(target: Any, least: int, classes: int, message: str) -> None:
     """Look at indices that are there already; others are looked at when they are used."""
-    if target.__class__ is Value and target.buffer is not None:
-        _check_range(target.buffer, least, classes, message + at(here()))
+    numbers = pending.peek(target) if target.__class__ is Value else None
+    if numbers is not None:
+        _check_range(numbers, least, classes, message, at(here()))
 
 
-def _check_range(target: Any, least: int, classes: int, message: str) -> None:
-    wrong = target[(target < least) | (target >= classes)] if target.size else target
+def _check_range(target: Any, least: int, classes: int, message: str, where_from: str = "") -> Any:
+    wrong = target[(target < least) | (target >= classes)]
     if wrong.size:
-        raise RuntimeError(message.format(wrong.reshape(-1)[0], classes))
+        raise RuntimeError(
+            f"{message}: {wrong.reshape(-1)[0]} is no class, there are {classes}{where_from}"
+        )
+    return target
 
 
-_OUT_OF_RANGE = "target out of range: {} is no class, there are {}"
+_OUT_OF_RANGE = "target out of range"
+
+# The identity on class indices, which refuses what is none when it is run.
+class_label = define(
+    "class_label",
+    inputs="target",
+    attrs="classes",
+    kind="host",
+    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    numpy=lambda target, classes: _check_range(target, 0, classes, _OUT_OF_RANGE),
+    host=True,
+    samples=lambda: [Sample((Array((5,), 0, 3, "int64"), 3))],
+    reference=lambda torch, target, classes: target,
+)
 
 
 def _multi_margin_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, target, weight = inputs
-    if len(x.shape) not in (1, 2):
+    if len(x.shape) > 2:
         raise RuntimeError(
             "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
             f"{list(x.shape)}"
@@ -57,7 +74,7 @@ def _multi_margin_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...])
             f"samples (batch size). Expected target size {list(rows)}, but got "
             f"{list(target.shape)}. Input has shape {list(x.shape)}."
         )
-    classes = x.shape[-1]
+    classes = _classes(x)
     if weight is not None and tuple(weight.shape) != (classes,):
         raise RuntimeError(
             f"inconsistent weight size, expected {classes} but got {list(weight.shape)}"
@@ -69,17 +86,22 @@ def _multi_margin_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...])
     return inputs, reduced_shape(target.shape, attrs[0]), x.dtype
 
 
+def _classes(x: Any) -> int:
+    """The size of the last dimension; a single number stands for a single class."""
+    return int(x.shape[-1]) if x.shape else 1
+
+
 def _margins(x: Any, target: Any, margin: float) -> tuple[Any, Any]:
     """margin - x[target] + x for all classes (n, C), and which of them is the target."""
-    classes = x.shape[-1]
-    x, target = reshape(x, (-1, classes)), reshape(target, (-1, 1))
+    classes = _classes(x)
+    x, target = reshape(x, (-1, classes)), reshape(class_label(target, classes), (-1, 1))
     own = eq(target, arange_(0, 1, classes, dtypes.int64))
     return x - gather(x, target, 1) + margin, own
 
 
 def _class_weights(x: Any, target: Any, weight: Any) -> Any:
     """The weight of each row's target divided by the number of classes: (n, 1), or a number."""
-    classes = float(x.shape[-1])
+    classes = float(_classes(x))
     if weight is None:
         return 1.0 / classes
     return reshape(cast(gather(weight, reshape(target, (-1,)), 0), x.dtype), (-1, 1)) / classes
@@ -166,9 +188,7 @@ def _labels_numpy(target: Any, classes: int) -> Any:
     return np.logical_and.accumulate(target >= 0, axis=-1)
 
 
-_LABEL_OUT_OF_RANGE = (
-    "argument #2 'target' is out of range: {} is no class, there are {} (and -1 ends the list)"
-)
+_LABEL_OUT_OF_RANGE = "argument #2 'target' is out of range"
 
 # Which entries of a list of labels count: those before the first -1. Checks when it is run.
 listed = define(
@@ -198,7 +218,7 @@ def _multilabel_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -
     if not x.dtype.is_floating_point:
         raise not_implemented("multilabel_margin_loss_forward_out_frame", x.dtype)
     _require_long(target)
-    _check_known(target, -1, x.shape[-1] if x.shape else 1, _LABEL_OUT_OF_RANGE)
+    _check_known(target, -1, _classes(x), _LABEL_OUT_OF_RANGE)
     return inputs, reduced_shape(x.shape[:-1], attrs[0]), x.dtype
 
 
@@ -206,7 +226,7 @@ def _hinges(x: Any, target: Any) -> tuple[Any, Any, Any]:
     """1 - x[label] + x for each listed label and each class (n, L, C), which of these pairs count,
     and the labels.
     """
-    classes = x.shape[-1] if x.shape else 1
+    classes = _classes(x)
     x, target = reshape(x, (-1, classes)), reshape(target, (-1, classes))
     counts = listed(target, classes)
     labels = where(counts, target, 0)

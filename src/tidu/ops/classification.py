@@ -13,7 +13,7 @@ from tidu.base import dtypes
 from tidu.base.shapes import Shape
 from tidu.base.source import at, here, warn
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ir.value import Value
+from tidu.ir.value import Value, pending
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import div, eq, exp, mul, ne, neg, sub, where
 from tidu.ops.indexing import gather, scatter
@@ -34,16 +34,18 @@ def _out_of_bounds(target: Any, classes: int, ignore_index: int) -> IndexError |
     if not wrong.any():
         return None
     number = int(np.flatnonzero(wrong)[0])
-    place = (
-        f" (element {list(map(int, np.unravel_index(number, target.shape)))})"
-        if target.ndim
-        else ""
+    label = int(target.reshape(-1)[number])
+    place = [int(i) for i in np.unravel_index(number, target.shape)]
+    message = f"Target {label} is out of bounds."
+    if place:
+        message += f" It is element {place}."
+    message += (
+        f" There are {classes} classes, the size of the input along its class dimension, so "
+        f"targets lie in [0, {classes - 1}]"
     )
-    return IndexError(
-        f"Target {target.reshape(-1)[number]} is out of bounds.{place} There are {classes} "
-        "classes, the size of the input along its class dimension, so targets lie in [0, "
-        f"{classes - 1}]; {ignore_index} is ignored"
-    )
+    if label < 0:
+        message += f"; ignore_index={label} would leave such targets out"
+    return IndexError(message)
 
 
 def _class_index_numpy(target: Any, classes: int, ignore_index: int) -> Any:
@@ -127,8 +129,9 @@ def _nll_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     _check_weight("", weight, classes)
     if not x.dtype.is_floating_point:
         raise not_implemented("nll_loss_out_frame", x.dtype)
-    if target.__class__ is Value and target.buffer is not None:
-        error = _out_of_bounds(target.buffer, classes, ignore_index)
+    numbers = pending.peek(target) if target.__class__ is Value else None
+    if numbers is not None:
+        error = _out_of_bounds(numbers, classes, ignore_index)
         if error is not None:
             raise IndexError(f"{error}{at(here())}")
     shape = (x.shape[0], *x.shape[2:]) if len(x.shape) > 1 else ()

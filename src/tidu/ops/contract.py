@@ -17,10 +17,9 @@ def _matmul_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     x, y = inputs
     if x.dtype is not y.dtype:
         raise RuntimeError(
-            f"expected m1 and m2 to have the same dtype, but got: {class_name(x.dtype)} != "
-            f"{class_name(y.dtype)} "
+            f"expected m1 and m2 to have the same dtype, but got: {_c_name(x)} != {_c_name(y)} "
             f"(matmul of {x.dtype} and {y.dtype}); convert one of them, for example with "
-            f".to({x.dtype})"
+            f".to({(x if x.dtype.is_floating_point else y).dtype})"
         )
     if not x.shape or not y.shape:
         raise RuntimeError(
@@ -36,6 +35,12 @@ def _matmul_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     return inputs, (*batch, *rows, *columns), x.dtype
 
 
+def _c_name(x: Any) -> str:
+    """What PyTorch's message calls a dtype: the name of the type in C."""
+    names = {"float32": "float", "float64": "double", "bool": "bool"}
+    return names.get(x.dtype.name) or class_name(x.dtype)
+
+
 def _mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     shapes = (
         f"matmul of shapes {list(a)} and {list(b)}: the last dimension of the first must equal the "
@@ -43,7 +48,7 @@ def _mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     if len(b) == 1 and len(a) == 1:
         return (
             f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the "
-            "same number of elements"
+            f"same number of elements, but got {a[0]} and {b[0]} elements respectively"
         )
     if len(b) == 1:
         return (
@@ -161,11 +166,20 @@ def matmul_any(input: Any, other: Any) -> Any:
     return matmul.named(_grad_name(input, other), input, other)
 
 
+def _must_be(name: str, first_fits: bool) -> str:
+    """PyTorch's words for the tensor that does not have the dimensions it must have."""
+    if name == "bmm":
+        return f"batch{2 if first_fits else 1} must be a 3D tensor"
+    if name == "mm":
+        return f"{'mat2' if first_fits else 'self'} must be a matrix"
+    return "wrong number of dimensions"
+
+
 def _exact(name: str, x: Any, y: Any, dims_x: int, dims_y: int) -> None:
     if len(x.shape) != dims_x or len(y.shape) != dims_y:
         raise RuntimeError(
-            f"{name}: expected tensors of {dims_x} and {dims_y} dimensions, but got shapes "
-            f"{list(x.shape)} and "
+            f"{_must_be(name, len(x.shape) == dims_x)}: {name} takes tensors of {dims_x} and "
+            f"{dims_y} dimensions, but got shapes {list(x.shape)} and "
             f"{list(y.shape)}; torch.matmul takes any number of dimensions"
         )
 

@@ -123,7 +123,7 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
             f"Make the input (N, {weight.shape[1] * groups}, ...), or build the layer with "
             f"in_channels={x.shape[1]}."
         )
-    _check_bias(f"groups={groups}, {size}", weight, bias, weight.shape[0])
+    _check_bias(size, weight, bias, weight.shape[0])
     whole, kernel = padded_sizes(x.shape[2:], geometry.pads), weight.shape[2:]
     dilation = geometry.dilation
     if any(n < span(k, d) for n, k, d in zip(whole, kernel, dilation, strict=True)):

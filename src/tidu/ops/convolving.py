@@ -33,8 +33,12 @@ def _check_numbers(stride: Shape, padding: Shape, dilation: Shape, groups: int) 
             raise RuntimeError(f"{wrong} {name} is not supported, but got {name}={list(numbers)}")
 
 
-def _batched(operation: str, input: Any, weight: Any, n: int) -> tuple[Any, bool]:
+def _batched(operation: str, input: Any, weight: Any, bias: Any, n: int) -> tuple[Any, bool]:
     """The input with a batch dimension, and whether it had none."""
+    for role, tensor in (("input", input), ("weight", weight), ("bias", bias)):
+        if not hasattr(tensor, "shape") and (tensor is not None or role != "bias"):
+            kind = type(tensor).__name__
+            raise TypeError(f"{operation}(): argument '{role}' must be Tensor, not {kind}")
     shape = tuple(input.shape)
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(
@@ -89,7 +93,7 @@ def _convolve(
     groups: int,
 ) -> Any:
     name = f"conv{n}d"
-    x, unbatched = _batched(name, input, weight, n)
+    x, unbatched = _batched(name, input, weight, bias, n)
     kernel = tuple(weight.shape[2:])
     step = _numbers(name, "stride", stride, n)
     dilate = _numbers(name, "dilation", dilation, n)
@@ -114,7 +118,7 @@ def _convolve_transpose(
     dilation: Any,
 ) -> Any:
     name = f"conv_transpose{n}d"
-    x, unbatched = _batched(name, input, weight, n)
+    x, unbatched = _batched(name, input, weight, bias, n)
     step = _numbers(name, "stride", stride, n)
     pad = _numbers(name, "padding", padding, n)
     extra = _numbers(name, "output_padding", output_padding, n)
@@ -172,7 +176,7 @@ def conv2d(
 ) -> Any:
     """Convolution of images.
 
-    Y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
+    y[n, o] = bias[o] + Σ over c of weight[o, c] ⋆ input[n, c], ⋆ being cross-correlation.
 
     (N, C, H, W) and a weight (O, C / groups, kernel height, kernel width) give (N, O, H', W') with
     H' = ⌊(H + 2·padding − dilation·(kernel height − 1) − 1) / stride⌋ + 1; an input without N gives
@@ -233,9 +237,7 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Any = 1,
 ) -> Any:
-    """The transpose of `conv2d`, which enlarges by `stride`.
-
-    What is the derivative of conv2d in its input.
+    """The transpose of `conv2d`, which enlarges by `stride`: its derivative in the input.
 
     (N, C, H, W) and a weight (C, O / groups, kernel height, kernel width) give (N, O, H', W') with
     H' = (H − 1)·stride − 2·padding + dilation·(kernel height − 1) + output_padding + 1. Raises

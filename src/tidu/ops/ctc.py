@@ -17,7 +17,7 @@ from tidu.base.dtypes import dtype, from_numpy
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import clamp, eq, where
+from tidu.ops.elementwise import clamp
 from tidu.ops.movement import reshape
 from tidu.ops.reduction import collect, reduction_of
 from tidu.ops.rules import not_implemented
@@ -103,9 +103,8 @@ def _backward(lattice: _Lattice) -> Any:
 def _losses(lattice: _Lattice, alpha: Any) -> Any:
     """-log of the probability of each label sequence."""
     rows = np.arange(len(lattice.last))
-    result = np.where(
-        lattice.last == 0, 0.0, np.inf
-    )  # over no time: certain for no labels, else impossible
+    # Over no time: certain for no labels, else impossible.
+    result = np.where(lattice.last == 0, -0.0, np.inf)
     timed = lattice.steps > 0
     ends = alpha[lattice.steps - 1, rows] if len(alpha) else np.zeros((len(rows), 1))
     whole = ends[rows, lattice.last]
@@ -114,12 +113,17 @@ def _losses(lattice: _Lattice, alpha: Any) -> Any:
     return result
 
 
-def _ctc_numpy(log_probs: Any, targets: Any, steps: Any, lengths: Any, blank: int) -> Any:
+def _ctc_numpy(
+    log_probs: Any, targets: Any, steps: Any, lengths: Any, blank: int, zero_infinity: bool
+) -> Any:
     lattice = _lattice(log_probs, targets, steps, lengths, blank)
-    return _losses(lattice, _forward(lattice))
+    losses = _losses(lattice, _forward(lattice))
+    return np.where(np.isinf(losses), 0.0, losses) if zero_infinity else losses
 
 
-def _gradient_numpy(log_probs: Any, targets: Any, steps: Any, lengths: Any, blank: int) -> Any:
+def _gradient_numpy(
+    log_probs: Any, targets: Any, steps: Any, lengths: Any, blank: int, zero_infinity: bool
+) -> Any:
     """exp(log_probs) minus the share of each class at each time among the alignments."""
     lattice = _lattice(log_probs, targets, steps, lengths, blank)
     alpha, beta = _forward(lattice), _backward(lattice)
@@ -130,8 +134,8 @@ def _gradient_numpy(log_probs: Any, targets: Any, steps: Any, lengths: Any, blan
     for state in range(lattice.labels.shape[1]):
         expected[:, rows, lattice.labels[:, state]] += np.nan_to_num(shares[:, :, state])
     gradient = np.exp(log_probs) - expected
+    gradient[:, np.isinf(losses)] = 0.0 if zero_infinity else np.nan
     gradient[np.arange(len(log_probs))[:, None] >= steps] = 0.0
-    gradient[:, np.isinf(losses)] = np.nan
     return gradient
 
 
@@ -147,20 +151,19 @@ def _samples() -> list[Sample]:
     # numbers.
     targets, lengths = Array((2, 2), 1, 4, "int64"), Array((2,), 1, 3, "int64")
     steps = Array((2,), 5, 7, "int64")
-    return [Sample((Array((6, 2, 4), -2, -1), targets, steps, lengths, 0), smooth=False)]
+    return [Sample((Array((6, 2, 4), -2, -1), targets, steps, lengths, 0, False), smooth=False)]
 
 
-def _torch_ctc(
-    torch: Any, log_probs: Any, targets: Any, steps: Any, lengths: Any, blank: int
-) -> Any:
-    return torch.nn.functional.ctc_loss(log_probs, targets, steps, lengths, blank, reduction="none")
+def _torch_ctc(torch: Any, *arguments: Any) -> Any:
+    *inputs, blank, zero_infinity = arguments
+    return torch.nn.functional.ctc_loss(*inputs, blank, "none", zero_infinity)
 
 
 _INPUTS = "log_probs targets input_lengths target_lengths"
 ctc_gradient = define(
     "ctc_gradient",
     inputs=_INPUTS,
-    attrs="blank",
+    attrs="blank zero_infinity",
     kind="host",
     infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
     numpy=_gradient_numpy,
@@ -174,13 +177,13 @@ ctc_gradient = define(
 ctc = define(
     "ctc_loss",
     inputs=_INPUTS,
-    attrs="blank",
+    attrs="blank zero_infinity",
     kind="host",
     infer=_ctc_infer,
     numpy=_ctc_numpy,
     vjp=(
-        lambda g, out, log_probs, targets, steps, lengths, blank: (
-            reshape(g, (1, -1, 1)) * ctc_gradient(log_probs, targets, steps, lengths, blank)
+        lambda g, out, log_probs, targets, steps, lengths, *attrs: (
+            reshape(g, (1, -1, 1)) * ctc_gradient(log_probs, targets, steps, lengths, *attrs)
         ),
         None,
         None,
@@ -200,7 +203,8 @@ def _lengths(role: str, given: Any, batch: int) -> Any:
         given = leaf(array, from_numpy(array.dtype))
     if given.dtype.is_floating_point:
         raise RuntimeError(f"{role} must be integral, but is {given.dtype}")
-    given = reshape(given, (-1,))
+    if len(given.shape) != 1:
+        given = reshape(given, (-1,))
     if given.shape != (batch,):
         raise RuntimeError(
             f"{role} must be of size batch_size: got {given.shape[0]} for a batch of {batch}"
@@ -208,7 +212,13 @@ def _lengths(role: str, given: Any, batch: int) -> Any:
     return given if given.dtype is dtypes.int64 else cast(given, dtypes.int64)
 
 
-# The largest and the least lengths decide about errors, and are checked when the loss is run.
+# Lengths that are not known yet are checked when the loss is run.
+def _bounded_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    if inputs[0].buffer is not None:
+        _checked_numpy(inputs[0].buffer, *attrs)
+    return inputs, inputs[0].shape, inputs[0].dtype
+
+
 def _checked_numpy(lengths: Any, most: int, role: str) -> Any:
     if lengths.size and lengths.max() > most:
         raise RuntimeError(
@@ -226,7 +236,7 @@ bounded_lengths = define(
     inputs="lengths",
     attrs="most role",
     kind="host",
-    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    infer=_bounded_infer,
     numpy=_checked_numpy,
     host=True,
     samples=lambda: [Sample((Array((3,), 0, 5, "int64"), 5, "input_lengths"))],
@@ -268,9 +278,11 @@ def ctc_loss(
     lengths = bounded_lengths(lengths, targets.shape[-1], "target_lengths")
     if targets.dtype is not dtypes.int64:
         targets = cast(targets, dtypes.int64)
-    losses = ctc.named("CtcLossBackward0", log_probs, targets, steps, lengths, int(blank))
-    if zero_infinity:
-        losses = where(eq(losses, np.inf), 0.0, losses)
+    attrs = int(blank), bool(zero_infinity)
+    name = "WhereBackward0" if zero_infinity else "CtcLossBackward0"
+    losses = ctc.named(name, log_probs, targets, steps, lengths, *attrs)
     if reduction == "mean":
         return collect(losses / cast(clamp(lengths, 1, None), losses.dtype), "mean")
-    return reshape(losses, ()) if single and reduction == "none" else collect(losses, reduction)
+    if single and reduction == "none":
+        return reshape.named("SqueezeBackward1", losses, ())
+    return collect(losses, reduction)

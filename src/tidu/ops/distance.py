@@ -1,8 +1,7 @@
-"""Norms of rows, and how far apart or alike in direction two tensors are along a dimension."""
+"""How far apart or alike in direction two tensors are along a dimension."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,85 +10,17 @@ from tidu.base.dtypes import int64
 from tidu.base.shapes import broadcast, reduced, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import leaf
-from tidu.ops.cast import cast
-from tidu.ops.elementwise import abs_, clamp, eq, ne, pow_, sign, sqrt, sub, where
+from tidu.ops.elementwise import clamp, sub, where
 from tidu.ops.indexing import index
 from tidu.ops.movement import expand
-from tidu.ops.reduce import amax, amin, spread, sum_
+from tidu.ops.norms import vector_norm_
+from tidu.ops.reduce import spread, sum_
 from tidu.ops.rules import class_name, promote
 
 
-def _norm_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    (x,), (_, dim, keepdim) = inputs, attrs
-    if not x.dtype.is_floating_point:
-        raise RuntimeError(
-            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
-            f"{class_name(x.dtype)}; write x.float()"
-        )
-    return inputs, reduced(x.shape, (dim,) if x.shape else (), keepdim), x.dtype
-
-
-def _norm(x: Any, p: float, dim: int, keepdim: bool) -> Any:
-    dims = (dim,) if x.shape else ()
-    if p == 2.0:
-        return sqrt(sum_(x * x, dims, keepdim))
-    if p == math.inf:
-        return amax(abs_(x), dims, keepdim)
-    if p == -math.inf:
-        return amin(abs_(x), dims, keepdim)
-    if p == 1.0:
-        return sum_(abs_(x), dims, keepdim)
-    if p == 0.0:
-        return sum_(cast(ne(x, 0.0), x.dtype), dims, keepdim)
-    return pow_(sum_(pow_(abs_(x), p), dims, keepdim), 1.0 / p)
-
-
-def _norm_vjp(g: Any, out: Any, x: Any, p: float, dim: int, keepdim: bool) -> Any:
-    """Where the norm is 0 it has no slope; 0 is a subgradient."""
-    dims = (dim,) if x.shape else ()
-    if p == 0.0:
-        return x * 0.0
-    if p == 1.0:
-        return sign(x) * spread(g, x.shape, dims, keepdim)
-    norm, g = spread(out, x.shape, dims, keepdim), spread(g, x.shape, dims, keepdim)
-    if p in (math.inf, -math.inf):
-        chosen = cast(eq(abs_(x), norm), x.dtype)
-        return sign(x) * chosen * (g / sum_(chosen, dims, True))
-    zero = eq(norm, 0.0)
-    norm = where(zero, 1.0, norm)
-    if p == 2.0:
-        return where(zero, 0.0, x * (g / norm))
-    # 0 to a power below 0 is kept out of the product, and of its derivative.
-    absent = eq(x, 0.0)
-    size = pow_(where(absent, 1.0, abs_(x)) / norm, p - 1.0)
-    return where(absent, 0.0, sign(x) * size * g)
-
-
-# (Σ |x|^p)^(1/p) along one dimension; the greatest and the least for ±inf, the number that are not
-# 0 for 0.
-row_norm = define(
-    "row_norm",
-    attrs="p dim keepdim",
-    kind="composite",
-    infer=_norm_infer,
-    decompose=_norm,
-    vjp=(_norm_vjp,),
-    grad_name="NormBackward1",
-    samples=lambda: [
-        Sample((Array((3, 4)), 2.0, 1, False)),
-        Sample((Array((2, 3, 4)), 2.0, 1, True)),
-        Sample((Array((3, 4)), 1.0, 0, False)),
-        Sample((Array((3, 4)), 3.0, 1, False)),
-        Sample((Array((3, 4)), 1.5, 1, True)),
-        Sample((Array((5,)), math.inf, 0, False)),
-        Sample((Array((3, 2)), -math.inf, 1, False)),
-        Sample((Array((5,)), 0.0, 0, False)),
-        Sample((Array((0, 3)), 2.0, 1, False)),
-    ],
-    dtypes="float",
-    reference=lambda torch, x, p, dim, keepdim: torch.linalg.vector_norm(x, p, dim, keepdim),
-    tolerance=2.0,
-)
+def _norm(name: str, x: Any, p: float, dim: int, keepdim: bool) -> Any:
+    """The p-norm along one dimension, under a name of its own on the tape."""
+    return vector_norm_.named(name, x, float(p), (dim,) if x.shape else (), keepdim)
 
 
 @function("torch.nn.functional.normalize")
@@ -99,9 +30,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> A
     >>> F.normalize(torch.tensor([[3., 4.]]))
     tensor([[0.6000, 0.8000]])
     """
-    norm = row_norm.named(
-        "LinalgVectorNormBackward0", input, float(p), wrap_dim(dim, len(input.shape)), True
-    )
+    norm = _norm("LinalgVectorNormBackward0", input, p, wrap_dim(dim, len(input.shape)), True)
     return input / expand(clamp.named("ClampMinBackward0", norm, eps, None), tuple(input.shape))
 
 
@@ -137,7 +66,7 @@ def _cosine_parts(x: Any, y: Any, dim: int) -> tuple[Any, Any, Any]:
 
 def _norm_of(x: Any, other: Any, dim: int) -> Any:
     shape = broadcast("cosine_similarity", tuple(x.shape), tuple(other.shape))
-    return row_norm(expand(x, shape), 2.0, dim, True)
+    return vector_norm_(expand(x, shape), 2.0, (dim,) if shape else (), True)
 
 
 def _cosine_vjp(g: Any, out: Any, x: Any, y: Any, dim: int, eps: float) -> tuple[Any, Any]:
@@ -188,7 +117,7 @@ def pairwise_distance(
 ) -> Any:
     """‖x1 - x2 + `eps`‖_p along the last dimension."""
     rank = max(len(x1.shape), len(x2.shape))
-    return row_norm(sub(x1, x2) + eps, float(p), max(rank - 1, 0), keepdim)
+    return _norm("NormBackward1", sub(x1, x2) + eps, p, max(rank - 1, 0), keepdim)
 
 
 @function("torch.nn.functional.pdist torch.pdist")
@@ -204,4 +133,4 @@ def pdist(input: Any, p: float = 2.0) -> Any:
         raise RuntimeError(f"pdist only supports non-negative p values, got: {p}")
     first, second = np.triu_indices(input.shape[0], 1)
     pairs = (index((input, leaf(rows.astype(np.int64), int64)), (0,)) for rows in (first, second))
-    return row_norm.named("PdistBackward0", sub(*pairs), float(p), 1, False)
+    return _norm("PdistBackward0", sub(*pairs), p, 1, False)

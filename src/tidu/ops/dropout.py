@@ -48,12 +48,18 @@ def _dropout_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
     return inputs, broadcast("dropout", x.shape, mask.shape), x.dtype
 
 
+def _dropout_numpy(x: Any, mask: Any, scale: float) -> Any:
+    if mask.size < x.size:
+        return x * (mask.astype(x.dtype) * scale)
+    return x * mask * scale
+
+
 # mask · scale · input, with the scale an argument, so that it may change from step to step.
 dropout_: Op = define(
     "dropout",
     inputs="input mask scale",
     infer=_dropout_infer,
-    numpy=lambda x, mask, scale: x * mask * scale,
+    numpy=_dropout_numpy,
     emit=lambda s, x, mask, scale: s.mul(x, s.select(mask, scale, s.const(0, x))),
     vjp=(lambda g, out, x, mask, scale: dropout_(g, mask, scale), None, None),
     grad_name="MulBackward0",

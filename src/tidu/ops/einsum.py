@@ -1,7 +1,7 @@
 """einsum: sums of products in Einstein's notation, done as a chain of matrix products.
 
-Labels are numbers inside: 0 to 51 for the letters (or the numbers of a sublist), and from 52 on for the
-dimensions that an ellipsis stands for, counted from the right so that they broadcast.
+Labels are numbers inside: 0 to 51 for the letters (or the numbers of a sublist), and from 52 on for
+the dimensions that an ellipsis stands for, counted from the right so that they broadcast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def _letters(part: str, where: str) -> Labels:
     while rest:
         if rest.startswith("..."):
             if _DOTS in labels:
-                raise RuntimeError(f"einsum(): found '.' for {where} for which an ellipsis was already found")
+                raise RuntimeError(
+                    f"einsum(): found '.' for {where} for which an ellipsis was already found"
+                )
             labels.append(_DOTS)
             rest = rest[3:]
             continue
@@ -38,8 +40,8 @@ def _letters(part: str, where: str) -> Labels:
             raise RuntimeError(f"einsum(): found '.' for {where} that is not part of any ellipsis")
         if letter not in ascii_letters:
             raise RuntimeError(
-                f"einsum(): invalid subscript given at index {part.index(letter)} in the equation string, subscripts must be in "
-                "[a-zA-Z]"
+                f"einsum(): invalid subscript given at index {part.index(letter)} in the equation"
+                " string, subscripts must be in [a-zA-Z]"
             )
         labels.append(ascii_letters.index(letter))
         rest = rest[1:]
@@ -52,7 +54,8 @@ def _from_equation(equation: str, operands: Sequence[Any]) -> tuple[list[Labels]
     if len(terms) != len(operands):
         more = "fewer" if len(operands) < len(terms) else "more"
         raise RuntimeError(
-            f"einsum(): {more} operands were provided than specified in the equation: {len(operands)} for '{equation}'"
+            f"einsum(): {more} operands were provided than specified in the equation:"
+            f" {len(operands)} for '{equation}'"
         )
     subscripts = [_letters(term, f"operand {i}") for i, term in enumerate(terms)]
     return subscripts, _letters(right, "the output") if arrow else None
@@ -65,7 +68,9 @@ def _from_sublists(arguments: Sequence[Any]) -> tuple[list[Labels], Labels | Non
         found = [_DOTS if s is Ellipsis else int(s) for s in sublist]
         for s in found:
             if not _DOTS <= s < _ELLIPSIS:
-                raise RuntimeError(f"einsum(): not all subscripts are in the range [0, {_ELLIPSIS}), found {s}")
+                raise RuntimeError(
+                    f"einsum(): not all subscripts are in the range [0, {_ELLIPSIS}), found {s}"
+                )
         return found
 
     operands = list(arguments[0 : len(arguments) // 2 * 2 : 2])
@@ -80,14 +85,14 @@ def _expanded(labels: Labels, rank: int, operand: int) -> Labels:
     if _DOTS not in labels:
         if named != rank:
             raise RuntimeError(
-                f"einsum(): the number of subscripts in the equation ({named}) does not match the number of dimensions ({rank}) "
-                f"for operand {operand} and no ellipsis was given"
+                f"einsum(): the number of subscripts in the equation ({named}) does not match the"
+                f" number of dimensions ({rank}) for operand {operand} and no ellipsis was given"
             )
         return labels
     if named > rank:
         raise RuntimeError(
-            f"einsum(): the number of subscripts in the equation ({named}) is more than the number of dimensions ({rank}) for "
-            f"operand {operand}"
+            f"einsum(): the number of subscripts in the equation ({named}) is more than the number"
+            f" of dimensions ({rank}) for operand {operand}"
         )
     place = labels.index(_DOTS)
     count = rank - named
@@ -107,10 +112,13 @@ def _output(subscripts: list[Labels], output: Labels | None, dots: int) -> Label
     for s in result:
         if s not in known and s < _ELLIPSIS:
             raise RuntimeError(
-                f"einsum(): output subscript {_name(s)} does not appear in the equation for any input operand"
+                f"einsum(): output subscript {_name(s)} does not appear in the equation for any"
+                " input operand"
             )
         if result.count(s) > 1:
-            raise RuntimeError(f"einsum(): output subscript {_name(s)} appears more than once in the output")
+            raise RuntimeError(
+                f"einsum(): output subscript {_name(s)} appears more than once in the output"
+            )
     return result
 
 
@@ -127,8 +135,8 @@ def _without_repeats(x: Any, labels: Labels, operand: int) -> tuple[Any, Labels]
             b = labels.index(s, a + 1)
             if x.shape[a] != x.shape[b]:
                 raise RuntimeError(
-                    f"einsum(): subscript {_name(s)} is repeated for operand {operand} but the sizes don't match, "
-                    f"{x.shape[b]} != {x.shape[a]}"
+                    f"einsum(): subscript {_name(s)} is repeated for operand {operand} but the"
+                    f" sizes don't match, {x.shape[b]} != {x.shape[a]}"
                 )
             x = diagonal_(x, 0, a, b)
             labels = [t for i, t in enumerate(labels) if i not in (a, b)] + [s]
@@ -142,8 +150,8 @@ def _check_sizes(operands: list[Any], subscripts: list[Labels]) -> dict[int, int
             known = sizes.get(s, 1)
             if n != known and 1 not in (n, known):
                 raise RuntimeError(
-                    f"einsum(): subscript {_name(s)} has size {n} for operand {number} which does not broadcast with previously "
-                    f"seen size {known}"
+                    f"einsum(): subscript {_name(s)} has size {n} for operand {number} which does"
+                    f" not broadcast with previously seen size {known}"
                 )
             sizes[s] = n if known == 1 else known
     return sizes
@@ -192,31 +200,41 @@ def _product(x: Any, a: Labels, y: Any, b: Labels, needed: set[int]) -> tuple[An
 def einsum(equation: Any, *operands: Any) -> Any:
     """Sums of products of elements, as an equation says: 'ij,jk->ik' is the matrix product.
 
-    Each letter names a dimension. Letters missing after '->' are summed over; without '->' those that occur
-    once are kept, in alphabetical order. '...' stands for dimensions that broadcast. Instead of an
-    equation, operands may alternate with lists of numbers: einsum(x, [0, 1], y, [1, 2], [0, 2]). Raises
-    RuntimeError for an equation that does not fit the operands.
+    Each letter names a dimension. Letters missing after '->' are summed over; without '->' those
+    that occur once are kept, in alphabetical order. '...' stands for dimensions that broadcast.
+    Instead of an equation, operands may alternate with lists of numbers: einsum(x, [0, 1], y, [1,
+    2], [0, 2]). Raises RuntimeError for an equation that does not fit the operands.
 
     >>> torch.einsum('i,j->ij', torch.ones(2), torch.arange(3.))
     tensor([[0., 1., 2.],
             [0., 1., 2.]])
     """
     if isinstance(equation, str):
-        items = list(operands[0]) if len(operands) == 1 and isinstance(operands[0], (tuple, list)) else list(operands)
+        items = (
+            list(operands[0])
+            if len(operands) == 1 and isinstance(operands[0], (tuple, list))
+            else list(operands)
+        )
         terms, wanted = _from_equation(equation, items)
     else:
         if len(operands) < 1:
             raise ValueError(
-                "einsum(): must specify the equation string and at least one operand, or at least one operand and its "
-                "subscripts list"
+                "einsum(): must specify the equation string and at least one operand, or at least"
+                " one operand and its subscripts list"
             )
         terms, wanted, items = _from_sublists((equation, *operands))
     if not items:
         raise RuntimeError("einsum(): must provide at least one operand")
-    subscripts = [_expanded(labels, len(x.shape), i) for i, (labels, x) in enumerate(zip(terms, items, strict=True))]
+    subscripts = [
+        _expanded(labels, len(x.shape), i)
+        for i, (labels, x) in enumerate(zip(terms, items, strict=True))
+    ]
     dots = max(sum(s >= _ELLIPSIS for s in labels) for labels in subscripts)
     output = _output(subscripts, wanted, dots)
-    diagonals = [_without_repeats(x, labels, i) for i, (x, labels) in enumerate(zip(items, subscripts, strict=True))]
+    diagonals = [
+        _without_repeats(x, labels, i)
+        for i, (x, labels) in enumerate(zip(items, subscripts, strict=True))
+    ]
     sizes = _check_sizes([x for x, _ in diagonals], [labels for _, labels in diagonals])
     operands_left = [_drop_ones(x, labels, sizes) for x, labels in diagonals]
     result, labels = operands_left[0]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.blend import blend
 from tidu.base.shapes import broadcast, can_broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.rules import (
@@ -447,7 +448,7 @@ where: Op = define(
     "where",
     inputs="condition input other",
     infer=_where_infer,
-    numpy=lambda c, x, y: np.where(c, x, y),
+    numpy=lambda c, x, y: np.where(c, x, y) if is_number(x) and is_number(y) else blend(c, x, y),
     emit=lambda s, c, x, y: s.select(c, x, y),
     vjp=(None, lambda g, out, c, x, y: where(c, g, 0.0), lambda g, out, c, x, y: where(c, 0.0, g)),
     samples=lambda: [
@@ -598,7 +599,7 @@ for _op, _names in ((floor, "floor"), (ceil, "ceil"), (trunc, "trunc fix")):
     _op.inplace = True
 
 
-@function("torch.round Tensor.round", inplace=True)
+@function("torch.round torch.special.round Tensor.round", inplace=True)
 def round_decimals(input: Any, *, decimals: int = 0) -> Any:
     """To the nearest number with `decimals` decimals, ties to even."""
     if decimals == 0:
@@ -712,8 +713,20 @@ reciprocal = _function(
     samples=unary(0.3, 3),
 )
 exp = _function("exp", np.exp, lambda s, x: s.exp(x), lambda g, out, x: g * out)
-exp2 = _function("exp2", np.exp2, lambda s, x: s.exp2(x), lambda g, out, x: g * (out * math.log(2)))
-expm1 = _function("expm1", np.expm1, lambda s, x: s.expm1(x), lambda g, out, x: g * (out + 1.0))
+exp2 = _function(
+    "exp2",
+    np.exp2,
+    lambda s, x: s.exp2(x),
+    lambda g, out, x: g * (out * math.log(2)),
+    torch_paths="torch.special.exp2",
+)
+expm1 = _function(
+    "expm1",
+    np.expm1,
+    lambda s, x: s.expm1(x),
+    lambda g, out, x: g * (out + 1.0),
+    torch_paths="torch.special.expm1",
+)
 log = _function(
     "log", np.log, lambda s, x: s.log(x), lambda g, out, x: g / x, samples=unary(0.1, 5)
 )
@@ -737,6 +750,7 @@ log1p = _function(
     lambda s, x: s.log1p(x),
     lambda g, out, x: g / (x + 1.0),
     samples=unary(-0.8, 5),
+    torch_paths="torch.special.log1p",
     grad_name="Log1PBackward0",
 )
 sin = _function("sin", np.sin, lambda s, x: s.sin(x), lambda g, out, x: g * cos(x))
@@ -817,7 +831,7 @@ gate: Op = define(
     inputs="gradient output",
     infer=arithmetic,
     # Told apart by what is at most 0, so that the gradient passes where the output is NaN.
-    numpy=lambda g, out: np.where(out <= 0, np.zeros((), g.dtype), g),
+    numpy=lambda g, out: blend(out <= 0, np.zeros((), g.dtype), g),
     emit=lambda s, g, out: s.select(s.le(out, s.const(0, out)), s.const(0, g), g),
     vjp=(
         lambda g, out, gradient, output: gate(g, output),

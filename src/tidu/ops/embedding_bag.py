@@ -9,6 +9,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ir.value import pending
 from tidu.ops.elementwise import clamp, ne, where
 from tidu.ops.embedding import add_rows, renormalize, require_indices
 from tidu.ops.indexing import bounds_of, gather, index, index_put, scatter_add
@@ -173,9 +174,10 @@ def _bag_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     bounds = bounds_of(indices)
     rows = weight.shape[0]
     if bounds is not None and (bounds[0] < 0 or bounds[1] >= rows):
-        wrong = int(np.flatnonzero((indices.buffer < 0) | (indices.buffer >= rows))[0])
+        numbers = pending.peek(indices)
+        wrong = int(np.flatnonzero((numbers < 0) | (numbers >= rows))[0])
         raise RuntimeError(
-            f"Index {wrong} of input takes value {indices.buffer[wrong]} which is not in the valid "
+            f"Index {wrong} of input takes value {numbers[wrong]} which is not in the valid "
             f"range [0, {rows})"
         )
     if offsets.buffer is not None:

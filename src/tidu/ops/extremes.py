@@ -1,4 +1,4 @@
-"""max, min and their kind: over everything, along a dimension with the places, and of two tensors."""
+"""max, min and their kind: over everything, along a dimension with the places, of two tensors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from tidu.base.shapes import reduced, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ops.elementwise import maximum, minimum, positive
 from tidu.ops.indexing import scatter
 from tidu.ops.movement import unsqueeze_dims
-from tidu.ops.elementwise import maximum, minimum, positive
 from tidu.ops.reduce import amax, amin, argmax_, argmin_
 from tidu.ops.results import AMinMax, Max, Min, Results
 from tidu.ops.sources import full
@@ -19,14 +19,16 @@ def _infer_along(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     (x,), (dim, keepdim) = inputs, attrs
     if x.shape and x.shape[dim] == 0:
         raise IndexError(
-            f"{op.name.partition('_')[0]}(): Expected reduction dim {dim} to have non-zero size, but the input has shape "
-            f"{list(x.shape)}: the extreme of no elements is not defined."
+            f"{op.name.partition('_')[0]}(): Expected reduction dim {dim} to have non-zero size,"
+            f" but the input has shape {list(x.shape)}: the extreme of no elements is not defined."
         )
     return inputs, reduced(x.shape, (dim,), keepdim), x.dtype
 
 
 def _along(name: str, reduction: Op, places: Op, grad_name: str) -> Op:
-    """The extreme along one dimension; the gradient goes to the place that `places` names, as in PyTorch."""
+    """The extreme along one dimension; the gradient goes to the place that `places` names, as in
+    PyTorch.
+    """
 
     def decompose(x: Any, dim: int, keepdim: bool) -> Any:
         return reduction(x, (dim,), keepdim) if x.shape else positive(x)
@@ -51,7 +53,9 @@ def _along(name: str, reduction: Op, places: Op, grad_name: str) -> Op:
             Sample((Array((5,)), 0, False)),
             Sample((Array(()), 0, False)),
         ],
-        reference=lambda torch, x, dim, keepdim: getattr(torch, name.partition("_")[0])(x, dim, keepdim).values,
+        reference=lambda torch, x, dim, keepdim: (
+            getattr(torch, name.partition("_")[0])(x, dim, keepdim).values
+        ),
     )
 
 
@@ -78,25 +82,27 @@ def _everything(name: str, reduction: Op, input: Any) -> Any:
 
 def _refuse(name: str, argument: Any) -> TypeError:
     return TypeError(
-        f"{name}() received an invalid combination of arguments: the second is a {type(argument).__name__}, but has to be "
-        f"a dimension (int) or a Tensor. {name}imum(x, number) is torch.clamp."
+        f"{name}() received an invalid combination of arguments: the second is a"
+        f" {type(argument).__name__}, but has to be a dimension (int) or a Tensor. {name}imum(x,"
+        " number) is torch.clamp."
     )
 
 
 def _require_tensor(name: str, input: Any) -> None:
     if not hasattr(input, "shape"):
         raise TypeError(
-            f"{name}() received an invalid combination of arguments: the first has to be a Tensor, but is a "
-            f"{type(input).__name__}"
+            f"{name}() received an invalid combination of arguments: the first has to be a Tensor,"
+            f" but is a {type(input).__name__}"
         )
 
 
 @function("torch.max Tensor.max")
 def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The greatest element; along `dim`, (values, indices); of two tensors, the greater of each pair.
+    """The greatest element; along `dim`, (values, indices); of two tensors, the greater of each
+    pair.
 
-    Equal elements share the gradient where everything is reduced; along a dimension the first gets it.
-    Raises RuntimeError or IndexError for no elements.
+    Equal elements share the gradient where everything is reduced; along a dimension the first gets
+    it. Raises RuntimeError or IndexError for no elements.
 
     >>> torch.tensor([[1., 5.], [4., 2.]]).max(1).indices
     tensor([1, 0])
@@ -114,7 +120,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 @function("torch.min Tensor.min")
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The least element; along `dim`, (values, indices); of two tensors, the lesser of each pair."""
+    """The least element; along `dim`, (values, indices); of two tensors, the lesser of each."""
     _require_tensor("min", input)
     other = dim if hasattr(dim, "shape") else other
     if other is not None:
@@ -127,10 +133,13 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 
 @function("torch.aminmax Tensor.aminmax")
-def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> AMinMax:
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Results:
     """(least, greatest) over everything or along `dim`; equal ones share the gradient."""
     if dim is None and prod(input.shape) == 0:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no"
+            " identity."
+        )
     rank = len(input.shape)
     dims = tuple(range(rank)) if dim is None else (wrap_dim(dim, rank),) if rank else ()
     return AMinMax(op.named("AminmaxBackward0", input, dims, keepdim) for op in (amin, amax))

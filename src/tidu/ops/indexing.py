@@ -12,7 +12,7 @@ from tidu.base import dtypes
 from tidu.base.shapes import broadcast, can_broadcast
 from tidu.base.source import at, here
 from tidu.ir.op import Array, Inferred, Op, Sample, define
-from tidu.ir.value import Value
+from tidu.ir.value import Value, pending
 from tidu.ops.movement import place, reshape
 from tidu.ops.rules import promote
 from tidu.ops.sources import full
@@ -21,11 +21,14 @@ Shape = tuple[int, ...]
 
 
 def bounds_of(index: Value) -> tuple[int, int] | None:
-    """Least and greatest element of an index that has been run already, remembered on the Value."""
-    if index.buffer is None or index.buffer.size == 0:
-        return None
+    """Least and greatest element of an index whose numbers can be had, remembered on the Value."""
     if index.bounds is None:
-        index.bounds = (int(index.buffer.min()), int(index.buffer.max()))
+        numbers = index.buffer
+        if numbers is None:
+            numbers = pending.peek(index)
+        if numbers is None or numbers.size == 0:
+            return None
+        index.bounds = (int(numbers.min()), int(numbers.max()))
     return index.bounds
 
 
@@ -49,8 +52,9 @@ def check_index(
     low, high = bounds
     wrong = high if high >= size else low
     if high >= size or low < (-size if negative else 0):
+        words = "index out of range in self: " if operation == "index_select" else ""
         raise error(
-            f"index {wrong} is out of bounds for dimension {dim} with size {size}: {operation} "
+            f"{words}index {wrong} is out of bounds for dimension {dim} with size {size}: {operation} "
             "takes indices in "
             f"[{-size if negative else 0}, {size - 1}]{at(here())}"
         )
@@ -230,7 +234,7 @@ def check_along(operation: str, x: Any, dim: int, index: Any, others: bool = Tru
             f"{list(index.shape)} and {list(x.shape)})"
         )
     if index.dtype.category != dtypes.INTEGER:
-        raise RuntimeError(f"{operation}(): Expected dtype int64 for index, but got {index.dtype}")
+        raise RuntimeError(f"{operation}(): Expected dtype int32/int64 for index, but got {index.dtype}; convert it with .long()")
     for i, (n, m) in enumerate(zip(index.shape, x.shape, strict=False)):
         if others and i != dim and n > m:
             raise RuntimeError(
@@ -255,10 +259,10 @@ def _along(index: Any, dim: int) -> tuple[Any, ...]:
     return tuple(grid)
 
 
-def in_range(index: Any, size: int) -> None:
+def in_range(index: Any, size: int, dim: int) -> None:
     if index.size and (index.min() < 0 or index.max() >= size):
         wrong = index.max() if index.max() >= size else index.min()
-        raise RuntimeError(f"index {wrong} is out of bounds for dimension with size {size}")
+        raise RuntimeError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
 
 
 def _gather_numpy(x: Any, index: Any, dim: int) -> Any:
@@ -266,7 +270,7 @@ def _gather_numpy(x: Any, index: Any, dim: int) -> Any:
         return np.empty(index.shape, x.dtype)
     if not x.ndim or not index.ndim:
         return x.reshape(-1)[index.reshape(-1)].reshape(index.shape)
-    in_range(index, x.shape[dim])
+    in_range(index, x.shape[dim], dim)
     return x[_along(index, dim)]
 
 
@@ -307,7 +311,7 @@ def _scatter_numpy(accumulate: bool) -> Any:
                 if accumulate
                 else np.array(np.reshape(source, (-1,))[-1], x.dtype)
             )
-        in_range(index, x.shape[dim])
+        in_range(index, x.shape[dim], dim)
         key = _along(index, dim)
         part = source[tuple(slice(n) for n in index.shape)] if np.ndim(source) else source
         if accumulate:

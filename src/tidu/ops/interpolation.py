@@ -124,6 +124,8 @@ def smoothing_table(
     mode: str, size: int, outs: int, factor: float | None, corners: bool, kind: Any
 ) -> Table:
     """All elements under the kernel, which is as wide as the elements of the result are apart."""
+    if size == outs:  # nothing is done whatever the factor was, as in PyTorch
+        return Table(np.arange(outs)[:, None], None)
     kernel, width = _FILTERS[mode]
     ratio = _ratio(size, outs, factor, corners, kind)
     stretch = max(ratio, kind(1))
@@ -283,11 +285,9 @@ def interpolate(
     name = _node_name(mode, n, antialias)
     kind = np.float64 if input.dtype is dtypes.float64 else np.float32
     table = _table(mode, n, antialias, bool(align_corners), kind)
-    x = (
-        cast(input, dtypes.float32)
-        if input.dtype.is_half and not mode.startswith("nearest")
-        else input
-    )
+    x = input
+    if x.dtype.is_half and not mode.startswith("nearest"):
+        x = cast(x, dtypes.float32)
     for i, (outs, factor) in enumerate(zip(sizes, factors, strict=True)):
         x = apply_table(x, 2 + i, table(shape[2 + i], outs, factor), name)
     return x if x.dtype is input.dtype else cast.named(name, x, input.dtype)

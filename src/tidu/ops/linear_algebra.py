@@ -1,9 +1,10 @@
-"""torch.linalg and its older names in torch: inverses, systems, determinants, factorizations."""
+"""torch.linalg and its older names in torch: inverses, systems, determinants, ranks, powers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -13,65 +14,49 @@ from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.contract import matmul, matmul_any
 from tidu.ops.elementwise import abs_, eq, gt, logical_and, maximum, ne, overwrite, positive, where
-from tidu.ops.factorization import (
-    cholesky_,
-    cholesky_inverse_,
-    cholesky_solve_,
+from tidu.ops.factorization import eigh_, svd_
+from tidu.ops.matrices import (
     columns,
-    det_,
-    eigh_,
     identity,
-    inverse_,
-    ldl_,
-    ldl_solve_,
-    lu_,
-    matrix_exp_,
     matrix_of,
-    permutation_matrix,
-    pinv_,
-    qr_,
     require_matrix,
     same_dtype,
-    slogdet_,
-    solve_,
-    solve_triangular_,
     spread_batch,
-    svd_,
     transposed,
-    unpacked,
 )
-from tidu.ops.movement import expand, reshape
+from tidu.ops.matrix_factors import svdvals
+from tidu.ops.movement import reshape
 from tidu.ops.norms import matrix_norm
 from tidu.ops.reduce import amax, sum_
 from tidu.ops.results import (
-    QR,
-    SVD,
     LinalgCholeskyEx,
-    LinalgEigh,
     LinalgInvEx,
-    LinalgLdlFactor,
-    LinalgLdlFactorEx,
     LinalgLstsq,
-    LinalgLU,
-    LinalgLUFactor,
-    LinalgLUFactorEx,
-    LinalgQR,
     LinalgSlogDet,
     LinalgSolveEx,
-    LinalgSVD,
-    LUUnpack,
     Results,
     SlogDet,
     TriangularSolve,
 )
 from tidu.ops.rules import class_name, is_number
+from tidu.ops.solvers import (
+    cholesky_,
+    cholesky_inverse_,
+    cholesky_solve_,
+    det_,
+    inverse_,
+    matrix_exp_,
+    pinv_,
+    slogdet_,
+    solve_,
+    solve_triangular_,
+)
 from tidu.ops.sources import full
-from tidu.ops.triangular import tril_
 
 # Inverse and linear systems -----------------------------------------------------------------------
 
 
-@function("torch.linalg.inv torch.inverse Tensor.inverse")
+@function("torch.linalg.inv torch.inverse Tensor.inverse", checked=True)
 def inv(A: Any) -> Any:
     """A⁻¹ of square matrices; LinAlgError (a RuntimeError), when run, for a singular one.
 
@@ -83,7 +68,7 @@ def inv(A: Any) -> Any:
     return inverse_(A, "linalg.inv")[0]
 
 
-@function("torch.linalg.inv_ex")
+@function("torch.linalg.inv_ex", checked=True)
 def inv_ex(A: Any, *, check_errors: bool = False) -> Results:
     """(inverse, info): `inv` that reports a singular matrix in `info` instead of raising."""
     require_matrix("linalg.inv_ex", A, square=True)
@@ -94,7 +79,9 @@ def _vector_right(operation: str, A: Any, B: Any) -> bool:
     """Whether B is a batch of vectors rather than of matrices."""
     if not B.shape:
         raise RuntimeError(f"{operation}: The input tensor B must have at least 1 dimension")
-    return len(B.shape) == 1 or (len(A.shape) - 1 == len(B.shape) and tuple(B.shape) == tuple(A.shape[:-1]))
+    return len(B.shape) == 1 or (
+        len(A.shape) - 1 == len(B.shape) and tuple(B.shape) == tuple(A.shape[:-1])
+    )
 
 
 def _solve(A: Any, B: Any, left: bool, check: str) -> tuple[Any, Any]:
@@ -103,14 +90,17 @@ def _solve(A: Any, B: Any, left: bool, check: str) -> tuple[Any, Any]:
     vector = _vector_right("linalg.solve", A, B)
     right = matrix_of(B, vector)
     if vector and not left:
-        raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False.")
+        raise RuntimeError(
+            "linalg.solve: Vector broadcasting of the left hand side is not supported for"
+            " left=False."
+        )
     if not left:
         A, right = transposed(A), transposed(right)
     if A.shape[-1] != right.shape[-2]:
         equation = "AX = B" if left else "XA = B"
         raise RuntimeError(
-            f"linalg.solve: Incompatible shapes of A and B for the equation {equation} ({A.shape[-2]}x{A.shape[-1]} and "
-            f"{right.shape[-2]}x{right.shape[-1]})"
+            f"linalg.solve: Incompatible shapes of A and B for the equation {equation}"
+            f" ({A.shape[-2]}x{A.shape[-1]} and {right.shape[-2]}x{right.shape[-1]})"
         )
     x, info = solve_(A, right, check)
     if not left:
@@ -118,20 +108,24 @@ def _solve(A: Any, B: Any, left: bool, check: str) -> tuple[Any, Any]:
     return (reshape.named("LinalgSolveExBackward0", x, tuple(x.shape[:-1])) if vector else x), info
 
 
-@function("torch.linalg.solve")
+@function("torch.linalg.solve", checked=True)
 def solve(A: Any, B: Any, *, left: bool = True) -> Any:
-    """X with A X = B (or X A = B), for batches; B may be a vector. LinAlgError, when run, if A is singular."""
+    """X with A X = B (or X A = B), for batches; B may be a vector. LinAlgError, when run, if A is
+    singular.
+    """
     return _solve(A, B, left, "torch.linalg.solve")[0]
 
 
-@function("torch.linalg.solve_ex")
+@function("torch.linalg.solve_ex", checked=True)
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Results:
     """(result, info): `solve` that reports a singular matrix in `info` instead of raising."""
     return LinalgSolveEx(_solve(A, B, left, "torch.linalg.solve_ex" if check_errors else ""))
 
 
 @function("torch.linalg.solve_triangular")
-def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+def solve_triangular(
+    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Any:
     """X with A X = B (or X A = B), for triangular A, of which only that triangle is read."""
     require_matrix("linalg.solve_triangular", A, square=True)
     require_matrix("linalg.solve_triangular", B, name="B")
@@ -153,17 +147,24 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
 def triangular_solve(
     b: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Results:
-    """(solution, copy of A) of A X = b for triangular A; torch.linalg.solve_triangular is its successor."""
+    """(solution, copy of A) of A X = b for triangular A; torch.linalg.solve_triangular is its
+    successor.
+    """
     for name, x in (("b", b), ("A", A)):
         if len(x.shape) < 2:
-            raise RuntimeError(f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it has {len(x.shape)}")
+            raise RuntimeError(
+                f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it has"
+                f" {len(x.shape)}"
+            )
     b, spread = spread_batch("triangular_solve", b, A)
     matrix, triangle = (transposed(spread), not upper) if transpose else (spread, upper)
-    x = solve_triangular_.named("TriangularSolveBackward0", matrix, b, bool(triangle), bool(unitriangular))
+    x = solve_triangular_.named(
+        "TriangularSolveBackward0", matrix, b, bool(triangle), bool(unitriangular)
+    )
     return TriangularSolve((x, positive.named("TriangularSolveBackward0", spread)))
 
 
-@function("torch.linalg.tensorinv")
+@function("torch.linalg.tensorinv", checked=True)
 def tensorinv(A: Any, ind: int = 2) -> Any:
     """The inverse of the linear map from the last dimensions of A to its first `ind`."""
     if ind <= 0:
@@ -171,14 +172,16 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
     shape = tuple(A.shape)
     if prod(shape[:ind]) != prod(shape[ind:]):
         raise RuntimeError(
-            f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got "
-            f"{prod(shape[ind:])} != {prod(shape[:ind])}"
+            "Expected self to satisfy the requirement prod(self.shape[ind:]) =="
+            f" prod(self.shape[:ind]), but got {prod(shape[ind:])} != {prod(shape[:ind])}"
         )
     size = prod(shape[:ind])
-    return reshape.named("ReshapeAliasBackward0", inv(reshape(A, (size, size))), shape[ind:] + shape[:ind])
+    return reshape.named(
+        "ReshapeAliasBackward0", inv(reshape(A, (size, size))), shape[ind:] + shape[:ind]
+    )
 
 
-@function("torch.linalg.tensorsolve")
+@function("torch.linalg.tensorsolve", checked=True)
 def tensorsolve(A: Any, B: Any, dims: Sequence[int] | None = None) -> Any:
     """X with tensordot(A, X) = B, summed over the dimensions of X."""
     if dims is not None:
@@ -187,8 +190,8 @@ def tensorsolve(A: Any, B: Any, dims: Sequence[int] | None = None) -> Any:
     shape = tuple(A.shape[len(B.shape) :])
     if prod(shape) != prod(A.shape[: len(B.shape)]):
         raise RuntimeError(
-            f"Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got "
-            f"{prod(shape)} != {prod(B.shape)}"
+            "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) =="
+            f" prod(self.shape[:other.ndim]), but got {prod(shape)} != {prod(B.shape)}"
         )
     size = prod(shape)
     return reshape(solve(reshape(A, (size, size)), reshape(B, (size,))), shape)
@@ -232,14 +235,16 @@ def _oriented(factor: Any, upper: bool, grad_name: str = "LinalgCholeskyExBackwa
     return transposed(factor, grad_name) if upper else factor
 
 
-@function("torch.linalg.cholesky")
+@function("torch.linalg.cholesky", checked=True)
 def linalg_cholesky(A: Any, *, upper: bool = False) -> Any:
-    """L with A = L Lᵀ (or U = Lᵀ), of positive definite matrices; LinAlgError, when run, for others."""
+    """L with A = L Lᵀ (or U = Lᵀ), of positive definite matrices; LinAlgError, when run, for
+    others.
+    """
     require_matrix("linalg.cholesky", A, square=True)
     return _oriented(cholesky_(_oriented(A, upper), "linalg.cholesky")[0], upper)
 
 
-@function("torch.linalg.cholesky_ex")
+@function("torch.linalg.cholesky_ex", checked=True)
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Results:
     """(L, info): `cholesky` that reports in `info` which leading minor is not positive definite."""
     require_matrix("linalg.cholesky_ex", A, square=True)
@@ -247,7 +252,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> R
     return LinalgCholeskyEx((_oriented(factor, upper), info))
 
 
-@function("torch.cholesky Tensor.cholesky")
+@function("torch.cholesky Tensor.cholesky", checked=True)
 def cholesky(input: Any, upper: bool = False) -> Any:
     """`torch.linalg.cholesky`."""
     require_matrix("cholesky", input, square=True)
@@ -261,12 +266,15 @@ def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
     """X with A X = B, given the Cholesky factor of A."""
     for x in (B, L):
         if len(x.shape) < 2:
-            raise RuntimeError(f"cholesky_solve: b and u should have at least 2 dimensions, but got shape {list(x.shape)}")
+            raise RuntimeError(
+                "cholesky_solve: b and u should have at least 2 dimensions, but got shape"
+                f" {list(x.shape)}"
+            )
     require_matrix("cholesky_solve", L, square=True)
     if L.shape[-1] != B.shape[-2]:
         raise RuntimeError(
-            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-1]} by {L.shape[-1]} but each b matrix is "
-            f"{B.shape[-2]} by {B.shape[-1]}"
+            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-1]} by"
+            f" {L.shape[-1]} but each b matrix is {B.shape[-2]} by {B.shape[-1]}"
         )
     B, L = spread_batch("cholesky_solve", B, L)
     return cholesky_solve_(B, L, bool(upper))
@@ -279,229 +287,6 @@ def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     return cholesky_inverse_(L, bool(upper))
 
 
-# QR, LU, LDLᵀ -------------------------------------------------------------------------------------
-
-
-@function("torch.linalg.qr")
-def linalg_qr(A: Any, mode: str = "reduced") -> Results:
-    """(Q, R) with A = Q R, Q orthonormal, R upper triangular; `mode` "reduced", "complete" or "r" (R only)."""
-    require_matrix("linalg.qr", A)
-    if mode not in ("reduced", "complete", "r"):
-        raise RuntimeError(
-            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
-        )
-    return LinalgQR(qr_(A, mode))
-
-
-@function("torch.qr Tensor.qr")
-def qr(input: Any, some: bool = True) -> Results:
-    """`torch.linalg.qr`, complete unless `some`."""
-    return QR(linalg_qr(input, "reduced" if some else "complete"))
-
-
-@function("torch.linalg.lu_factor")
-def lu_factor(A: Any, *, pivot: bool = True) -> Results:
-    """(LU, pivots): both triangles in one matrix, and the row exchanges counted from 1."""
-    require_matrix("linalg.lu_factor", A)
-    return LinalgLUFactor(lu_(A, bool(pivot), "torch.linalg.lu_factor")[:2])
-
-
-@function("torch.linalg.lu_factor_ex")
-def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> Results:
-    """(LU, pivots, info): `lu_factor` that reports a zero on the diagonal of U in `info`."""
-    require_matrix("linalg.lu_factor_ex", A)
-    return LinalgLUFactorEx(lu_(A, bool(pivot), "torch.linalg.lu_factor_ex" if check_errors else ""))
-
-
-@function("torch.linalg.lu")
-def lu(A: Any, *, pivot: bool = True) -> Results:
-    """(P, L, U) with A = P L U; without `pivot` P is empty and A = L U."""
-    require_matrix("linalg.lu", A)
-    packed, pivots, _ = lu_.named("LinalgLuBackward0", A, bool(pivot), "")
-    lower, upper = unpacked(packed, "LinalgLuBackward0")
-    p = permutation_matrix(pivots, A.shape[-2], A.dtype) if pivot else A.new_empty(0)
-    return LinalgLU((p, lower, upper))
-
-
-@function("torch.lu Tensor.lu")
-def lu_old(A: Any, pivot: bool = True, get_infos: bool = False) -> tuple[Any, ...]:
-    """(LU, pivots) and, on request, info; torch.linalg.lu_factor is its successor."""
-    require_matrix("torch.lu", A)
-    made = lu_(A, bool(pivot), "" if get_infos else "torch.linalg.lu_factor")
-    return tuple(made) if get_infos else tuple(made[:2])
-
-
-@function("torch.lu_unpack")
-def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Results:
-    """(P, L, U) from what `lu_factor` returns."""
-    if LU_pivots.dtype is not dtypes.int32:
-        raise RuntimeError(
-            "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype.\nNote: this function is "
-            "intended to be used with the output produced by torch.linalg.lu_factor"
-        )
-    empty = LU_data.new_empty(0)
-    p = permutation_matrix(LU_pivots, LU_data.shape[-2], LU_data.dtype) if unpack_pivots else empty
-    lower, upper = unpacked(LU_data) if unpack_data else (empty, empty)
-    return LUUnpack((p, lower, upper))
-
-
-@function("torch.linalg.lu_solve")
-def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Any:
-    """X with A X = B (X A = B, or with Aᵀ), from the factors that `lu_factor` returns."""
-    require_matrix("linalg.lu_solve", LU, square=True, name="LU")
-    if pivots.dtype is not dtypes.int32:
-        raise RuntimeError("linalg.lu_solve: pivots should be a Tensor of scalar type torch.int32")
-    same_dtype("linalg.lu_solve", LU=LU, B=B)
-    size = B.shape[-2] if left else B.shape[-1]
-    if len(B.shape) < 2 or size != LU.shape[-1]:
-        equation = "AX = B" if left else "XA = B"
-        raise RuntimeError(
-            f"linalg.lu_solve: Incompatible shapes of A and B for the equation {equation} ({LU.shape[-2]}x{LU.shape[-1]} and "
-            f"{list(B.shape)})"
-        )
-    p = permutation_matrix(pivots, LU.shape[-1], LU.dtype)
-    right = B if left else transposed(B)
-    name = "LinalgLuSolveBackward0"
-    if left != adjoint:  # A X = B
-        half = solve_triangular_(LU, matmul(transposed(p), right), False, True)
-        x = solve_triangular_.named(name, LU, half, True, False)
-    else:  # Aᵀ X = B
-        across = transposed(LU)
-        half = solve_triangular_(across, right, False, False)
-        x = matmul.named(name, p, solve_triangular_(across, half, True, True))
-    return x if left else transposed(x, name)
-
-
-@function("torch.lu_solve Tensor.lu_solve")
-def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
-    """`torch.linalg.lu_solve` with the right-hand side first."""
-    return linalg_lu_solve(LU_data, LU_pivots, b)
-
-
-def _ldl(operation: str, A: Any) -> tuple[Any, Any, Any]:
-    require_matrix(operation, A, square=True)
-    packed, pivots, info = ldl_(A)
-    return packed, pivots, info
-
-
-@function("torch.linalg.ldl_factor")
-def ldl_factor(A: Any, *, hermitian: bool = False) -> Results:
-    """(LD, pivots) of A = L D Lᵀ for symmetric A, with 1×1 and 2×2 blocks in D; no derivative."""
-    return LinalgLdlFactor(_ldl("torch.linalg.ldl_factor", A)[:2])
-
-
-@function("torch.linalg.ldl_factor_ex")
-def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False) -> Results:
-    """(LD, pivots, info): `ldl_factor` with LAPACK's info."""
-    return LinalgLdlFactorEx(_ldl("torch.linalg.ldl_factor_ex", A))
-
-
-@function("torch.linalg.ldl_solve")
-def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False) -> Any:
-    """X with A X = B, from the factors that `ldl_factor` returns."""
-    require_matrix("torch.linalg.ldl_solve", LD, square=True, name="LD")
-    if len(B.shape) < 2:
-        raise RuntimeError(f"torch.linalg.ldl_solve: Expected B to have at least 2 dimensions, but it has {len(B.shape)}")
-    if LD.shape[-1] != B.shape[-2]:
-        raise RuntimeError(
-            f"torch.linalg.ldl_solve: Incompatible matrix sizes: LD is {LD.shape[-1]} by {LD.shape[-1]} but B is "
-            f"{B.shape[-2]} by {B.shape[-1]}"
-        )
-    return ldl_solve_(LD, pivots, B)
-
-
-@function("torch.linalg.householder_product torch.orgqr Tensor.orgqr")
-def householder_product(A: Any, tau: Any) -> Any:
-    """The first columns of the product of the reflections I - τ v vᵀ whose v are the columns of A."""
-    require_matrix("torch.linalg.householder_product", A, name="input")
-    m, n = A.shape[-2:]
-    if m < n:
-        raise RuntimeError(
-            "torch.linalg.householder_product: input.shape[-2] must be greater than or equal to input.shape[-1]"
-        )
-    if tau.shape[-1] > n:
-        raise RuntimeError(
-            "torch.linalg.householder_product: input.shape[-1] must be greater than or equal to tau.shape[-1]"
-        )
-    start = A.new_zeros(tuple(A.shape)) + columns(identity(A, m), 0, n)
-    name = "LinalgHouseholderProductBackward0"
-    return positive.named(name, _reflected(A, tau, start, reverse=True))
-
-
-def _reflected(A: Any, tau: Any, x: Any, *, reverse: bool) -> Any:
-    """x after the reflections, the last of them first with `reverse`."""
-    k = tau.shape[-1]
-    vectors = tril_(columns(A, 0, k), -1)
-    for i in range(k - 1, -1, -1) if reverse else range(k):
-        v = columns(vectors, i, i + 1)
-        v = v + columns(identity(A, A.shape[-2]), i, i + 1)
-        scale = reshape(tau[..., i], (*tau.shape[:-1], 1, 1))
-        x = x - matmul(v * scale, matmul(transposed(v), x))
-    return x
-
-
-@function("torch.ormqr Tensor.ormqr")
-def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Any:
-    """`other` times the full orthogonal matrix of `householder_product`, from the left or the right."""
-    require_matrix("torch.ormqr", input, name="input")
-    size = other.shape[-2] if left else other.shape[-1]
-    if input.shape[-2] != size:
-        raise RuntimeError(
-            f"torch.ormqr: other.shape[{-2 if left else -1}] must be equal to input.shape[-2], but got {size} and {input.shape[-2]}"
-        )
-    x = other if left else transposed(other)
-    # Q is symmetric reflections in order; Qᵀ has them in reverse, and C Q = (Qᵀ Cᵀ)ᵀ.
-    x = _reflected(input, tau, x, reverse=transpose != left)
-    return positive.named("OrmqrBackward0", x if left else transposed(x))
-
-
-# Eigenvalues and singular values ------------------------------------------------------------------
-
-
-def _check_eigh(operation: str, A: Any, UPLO: str) -> str:
-    require_matrix(operation, A, square=True)
-    if UPLO.upper() not in ("L", "U"):
-        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
-    return UPLO.upper()
-
-
-@function("torch.linalg.eigh")
-def eigh(A: Any, UPLO: str = "L") -> Results:
-    """(eigenvalues ascending, eigenvectors as columns) of symmetric matrices; `UPLO` is the triangle read."""
-    return LinalgEigh(eigh_(A, _check_eigh("linalg.eigh", A, UPLO)))
-
-
-@function("torch.linalg.eigvalsh")
-def eigvalsh(A: Any, UPLO: str = "L") -> Any:
-    """The eigenvalues of symmetric matrices, ascending."""
-    return eigh_(A, _check_eigh("linalg.eigvalsh", A, UPLO))[0]
-
-
-@function("torch.linalg.svd")
-def linalg_svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> Results:
-    """(U, S, Vᵀ) with A = U diag(S) Vᵀ and S descending; U and V square unless `full_matrices` is False."""
-    require_matrix("linalg.svd", A)
-    return LinalgSVD(svd_(A, bool(full_matrices)))
-
-
-@function("torch.svd Tensor.svd")
-def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Results:
-    """(U, S, V) with input = U diag(S) Vᵀ; torch.linalg.svd, which returns Vᵀ, is its successor."""
-    require_matrix("torch.svd", input)
-    u, s, vh = svd_(input, not some)
-    if compute_uv:
-        return SVD((u, s, transposed(vh)))
-    batch, (m, n) = tuple(input.shape[:-2]), input.shape[-2:]
-    return SVD((input.new_zeros(*batch, m, m), s, input.new_zeros(*batch, n, n)))
-
-
-@function("torch.linalg.svdvals")
-def svdvals(A: Any, *, driver: str | None = None) -> Any:
-    """The singular values, descending."""
-    require_matrix("linalg.svdvals", A)
-    return svd_(A, False)[1]
-
-
 # Rank, pseudo-inverse, least squares --------------------------------------------------------------
 
 
@@ -512,7 +297,11 @@ def _tolerances(A: Any, atol: Any, rtol: Any) -> tuple[Any, Any]:
         if atol is None:
             rtol = epsilon
         else:
-            rtol = (0.0 if atol > 0 else epsilon) if is_number(atol) else where(atol > 0.0, 0.0, epsilon)
+            rtol = (
+                (0.0 if atol > 0 else epsilon)
+                if is_number(atol)
+                else where(atol > 0.0, 0.0, epsilon)
+            )
     return (0.0 if atol is None else atol), rtol
 
 
@@ -531,7 +320,9 @@ def matrix_rank(
         return A.new_zeros(tuple(values.shape[:-1]), dtype=dtypes.int64)
     bound = amax(values, (last,), True) * _as_column(rtol)
     atol = _as_column(atol)
-    bound = maximum(bound, cast(atol, bound.dtype) if not is_number(atol) else full(atol, (1,), bound.dtype))
+    bound = maximum(
+        bound, cast(atol, bound.dtype) if not is_number(atol) else full(atol, (1,), bound.dtype)
+    )
     return sum_(cast(gt(values, bound), dtypes.int64), (last,), False)
 
 
@@ -540,8 +331,10 @@ def _as_column(x: Any) -> Any:
 
 
 @function("torch.linalg.pinv")
-def linalg_pinv(A: Any, rcond: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
-    """The Moore-Penrose inverse; singular values up to max(atol, rtol · the greatest) count as 0."""
+def linalg_pinv(
+    A: Any, rcond: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False
+) -> Any:
+    """The Moore-Penrose inverse; singular values up to max(atol, rtol · greatest) count as 0."""
     require_matrix("linalg.pinv", A, square=hermitian)
     if rcond is not None:
         rtol = rcond
@@ -559,29 +352,35 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Results:
     """(solution, residuals, rank, singular_values): the X of least norm that minimizes ‖A X - B‖.
 
-    Residuals are given where A has full rank and more rows than columns, singular values by `driver` "gelsd"
-    and "gelss". Raises RuntimeError for shapes that do not fit.
+    Residuals are given where A has full rank and more rows than columns, singular values by
+    `driver` "gelsd" and "gelss". Raises RuntimeError for shapes that do not fit.
     """
     require_matrix("torch.linalg.lstsq", A)
     same_dtype("torch.linalg.lstsq", A=A, B=B)
     if driver not in (None, "gelsy", "gels", "gelsd", "gelss"):
         raise RuntimeError(
-            f"torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), but got {driver}"
+            "torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss),"
+            f" but got {driver}"
         )
     vector = len(A.shape) - 1 == len(B.shape) and tuple(A.shape[:-1]) == tuple(B.shape)
     right = matrix_of(B, vector)
     m, n = A.shape[-2:]
     if len(right.shape) < 2 or right.shape[-2] != m:
         raise RuntimeError(
-            f"torch.linalg.lstsq: input.size(-2) should match other.size(-2), but got {m} and shape {list(B.shape)}"
+            f"torch.linalg.lstsq: input.size(-2) should match other.size(-2), but got {m} and shape"
+            f" {list(B.shape)}"
         )
     tolerance = finfo(A.dtype).eps * max(m, n) if rcond is None else float(rcond)
     x = matmul.named("LinalgLstsqBackward0", linalg_pinv(A, rtol=tolerance), right)
     residuals = reshape.named("LinalgLstsqBackward0", columns(x, 0, 0), (0,))
     if m > n and driver != "gelsy":
         difference = matmul(A, x) - right
-        residuals = sum_.named("LinalgLstsqBackward0", difference * difference, (len(difference.shape) - 2,), False)
-    rank = A.new_empty(0, dtype=dtypes.int64) if driver == "gels" else matrix_rank(A, rtol=tolerance)
+        residuals = sum_.named(
+            "LinalgLstsqBackward0", difference * difference, (len(difference.shape) - 2,), False
+        )
+    rank = (
+        A.new_empty(0, dtype=dtypes.int64) if driver == "gels" else matrix_rank(A, rtol=tolerance)
+    )
     values = svdvals(A).detach() if driver in ("gelsd", "gelss") else A.new_empty(0)
     solution = reshape(x, tuple(x.shape[:-1])) if vector else x
     return LinalgLstsq((solution, residuals, rank, values))
@@ -589,7 +388,9 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
 
 @function("torch.linalg.cond")
 def cond(A: Any, p: Any = None) -> Any:
-    """The condition number: ‖A‖ · ‖A⁻¹‖ in a matrix norm, by default the ratio of extreme singular values."""
+    """The condition number: ‖A‖ · ‖A⁻¹‖ in a matrix norm, by default the ratio of extreme singular
+    values.
+    """
     require_matrix("linalg.cond", A, square=p not in (None, 2, -2))
     if p in (None, 2, -2):
         values = svdvals(A)
@@ -612,15 +413,19 @@ def cond(A: Any, p: Any = None) -> Any:
 def matrix_power(A: Any, n: int) -> Any:
     """A · A · … · A, n times; for negative n of the inverse."""
     if len(A.shape) < 2:
-        raise RuntimeError(f"linalg.matrix_power: The input tensor A must have at least 2 dimensions, but has shape {list(A.shape)}.")
+        raise RuntimeError(
+            "linalg.matrix_power: The input tensor A must have at least 2 dimensions, but has"
+            f" shape {list(A.shape)}."
+        )
     if A.shape[-1] != A.shape[-2]:
         raise RuntimeError(
-            f"linalg.matrix_power: A must be batches of square matrices, but they are {A.shape[-2]} by {A.shape[-1]} matrices"
+            f"linalg.matrix_power: A must be batches of square matrices, but they are {A.shape[-2]}"
+            f" by {A.shape[-1]} matrices"
         )
     if n == 0:
         return overwrite(A, identity(A, A.shape[-1]))
     base, left = (inv(A), -n) if n < 0 else (A, n)
-    result = None
+    result: Any = None
     while left:
         if left & 1:
             result = base if result is None else matmul_any(result, base)
@@ -637,7 +442,9 @@ def matrix_exp(A: Any) -> Any:
 
 
 def _cheapest(sizes: Sequence[int]) -> list[list[int]]:
-    """Where to split each product of a chain so that the fewest multiplications are done (dynamic programming)."""
+    """Where to split each product of a chain so that the fewest multiplications are done (dynamic
+    programming).
+    """
     n = len(sizes) - 1
     cost = [[0] * n for _ in range(n)]
     split = [[0] * n for _ in range(n)]
@@ -645,7 +452,8 @@ def _cheapest(sizes: Sequence[int]) -> list[list[int]]:
         for i in range(n - length):
             j = i + length
             choices = [
-                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+                for k in range(i, j)
             ]
             cost[i][j], split[i][j] = min(choices)
     return split
@@ -653,7 +461,7 @@ def _cheapest(sizes: Sequence[int]) -> list[list[int]]:
 
 @function("torch.linalg.multi_dot")
 def multi_dot(tensors: Sequence[Any]) -> Any:
-    """The product of a chain of matrices in the cheapest order; the first and last may be vectors."""
+    """The product of a chain of matrices in the cheapest order; first and last may be vectors."""
     items = list(tensors)
     if len(items) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(items)}")
@@ -661,11 +469,13 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
         ranks = (1, 2) if number in (0, len(items) - 1) else (2,)
         if len(x.shape) not in ranks:
             allowed = "1D or 2D" if len(ranks) == 2 else "2D"
-            raise RuntimeError(f"multi_dot(): tensor {number} must be {allowed} but got {len(x.shape)}D")
+            raise RuntimeError(
+                f"multi_dot(): tensor {number} must be {allowed} but got {len(x.shape)}D"
+            )
         if x.dtype is not items[0].dtype:
             raise RuntimeError(
-                f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {class_name(items[0].dtype)} and tensor "
-                f"{number} {class_name(x.dtype)}"
+                "multi_dot(): all tensors must have be the same dtype but tensor 0 is"
+                f" {class_name(items[0].dtype)} and tensor {number} {class_name(x.dtype)}"
             )
     first_vector, last_vector = len(items[0].shape) == 1, len(items[-1].shape) == 1
     shape = (items[0].shape[0],) if not first_vector else ()
@@ -674,15 +484,18 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
         items[0] = reshape(items[0], (1, -1))
     if last_vector:
         items[-1] = reshape(items[-1], (-1, 1))
-    for number, (x, y) in enumerate(zip(items, items[1:], strict=False)):
+    for number, (x, y) in enumerate(pairwise(items)):
         if x.shape[1] != y.shape[0]:
             raise RuntimeError(
-                f"multi_dot(): tensors {number} and {number + 1} with shapes {list(x.shape)} and {list(y.shape)} cannot be multiplied"
+                f"multi_dot(): tensors {number} and {number + 1} with shapes {list(x.shape)} and"
+                f" {list(y.shape)} cannot be multiplied"
             )
     split = _cheapest([x.shape[0] for x in items] + [items[-1].shape[1]])
 
     def product(i: int, j: int) -> Any:
-        return items[i] if i == j else matmul_any(product(i, split[i][j]), product(split[i][j] + 1, j))
+        return (
+            items[i] if i == j else matmul_any(product(i, split[i][j]), product(split[i][j] + 1, j))
+        )
 
     return reshape(product(0, len(items) - 1), tuple(shape))
 
@@ -690,7 +503,9 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
 @function("torch.chain_matmul")
 def chain_matmul(*matrices: Any) -> Any:
     """`torch.linalg.multi_dot` of its arguments."""
-    items = matrices[0] if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)) else matrices
+    items = (
+        matrices[0] if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)) else matrices
+    )
     return items[0] if len(items) == 1 else multi_dot(items)
 
 
@@ -708,7 +523,9 @@ def linalg_diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) 
 
 @function("Tensor.fill_diagonal_")
 def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
-    """Write a number on the diagonal, in place; with `wrap`, again after every block of rows of a tall matrix."""
+    """Write a number on the diagonal, in place; with `wrap`, again after every block of rows of a
+    tall matrix.
+    """
     rank = len(self.shape)
     if rank < 2:
         raise RuntimeError("dimensions must larger than 1")
@@ -723,4 +540,3 @@ def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
     places = tuple([*range(n)] for _ in range(rank))
     self[places] = fill_value
     return self
-

@@ -1,8 +1,9 @@
 """Matrix algorithms on NumPy arrays, for batches: what NumPy's own linear algebra lacks or refuses.
 
 `info` follows LAPACK: 0 for success, i > 0 for the place at which a factorization broke down.
-References: Golub and Van Loan, Matrix Computations (LU, substitution, Cholesky); Higham, "The scaling and
-squaring method for the matrix exponential revisited" (2005); Bunch and Kaufman (1977) for LDLᵀ.
+References: Golub and Van Loan, Matrix Computations (LU, substitution, Cholesky); Higham, "The
+scaling and squaring method for the matrix exponential revisited" (2005); Bunch and Kaufman (1977)
+for LDLᵀ.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ def broken(operation: str, info: Any, what: str) -> LinAlgError:
 def finite(operation: str, a: Any) -> None:
     if not np.isfinite(a).all():
         raise LinAlgError(
-            f"{operation}: The algorithm failed to converge because the input matrix contained non-finite values."
+            f"{operation}: The algorithm failed to converge because the input matrix contained"
+            " non-finite values."
         )
 
 
 def lu(a: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
-    """Packed L and U, the row exchanges counted from 1, and info, by Gaussian elimination on the whole batch."""
+    """Packed L and U, the row exchanges counted from 1, and info, by Gaussian elimination on the
+    whole batch.
+    """
     m, n = a.shape[-2:]
     steps = min(m, n)
     work = np.array(a.reshape(-1, m, n))
@@ -68,8 +72,14 @@ def lu(a: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
 
 
 def permutation(pivots: Any, size: int) -> Any:
-    """The order of rows that a list of exchanges (counted from 1) leaves: row i comes from order[i]."""
-    flat = pivots.reshape(-1, pivots.shape[-1]) if pivots.size else np.zeros((int(np.prod(pivots.shape[:-1])), 0), np.int64)
+    """The order of rows that a list of exchanges (counted from 1) leaves: row i comes from
+    order[i].
+    """
+    flat = (
+        pivots.reshape(-1, pivots.shape[-1])
+        if pivots.size
+        else np.zeros((int(np.prod(pivots.shape[:-1])), 0), np.int64)
+    )
     order = np.tile(np.arange(size), (len(flat), 1))
     batch = np.arange(len(flat))
     for j in range(flat.shape[1]):
@@ -81,7 +91,9 @@ def permutation(pivots: Any, size: int) -> Any:
 
 
 def _substitute(a: Any, b: Any, upper: bool, unitriangular: bool) -> Any:
-    """Solve one triangular system after another; halves first, so that most of the work is products."""
+    """Solve one triangular system after another; halves first, so that most of the work is
+    products.
+    """
     n = a.shape[-1]
     if n > 16:
         half = n // 2
@@ -156,7 +168,9 @@ def inverse(a: Any) -> tuple[Any, Any]:
 
 
 def cofactors(a: Any) -> Any:
-    """The matrix of cofactors, det(A) A⁻ᵀ where that exists, from the singular values: right for every matrix."""
+    """The matrix of cofactors, det(A) A⁻ᵀ where that exists, from the singular values: right for
+    every matrix.
+    """
     if not a.size:
         return a
     u, s, v = np.linalg.svd(a)
@@ -182,8 +196,9 @@ def pinv(a: Any, atol: Any, rtol: Any, hermitian: bool) -> Any:
 
 
 _PADE = (
-    64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0,
-    10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0,
+    64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0,
+    129060195264000.0, 10559470521600.0, 670442572800.0, 33522128640.0, 1323241920.0, 40840800.0,
+    960960.0, 16380.0, 182.0, 1.0,
 )  # fmt: skip
 
 
@@ -200,8 +215,20 @@ def matrix_exp(a: Any) -> Any:
     x2 = x @ x
     x4 = x2 @ x2
     x6 = x4 @ x2
-    odd = x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2) + b[7] * x6 + b[5] * x4 + b[3] * x2 + b[1] * identity
-    even = x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2 + b[0] * identity
+    odd = (
+        x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2)
+        + b[7] * x6
+        + b[5] * x4
+        + b[3] * x2
+        + b[1] * identity
+    )
+    even = (
+        x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2)
+        + b[6] * x6
+        + b[4] * x4
+        + b[2] * x2
+        + b[0] * identity
+    )
     u = x @ odd
     result = np.linalg.solve(even - u, even + u)
     for _ in range(squarings):
@@ -213,7 +240,9 @@ _ALPHA = (1 + 17**0.5) / 8  # bounds the growth of elements when 1×1 and 2×2 p
 
 
 def ldl(a: Any) -> tuple[Any, Any, Any]:
-    """Packed L and block-diagonal D of a symmetric matrix, read from its lower triangle; pivots; info."""
+    """Packed L and block-diagonal D of a symmetric matrix, read from its lower triangle; pivots;
+    info.
+    """
     batch, n = a.shape[:-2], a.shape[-1]
     made = each(_ldl_one, a)
     packed = np.array([x for x, _, _ in made], a.dtype).reshape(a.shape)

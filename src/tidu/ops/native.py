@@ -133,7 +133,7 @@ def native_group_norm(
     """
     rows = input if tuple(input.shape[:2]) == (N, C) else reshape(input, (N, C, HxW))
     out = normalize_groups(rows, group, weight, bias, eps)
-    groups = cast(reshape(input, (N, group, -1)), widened(input.dtype))
+    groups = cast(reshape(input, (N, group, C // group * HxW)), widened(input.dtype))
     mean, rstd = statistics_within(groups, (2,), eps)
     shape = (N, group)
     return (

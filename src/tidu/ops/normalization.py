@@ -60,12 +60,16 @@ def _check_dtypes(operation: str, x: Any, *parameters: Any) -> None:
 
 def _channels(operation: str, x: Any, **parameters: Any) -> int:
     """The size of dimension 1; RuntimeError for parameters of another length."""
-    if len(x.shape) < 2:
+    if (
+        len(x.shape) < 2
+        and prod(x.shape) > 0
+        and not any(p is not None for p in parameters.values())
+    ):
         raise RuntimeError(
             f"{operation} expects an input of at least 2 dimensions, (batch, channels, ...), but "
             f"got shape {list(x.shape)}"
         )
-    channels: int = x.shape[1]
+    channels: int = x.shape[1] if len(x.shape) > 1 else 0
     for name, parameter in parameters.items():
         if parameter is not None and prod(parameter.shape) != channels:
             raise RuntimeError(

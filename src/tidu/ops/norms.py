@@ -23,13 +23,13 @@ def _infer_norm(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     (x,), (order, dims, keepdim) = inputs, attrs
     if not x.dtype.is_floating_point:
         raise RuntimeError(
-            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {class_name(x.dtype)}; "
-            "write x.float()"
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got"
+            f" {class_name(x.dtype)}; write x.float()"
         )
     if (order < 0 or math.isinf(order)) and any(x.shape[d] == 0 for d in dims):
         raise RuntimeError(
-            f"linalg.vector_norm cannot compute the {order} norm on the dimension {dims} because this dimension is empty and the "
-            "operation does not have an identity"
+            f"linalg.vector_norm cannot compute the {order} norm on the dimension {dims} because"
+            " this dimension is empty and the operation does not have an identity"
         )
     return inputs, reduced(x.shape, dims, keepdim), x.dtype
 
@@ -95,7 +95,9 @@ vector_norm_ = define(
         Sample((Array(()), 2.0, (), False)),
     ],
     dtypes="float",
-    reference=lambda torch, x, order, dims, keepdim: torch.linalg.vector_norm(x, order, dims or None, keepdim),
+    reference=lambda torch, x, order, dims, keepdim: torch.linalg.vector_norm(
+        x, order, dims or None, keepdim
+    ),
     tolerance=2.0,
 )
 
@@ -105,8 +107,12 @@ def _typed(x: Any, dtype: Any) -> Any:
 
 
 @function("torch.linalg.vector_norm")
-def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """(Σ |x|^ord)^(1/ord) over `dim` (all by default); ±∞ for the extremes, 0 for the number that are not 0."""
+def vector_norm(
+    x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """(Σ |x|^ord)^(1/ord) over `dim` (all by default); ±∞ for the extremes, 0 for the number that
+    are not 0.
+    """
     return vector_norm_(_typed(x, dtype), float(ord), wrap_dims(dim, len(x.shape)), keepdim)
 
 
@@ -125,13 +131,23 @@ def _matrix_last(x: Any, rows: int, columns: int) -> Any:
 
 
 @function("torch.linalg.matrix_norm")
-def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """A norm of matrices: "fro", "nuc", ±1 (columns), ±∞ (rows), or ±2 (the extreme singular value)."""
+def matrix_norm(
+    A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """A norm of matrices: "fro", "nuc", ±1 (columns), ±∞ (rows), or ±2 (the extreme singular
+    value).
+    """
     rank = len(A.shape)
     if rank < 2:
-        raise RuntimeError(f"linalg.matrix_norm: The input tensor A must have at least 2 dimensions, but has shape {list(A.shape)}")
+        raise RuntimeError(
+            "linalg.matrix_norm: The input tensor A must have at least 2 dimensions, but has shape"
+            f" {list(A.shape)}"
+        )
     if not A.dtype.is_floating_point:
-        raise RuntimeError(f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {class_name(A.dtype)}")
+        raise RuntimeError(
+            "linalg.matrix_norm: Expected a floating point or complex tensor as input. Got"
+            f" {class_name(A.dtype)}"
+        )
     rows, columns = _pair("linalg.matrix_norm", dim, rank)
     A = _typed(A, dtype)
     if ord == "fro":
@@ -139,31 +155,47 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
     if ord == "nuc" or (not isinstance(ord, str) and abs(ord) == 2):
         values = svd_(_matrix_last(A, rows, columns), False)[1]
         last = (len(values.shape) - 1,)
-        result = sum_(values, last, False) if ord == "nuc" else (amax if ord > 0 else amin)(values, last, False)
-        return reshape(result, reduced(tuple(A.shape), (rows, columns), True)) if keepdim else result
+        result = (
+            sum_(values, last, False)
+            if ord == "nuc"
+            else (amax if ord > 0 else amin)(values, last, False)
+        )
+        return (
+            reshape(result, reduced(tuple(A.shape), (rows, columns), True)) if keepdim else result
+        )
     if isinstance(ord, str) or abs(ord) not in (1, math.inf):
         raise RuntimeError(
-            f"linalg.matrix_norm: Order {ord} not supported. It must be one of 'fro', 'nuc', inf, -inf, 1, -1, 2 or -2"
+            f"linalg.matrix_norm: Order {ord} not supported. It must be one of 'fro', 'nuc', inf,"
+            " -inf, 1, -1, 2 or -2"
         )
     summed, kept = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm_(A, 1.0, (summed,), keepdim)
-    return (amax if ord > 0 else amin)(sums, (kept if keepdim else kept - (kept > summed),), keepdim)
+    return (amax if ord > 0 else amin)(
+        sums, (kept if keepdim else kept - (kept > summed),), keepdim
+    )
 
 
 @function("torch.linalg.norm")
-def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """A vector norm or, for two dimensions and an order, a matrix norm; without an order, of all elements."""
+def linalg_norm(
+    A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """A vector norm or, for two dimensions and an order, a matrix norm; without an order, of all
+    elements.
+    """
     rank = len(A.shape)
     if ord is None:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype)
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
         if len(dims) not in (1, 2):
-            raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
+            raise RuntimeError(
+                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}"
+            )
     else:
         if rank not in (1, 2):
             raise RuntimeError(
-                f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {rank}D."
+                "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got"
+                f" {rank}D."
             )
         dims = tuple(range(rank))
     if len(dims) == 2:
@@ -174,8 +206,11 @@ def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False,
 
 
 @function("torch.norm Tensor.norm")
-def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    """The p-norm over `dim` (all elements by default): "fro" is 2; "nuc" is the nuclear norm of a matrix.
+def norm(
+    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Any:
+    """The p-norm over `dim` (all elements by default): "fro" is 2; "nuc" is the nuclear norm of a
+    matrix.
 
     >>> torch.tensor([3., 4.]).norm()
     tensor(5.)
@@ -185,7 +220,9 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dty
             dims = tuple(range(len(input.shape))) if dim is None else dim
             return matrix_norm(input, "nuc", dims, keepdim, dtype=dtype)
         if p != "fro":
-            raise RuntimeError(f"norm(): p can be 'fro', 'nuc', inf, -inf or a number, but got '{p}'")
+            raise RuntimeError(
+                f"norm(): p can be 'fro', 'nuc', inf, -inf or a number, but got '{p}'"
+            )
         p = 2
     return vector_norm(input, 2 if p is None else p, dim, keepdim, dtype=dtype)
 
@@ -214,23 +251,33 @@ def renorm(input: Any, p: Any, dim: int, maxnorm: Any) -> Any:
 def dist(input: Any, other: Any, p: Any = 2) -> Any:
     """The p-norm of input - other."""
     difference = sub(input, other)
-    return vector_norm_.named("DistBackward0", difference, float(p), tuple(range(len(difference.shape))), False)
+    return vector_norm_.named(
+        "DistBackward0", difference, float(p), tuple(range(len(difference.shape))), False
+    )
 
 
 def _rows_apart(x: Any, y: Any) -> Any:
     """All differences between a row of x and a row of y: (…, n, m, d)."""
-    return reshape(x, (*x.shape[:-1], 1, x.shape[-1])) - reshape(y, (*y.shape[:-2], 1, *y.shape[-2:]))
+    return reshape(x, (*x.shape[:-1], 1, x.shape[-1])) - reshape(
+        y, (*y.shape[:-2], 1, *y.shape[-2:])
+    )
 
 
 def _cdist_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, y = inputs
     for number, tensor in enumerate((x, y), 1):
         if not tensor.dtype.is_floating_point:
-            raise RuntimeError(f"cdist only supports floating-point dtypes, X{number} got: {tensor.dtype}")
+            raise RuntimeError(
+                f"cdist only supports floating-point dtypes, X{number} got: {tensor.dtype}"
+            )
         if len(tensor.shape) < 2:
-            raise RuntimeError(f"cdist only supports at least 2D tensors, X{number} got: {len(tensor.shape)}D")
+            raise RuntimeError(
+                f"cdist only supports at least 2D tensors, X{number} got: {len(tensor.shape)}D"
+            )
     if x.shape[-1] != y.shape[-1]:
-        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x.shape[-1]} X2: {y.shape[-1]}")
+        raise RuntimeError(
+            f"X1 and X2 must have the same number of columns. X1: {x.shape[-1]} X2: {y.shape[-1]}"
+        )
     batch = broadcast("cdist", x.shape[:-2], y.shape[:-2])
     return inputs, (*batch, x.shape[-2], y.shape[-2]), dtypes.promote_types(x.dtype, y.dtype)
 
@@ -274,7 +321,9 @@ cdist_ = define(
         Sample((Array((3, 4)), Array((5, 4)), 3.0, False)),
     ],
     dtypes="float",
-    reference=lambda torch, x, y, p, by_product: torch.linalg.vector_norm(x[..., :, None, :] - y[..., None, :, :], p, -1),
+    reference=lambda torch, x, y, p, by_product: torch.linalg.vector_norm(
+        x[..., :, None, :] - y[..., None, :, :], p, -1
+    ),
     tolerance=10.0,
 )
 
@@ -285,11 +334,14 @@ def cdist(
 ) -> Any:
     """The p-norm distances between all rows: (…, n, d) and (…, m, d) give (…, n, m).
 
-    `compute_mode` says whether Euclidean distances may come from a matrix product, which is faster for many
-    rows and less exact: "use_mm_for_euclid_dist", "..._if_necessary" (more than 25 rows), "donot_use_mm_for_euclid_dist".
+    `compute_mode` says whether Euclidean distances may come from a matrix product, which is faster
+    for many rows and less exact: "use_mm_for_euclid_dist", "..._if_necessary" (more than 25 rows),
+    "donot_use_mm_for_euclid_dist".
     """
     modes = {
-        "use_mm_for_euclid_dist_if_necessary": len(x1.shape) > 1 and max(x1.shape[-2], x2.shape[-2]) > 25,
+        "use_mm_for_euclid_dist_if_necessary": (
+            len(x1.shape) > 1 and max(x1.shape[-2], x2.shape[-2]) > 25
+        ),
         "use_mm_for_euclid_dist": True,
         "donot_use_mm_for_euclid_dist": False,
     }
@@ -298,4 +350,6 @@ def cdist(
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     by_product = p == 2 and modes[compute_mode]
-    return cdist_.named("EuclideanDistBackward0" if by_product else "CdistBackward0", x1, x2, float(p), by_product)
+    return cdist_.named(
+        "EuclideanDistBackward0" if by_product else "CdistBackward0", x1, x2, float(p), by_product
+    )

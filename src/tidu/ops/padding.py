@@ -101,9 +101,8 @@ def _pairs(operation: str, pad: Sequence[int], rank: int) -> Pads:
 def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
     """`input` with `value` around it.
 
-    Pad lists the numbers before and after, from the last dimension on.
-
-    Negative numbers take elements away.
+    `pad` lists how much goes before and after each dimension, from the last one on; negative
+    numbers take elements away.
 
     >>> torch.constant_pad_nd(torch.ones(2), (1, 2), 5.)
     tensor([5., 1., 1., 5., 5.])
@@ -303,10 +302,9 @@ def _check_edges(x: Any, mode: str, pads: Pads) -> None:
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """`input` made larger at its last dimensions.
 
-    Pad lists (before, after) of the last, of the one before it, ...
-
-    `mode` is "constant" (with `value`, any number of dimensions; negative numbers take elements
-    away), "reflect" (mirrored without repeating the border), "replicate" (the border repeated) or
+    `pad` lists how much goes before and after the last one, the one before it, and so on. `mode`
+    is "constant" (with `value`, any number of dimensions; negative numbers take elements away),
+    "reflect" (mirrored without repeating the border), "replicate" (the border repeated) or
     "circular"; the last three pad all but the leading one or two dimensions. Raises RuntimeError
     where pads and sizes do not fit.
 

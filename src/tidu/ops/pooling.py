@@ -169,10 +169,7 @@ def _position_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> 
 def flat_index(
     position: Any, sizes: Shape, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape
 ) -> Any:
-    """The places that positions in windows stand for, as PyTorch counts them.
-
-    In a flattened plane.
-    """
+    """The places in the flattened plane that positions in windows stand for."""
     n = len(kernel)
     rest, result = cast(position, dtypes.int64), None
     outs = tuple(position.shape[len(position.shape) - n :])

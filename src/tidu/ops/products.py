@@ -50,10 +50,13 @@ def vdot(input: Any, other: Any) -> Any:
     """`dot`: there are no complex numbers to conjugate."""
     if input.dtype is not other.dtype:
         raise RuntimeError(
-            f"dot : expected both vectors to have same dtype, but found {class_name(input.dtype)} and {class_name(other.dtype)}"
+            f"dot : expected both vectors to have same dtype, but found {class_name(input.dtype)}"
+            f" and {class_name(other.dtype)}"
         )
     if len(input.shape) != 1 or len(other.shape) != 1:
-        raise RuntimeError(f"1D tensors expected, but got {len(input.shape)}D and {len(other.shape)}D tensors")
+        raise RuntimeError(
+            f"1D tensors expected, but got {len(input.shape)}D and {len(other.shape)}D tensors"
+        )
     return matmul.named("VdotBackward0", input, other)
 
 
@@ -67,7 +70,8 @@ def _axes(dims: Any, rank_a: int, rank_b: int) -> tuple[list[int], list[int]]:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
         if dims > min(rank_a, rank_b):
             raise RuntimeError(
-                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims} for {rank_a} and {rank_b} dimensions"
+                f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims} for {rank_a} and"
+                f" {rank_b} dimensions"
             )
         first, second = list(range(rank_a - dims, rank_a)), list(range(dims))
     if len(first) != len(second):
@@ -77,18 +81,21 @@ def _axes(dims: Any, rank_a: int, rank_b: int) -> tuple[list[int], list[int]]:
 
 @function("torch.tensordot")
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
-    """Products summed over `dims`: the last of `a` and first of `b` if a number, or two lists of dimensions.
+    """Products summed over `dims`: the last of `a` and first of `b` if a number, or two lists of
+    dimensions.
 
     The other dimensions of `a` come first in the result, then those of `b`.
     """
     first, second = _axes(dims, len(a.shape), len(b.shape))
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"tensordot: both inputs should have same dtype, but got {a.dtype} and {b.dtype}")
+        raise RuntimeError(
+            f"tensordot: both inputs should have same dtype, but got {a.dtype} and {b.dtype}"
+        )
     for i, j in zip(first, second, strict=True):
         if a.shape[i] != b.shape[j] and 1 not in (a.shape[i], b.shape[j]):
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size "
-                f"{b.shape[j]} in dim {j}"
+                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i}"
+                f" and second has size {b.shape[j]} in dim {j}"
             )
         if a.shape[i] != b.shape[j]:  # a size of 1 stands for any: sum the other first
             if a.shape[i] == 1:
@@ -118,7 +125,8 @@ def kron(input: Any, other: Any) -> Any:
 def _cross(operation: str, input: Any, other: Any, d: int, shape: Sequence[int]) -> Any:
     if input.shape[d] != 3 or other.shape[d] != 3:
         raise RuntimeError(
-            f"{operation}: inputs dimension {d} must have length 3. Got {input.shape[d]} and {other.shape[d]}"
+            f"{operation}: inputs dimension {d} must have length 3. Got {input.shape[d]} and"
+            f" {other.shape[d]}"
         )
     x, y = expand(input, tuple(shape)), expand(other, tuple(shape))
     forward = mul(roll(x, -1, d), roll(y, -2, d))
@@ -130,14 +138,22 @@ def linalg_cross(input: Any, other: Any, *, dim: int = -1) -> Any:
     """The cross products of vectors of length 3 along `dim`."""
     if len(input.shape) != len(other.shape):
         raise RuntimeError(
-            f"linalg.cross: inputs must have the same number of dimensions, but got {len(input.shape)} and {len(other.shape)}"
+            "linalg.cross: inputs must have the same number of dimensions, but got"
+            f" {len(input.shape)} and {len(other.shape)}"
         )
     d = wrap_dim(dim, len(input.shape))
     if input.shape[d] != 3 or other.shape[d] != 3:
         raise RuntimeError(
-            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[d]} and {other.shape[d]}"
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[d]} and"
+            f" {other.shape[d]}"
         )
-    return _cross("linalg.cross", input, other, d, broadcast("linalg.cross", tuple(input.shape), tuple(other.shape)))
+    return _cross(
+        "linalg.cross",
+        input,
+        other,
+        d,
+        broadcast("linalg.cross", tuple(input.shape), tuple(other.shape)),
+    )
 
 
 @function("torch.cross Tensor.cross")
@@ -146,7 +162,9 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     if dim is None:
         dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
         if dim is None:
-            raise RuntimeError(f"no dimension of size 3 in input: cross of shape {list(input.shape)}")
+            raise RuntimeError(
+                f"no dimension of size 3 in input: cross of shape {list(input.shape)}"
+            )
     return linalg_cross(input, other, dim=dim)
 
 
@@ -154,7 +172,10 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     """Σ x · y along `dim`, broadcast over the rest."""
     if not x.dtype.is_floating_point:
-        raise RuntimeError(f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {class_name(x.dtype)}")
+        raise RuntimeError(
+            "linalg.vecdot: Expected a floating point or complex tensor as input. Got"
+            f" {class_name(x.dtype)}"
+        )
     shape = broadcast("vecdot", tuple(x.shape), tuple(y.shape))
     d = wrap_dim(dim, len(shape))
     if d != len(shape) - 1:
@@ -178,7 +199,11 @@ def linalg_vander(x: Any, *, N: int | None = None) -> Any:
     """The Vandermonde matrix: powers 0 to N - 1 of each element of the last dimension, as rows."""
     if N is not None and N <= 1:
         raise RuntimeError(f"N must be greater than 1. Got {N}")
-    x = x if x.dtype is not dtypes.bool_ and x.dtype.category != dtypes.INTEGER else x.to(dtypes.int64)
+    x = (
+        x
+        if x.dtype is not dtypes.bool_ and x.dtype.category != dtypes.INTEGER
+        else x.to(dtypes.int64)
+    )
     x = x if x.shape else reshape(x, (1,))
     return _powers(x, x.shape[-1] if N is None else N)
 
@@ -188,5 +213,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The Vandermonde matrix of a vector, highest power first unless `increasing`."""
     if len(x.shape) != 1:
         raise RuntimeError(f"x must be a one-dimensional tensor, but got shape {list(x.shape)}")
-    powers = _powers(x.to(dtypes.int64) if not x.dtype.is_floating_point else x, x.shape[0] if N is None else N)
+    powers = _powers(
+        x.to(dtypes.int64) if not x.dtype.is_floating_point else x, x.shape[0] if N is None else N
+    )
     return powers if increasing else powers.flip(-1)

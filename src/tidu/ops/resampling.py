@@ -1,6 +1,4 @@
-"""Resampling along one dimension.
-
-Every element of the result is a weighted sum of a few of the input's.
+"""Resampling along one dimension: each element of the result is a weighted sum of a few.
 
 Which ones and with which weights stands in small tables, which interpolation and adaptive pooling
 work out from the sizes and hand to the op as inputs.

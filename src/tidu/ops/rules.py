@@ -164,8 +164,8 @@ def require_tensors(op: Op, inputs: tuple[Any, ...]) -> None:
 def not_implemented(kernel: str, d: dtype) -> NotImplementedError:
     """PyTorch's answer to a dtype that a kernel is not written for, with what to do about it."""
     return NotImplementedError(
-        f"\"{kernel}\" not implemented for '{class_name(d)}'; convert the tensor first, for example "
-        "with .float() or .long()"
+        f"\"{kernel}\" not implemented for '{class_name(d)}'; convert the tensor first, for "
+        "example with .float() or .long()"
     )
 
 

@@ -84,7 +84,8 @@ def _backwards(factor: Any, g: Any, dim: int) -> Any:
     return flip(recurrence(_shifted(flip(factor, (dim,)), dim, 0.0), flip(g, (dim,)), dim), (dim,))
 
 
-# y_i = factor_i · y_{i-1} + term_i along one dimension: what the derivatives of products of sums consist of.
+# y_i = factor_i · y_{i-1} + term_i along one dimension: what the derivatives of products of sums
+# consist of.
 recurrence = define(
     "recurrence",
     inputs="factor term",
@@ -97,7 +98,10 @@ recurrence = define(
         lambda g, out, factor, term, dim: _backwards(factor, g, dim) * _shifted(out, dim, 0.0),
         lambda g, out, factor, term, dim: _backwards(factor, g, dim),
     ),
-    samples=lambda: [Sample((Array((4, 3)), Array((4, 3)), 0)), Sample((Array((2, 5)), Array((2, 5)), 1))],
+    samples=lambda: [
+        Sample((Array((4, 3)), Array((4, 3)), 0)),
+        Sample((Array((2, 5)), Array((2, 5)), 1)),
+    ],
     dtypes="float",
     reference=lambda torch, factor, term, dim: _torch_recurrence(torch, factor, term, dim),
 )
@@ -111,7 +115,9 @@ def _torch_recurrence(torch: Any, factor: Any, term: Any, dim: int) -> Any:
 
 
 def _cumprod_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
-    """The product of what comes before, times Σ over later places of g and the factors between; no division."""
+    """The product of what comes before, times Σ over later places of g and the factors between; no
+    division.
+    """
     return _shifted(out, dim, 1.0) * _backwards(x, g, dim) if x.shape else g
 
 
@@ -134,7 +140,9 @@ def _distance(a: Any, b: Any) -> Any:
 
 
 def _logcumsumexp_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
-    """Σ over j >= i of g_j · exp(x_i - out_j); no exponent is positive, as `out` never decreases."""
+    """Σ over j >= i of g_j · exp(x_i - out_j), where `out` never decreases, so that no exponent is
+    positive.
+    """
     if not x.shape:
         return g
     factor = exp(_distance(_shifted(out, dim, 0.0), out))
@@ -143,7 +151,9 @@ def _logcumsumexp_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
 
 def _logcumsumexp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     if not inputs[0].dtype.is_floating_point:
-        raise NotImplementedError(f"logcumsumexp() is not implemented for {inputs[0].dtype}; write x.float()")
+        raise NotImplementedError(
+            f"logcumsumexp() is not implemented for {inputs[0].dtype}; write x.float()"
+        )
     return same(op, inputs, attrs)
 
 
@@ -226,11 +236,13 @@ def _cumulative(places: Op, kind: type[Results], grad_name: str, input: Any, dim
 
 @function("torch.cummax Tensor.cummax")
 def cummax(input: Any, dim: int) -> Results:
-    """(values, indices) of the greatest element up to each place along `dim` (the last of equal ones)."""
+    """(values, indices) of the greatest element up to each place along `dim` (the last of equal
+    ones).
+    """
     return _cumulative(cummax_places, CumMax, "CummaxBackward0", input, dim)
 
 
 @function("torch.cummin Tensor.cummin")
 def cummin(input: Any, dim: int) -> Results:
-    """(values, indices) of the least element up to each place along `dim` (the last of equal ones)."""
+    """(values, indices) of the least element up to each place along `dim` (the last of equals)."""
     return _cumulative(cummin_places, CumMin, "CumminBackward0", input, dim)

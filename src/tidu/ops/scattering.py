@@ -1,4 +1,6 @@
-"""Scattering: many elements meet in one place, and are added up, multiplied, averaged or compared there."""
+"""Scattering: many elements meet in one place, and are added up, multiplied, averaged or compared
+there.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from tidu.ops.rules import class_name, is_number
 from tidu.ops.selection import require_index
 from tidu.ops.sources import full
 
-_UFUNCS = {"sum": np.add, "prod": np.multiply, "amax": np.maximum, "amin": np.minimum, "mean": np.add}
+_UFUNCS = {
+    "sum": np.add,
+    "prod": np.multiply,
+    "amax": np.maximum,
+    "amin": np.minimum,
+    "mean": np.add,
+}
 REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 
 
@@ -25,7 +33,8 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, index, source = inputs
     if x.dtype is not source.dtype:
         raise RuntimeError(
-            f"scatter_reduce(): Expected self.dtype to be equal to src.dtype, but got {x.dtype} and {source.dtype}"
+            f"scatter_reduce(): Expected self.dtype to be equal to src.dtype, but got {x.dtype} and"
+            f" {source.dtype}"
         )
     check_along("scatter_reduce", x, attrs[0], index)
     return inputs, x.shape, x.dtype
@@ -50,7 +59,7 @@ def _numpy(x: Any, index: Any, source: Any, dim: int, reduce: str, include_self:
     shape = out.shape
     if not x.ndim:
         out, index, source, dim = out.reshape(1), index.reshape(-1), source.reshape(-1), 0
-    in_range(index, out.shape[dim])
+    in_range(index, out.shape[dim], dim)
     key: list[Any] = list(np.ogrid[tuple(slice(n) for n in index.shape)])
     key[dim] = index
     places = tuple(key)
@@ -90,7 +99,9 @@ def _part(source: Any, index: Any) -> Any:
     return slice_(source, tuple((0, n, 1) for n in index.shape))
 
 
-def _shares(g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool) -> tuple[Any, Any, Any]:
+def _shares(
+    g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool
+) -> tuple[Any, Any, Any]:
     """For extremes: which elements are the one chosen, and the cotangent divided among them."""
     chosen = cast(eq(_part(source, index), gather(out, index, dim)), g.dtype)
     own = cast(eq(x, out), g.dtype)
@@ -99,14 +110,20 @@ def _shares(g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, include
     return g / where(eq(many, 0), 1.0, many), own, chosen
 
 
-def _products(out: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool) -> tuple[Any, Any]:
-    """The product of all other factors, for `input` and for `source`; right where one factor is zero."""
+def _products(
+    out: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool
+) -> tuple[Any, Any]:
+    """The product of all other factors, for `input` and for `source`; right where one factor is
+    zero.
+    """
     part = _part(source, index)
     own = x if include_self else scatter(x, index, 1.0, dim)
     own_zero, part_zero = eq(own, 0), eq(part, 0)
     d = x.dtype
     zeros = scatter_add(cast(own_zero, d), index, cast(part_zero, d), dim)
-    others = scatter_reduce_(where(own_zero, 1.0, own), index, where(part_zero, 1.0, part), dim, "prod", True)
+    others = scatter_reduce_(
+        where(own_zero, 1.0, own), index, where(part_zero, 1.0, part), dim, "prod", True
+    )
 
     def without(factor: Any, zero: Any, others: Any, zeros: Any) -> Any:
         rest = zeros - cast(zero, d)
@@ -117,14 +134,20 @@ def _products(out: Any, x: Any, index: Any, source: Any, dim: int, include_self:
     )
 
 
-def _vjp_input(g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, reduce: str, include_self: bool) -> Any:
+def _vjp_input(
+    g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, reduce: str, include_self: bool
+) -> Any:
     if reduce == "mean":
         g = g / _counts(x, index, dim, include_self, g.dtype)
     elif reduce == "prod":
         g = g * _products(out, x, index, source, dim, include_self)[0]
     elif reduce in ("amax", "amin"):
         share, own, _ = _shares(g, out, x, index, source, dim, include_self)
-        return share * own + (0.0 if include_self else _untouched(g, x, index, dim) - _untouched(share * own, x, index, dim))
+        return share * own + (
+            0.0
+            if include_self
+            else _untouched(g, x, index, dim) - _untouched(share * own, x, index, dim)
+        )
     return _kept(g, x, index, dim, include_self)
 
 
@@ -132,7 +155,9 @@ def _untouched(g: Any, x: Any, index: Any, dim: int) -> Any:
     return where(eq(_touched(x, index, dim, g.dtype), 0), g, 0.0)
 
 
-def _vjp_source(g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, reduce: str, include_self: bool) -> Any:
+def _vjp_source(
+    g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, reduce: str, include_self: bool
+) -> Any:
     if reduce == "mean":
         g = g / _counts(x, index, dim, include_self, g.dtype)
     elif reduce == "prod":
@@ -148,7 +173,8 @@ def _samples() -> list[Sample]:
     index = Array((4, 3), 0, 5, "int64")
     cases = [(reduce, include_self) for reduce in REDUCTIONS for include_self in (True, False)]
     return [
-        Sample((Array((5, 3), 0.5, 2.0), index, Array((4, 3), 0.5, 2.0), 0, reduce, own)) for reduce, own in cases
+        Sample((Array((5, 3), 0.5, 2.0), index, Array((4, 3), 0.5, 2.0), 0, reduce, own))
+        for reduce, own in cases
     ]
 
 
@@ -172,22 +198,34 @@ scatter_reduce_ = define(
 
 def _require_long(operation: str, index: Any) -> None:
     if index.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError(f"{operation}(): Expected dtype int32/int64 for index, but got {index.dtype}")
+        raise RuntimeError(
+            f"{operation}(): Expected dtype int32/int64 for index, but got {index.dtype}"
+        )
 
 
 def _require_tensor(operation: str, position: int, x: Any) -> None:
     if is_number(x):
-        raise TypeError(f"{operation}(): argument 'src' (position {position}) must be Tensor, not {type(x).__name__}")
+        raise TypeError(
+            f"{operation}(): argument 'src' (position {position}) must be Tensor, not"
+            f" {type(x).__name__}"
+        )
 
 
 @function("torch.scatter Tensor.scatter", inplace=True)
 def scatter_along(
-    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None
+    input: Any,
+    dim: int,
+    index: Any,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
 ) -> Any:
-    """`input` with out[index[i][j]][j] = src[i][j] for `dim` 0, and so on; `src` a tensor or a number.
+    """`input` with out[index[i][j]][j] = src[i][j] for `dim` 0, and so on; `src` a tensor or a
+    number.
 
-    `reduce` "add" or "multiply" combines instead of replacing. Raises RuntimeError for shapes or dtypes that
-    do not fit, and for indices out of range.
+    `reduce` "add" or "multiply" combines instead of replacing. Raises RuntimeError for shapes or
+    dtypes that do not fit, and for indices out of range.
 
     >>> torch.zeros(3).scatter(0, torch.tensor([1]), 5.0)
     tensor([0., 5., 0.])
@@ -202,7 +240,9 @@ def scatter_along(
             f"{input.dtype} and {source.dtype}"
         )
     if reduce is None:
-        return scatter.named("ScatterBackward1" if number else "ScatterBackward0", input, index, source, d)
+        return scatter.named(
+            "ScatterBackward1" if number else "ScatterBackward0", input, index, source, d
+        )
     if reduce not in ("add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     if number:
@@ -219,7 +259,8 @@ def scatter_add_along(input: Any, dim: int, index: Any, src: Any) -> Any:
     _require_long("scatter_add", index)
     if src.dtype is not input.dtype:
         raise RuntimeError(
-            f"scatter(): Expected self.dtype to be equal to src.dtype, but got {input.dtype} and {src.dtype}"
+            f"scatter(): Expected self.dtype to be equal to src.dtype, but got {input.dtype} and"
+            f" {src.dtype}"
         )
     return scatter_add(input, index, src, wrap_dim(dim, len(input.shape)))
 
@@ -228,9 +269,11 @@ def scatter_add_along(input: Any, dim: int, index: Any, src: Any) -> Any:
 def scatter_reduce(
     input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True
 ) -> Any:
-    """The elements of `src` combined where `index` sends them: "sum", "prod", "mean", "amax" or "amin".
+    """The elements of `src` combined where `index` sends them: "sum", "prod", "mean", "amax" or
+    "amin".
 
-    Without `include_self` the elements of `input` do not take part at the places that are written to.
+    Without `include_self` the elements of `input` do not take part at the places that are written
+    to.
     """
     _require_tensor("scatter_reduce", 3, src)
     _require_long("scatter_reduce", index)
@@ -250,12 +293,13 @@ def index_reduce(
     require_index("index_reduce", index)
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(
-            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+            "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got"
+            f" {reduce}."
         )
     if source.dtype is not input.dtype:
         raise RuntimeError(
-            f"index_reduce(): self ({class_name(input.dtype)}) and source ({class_name(source.dtype)}) must have the same "
-            "scalar type"
+            f"index_reduce(): self ({class_name(input.dtype)}) and source"
+            f" ({class_name(source.dtype)}) must have the same scalar type"
         )
     d = wrap_dim(dim, len(input.shape))
     if len(index.shape) > 1:
@@ -264,6 +308,9 @@ def index_reduce(
         places = index
     else:
         places = expand(
-            reshape(index, tuple(-1 if i == d else 1 for i in range(len(source.shape)))), tuple(source.shape)
+            reshape(index, tuple(-1 if i == d else 1 for i in range(len(source.shape)))),
+            tuple(source.shape),
         )
-    return scatter_reduce_.named("IndexReduceBackward0", input, places, source, d, reduce, include_self)
+    return scatter_reduce_.named(
+        "IndexReduceBackward0", input, places, source, d, reduce, include_self
+    )

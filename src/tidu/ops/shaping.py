@@ -8,6 +8,7 @@ from typing import Any
 
 from tidu.base.dtypes import bool_, dtype
 from tidu.base.shapes import flatten_sizes, infer_size, sizes_from, wrap_dim
+from tidu.base.source import at, here
 from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
@@ -42,7 +43,7 @@ def view(input: Any, *shape: Any) -> Any:
             "view size is not compatible with input tensor's size and stride (at least one "
             "dimension spans across two "
             f"contiguous subspaces). Use .reshape(...) instead. (view of shape {list(input.shape)} "
-            f"as {list(sizes)})"
+            f"as {list(sizes)}){at(here())}"
         )
     return result
 
@@ -135,9 +136,10 @@ def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
     rank = len(input.shape)
     if len(order) != rank:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            "permute(): number of dimensions in the tensor input does not match the "
             "length of the desired ordering "
-            f"of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}"
+            f"of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}: "
+            f"{list(order)} has to name each dimension once{at(here())}"
         )
     wrapped = tuple(wrap_dim(d, rank) for d in order)
     if len(set(wrapped)) != rank:
@@ -395,7 +397,9 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
     items = tuple(tensors)
     if not items:
-        raise RuntimeError(f"{operation} expects a non-empty list of Tensors")
+        if operation == "stack":
+            raise RuntimeError("stack expects a non-empty TensorList, but the list is empty")
+        raise ValueError(f"{operation}(): expected a non-empty list of Tensors, but it is empty")
     for number, item in enumerate(items):
         if not hasattr(item, "shape"):
             raise TypeError(
@@ -408,9 +412,9 @@ def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
 def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
     """Tensors joined along a dimension that they have; all other sizes agree.
 
-    Raises RuntimeError for sizes that do not fit, or an empty list.
+    Raises RuntimeError for sizes that do not fit, ValueError for an empty list.
     """
-    items = _join("torch.cat(): expected a non-empty list of Tensors; it", tensors)
+    items = _join("torch.cat", tensors)
     # An empty vector is skipped whatever the others' shapes are, as it always was.
     rank = max(len(x.shape) for x in items)
     if rank == 0:

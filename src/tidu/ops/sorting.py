@@ -45,7 +45,9 @@ argsort_ = define(
     kind="host",
     host=True,
     infer=_infer_places,
-    numpy=lambda x, dim, descending: ordering(x, dim, descending) if x.ndim else np.zeros((), np.int64),
+    numpy=lambda x, dim, descending: (
+        ordering(x, dim, descending) if x.ndim else np.zeros((), np.int64)
+    ),
     samples=lambda: [
         Sample((Array((3, 4)), 1, False)),
         Sample((Array((5, 2)), 0, True)),
@@ -65,7 +67,12 @@ def _topk_numpy(x: Any, k: int, dim: int, largest: bool, sorted_: bool) -> Any:
     if k * 8 > n or sortable(x).dtype.kind != "f":
         return ordering(x, dim, largest).take(np.arange(k), dim)
     # A few of many: part them off first, then sort only those.
-    keys = np.nan_to_num(-sortable(x) if largest else sortable(x), nan=-np.inf if largest else np.inf, posinf=np.inf, neginf=-np.inf)
+    keys = np.nan_to_num(
+        -sortable(x) if largest else sortable(x),
+        nan=-np.inf if largest else np.inf,
+        posinf=np.inf,
+        neginf=-np.inf,
+    )
     few = np.argpartition(keys, max(k - 1, 0), dim).take(np.arange(k), dim)
     few.sort(dim)
     order = ordering(np.take_along_axis(x, few, dim), dim, largest)
@@ -76,7 +83,9 @@ def _infer_topk(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     (x,), (k, dim, _, _) = inputs, attrs
     size = x.shape[dim] if x.shape else 1
     if not 0 <= k <= size:
-        raise RuntimeError(f"selected index k out of range: topk of {k} along dimension {dim} of size {size}")
+        raise RuntimeError(
+            f"selected index k out of range: topk of {k} along dimension {dim} of size {size}"
+        )
     shape = tuple(k if i == dim else n for i, n in enumerate(x.shape))
     return inputs, shape, dtypes.int64
 
@@ -95,7 +104,9 @@ topk_places = define(
         Sample((Array(()), 1, 0, True, True)),
     ],
     dtypes="float",
-    reference=lambda torch, x, k, dim, largest, sorted_: torch.topk(x, k, dim, largest, sorted_).indices,
+    reference=lambda torch, x, k, dim, largest, sorted_: (
+        torch.topk(x, k, dim, largest, sorted_).indices
+    ),
 )
 
 
@@ -129,7 +140,9 @@ def _median_numpy(x: Any, dim: int, ignore_nan: bool) -> Any:
 
 
 def _mode_numpy(x: Any, dim: int) -> Any:
-    """The end of the longest run of equal elements after sorting; the least of several, its last place."""
+    """The end of the longest run of equal elements after sorting; the least of several, its last
+    place.
+    """
     if not x.ndim:
         return np.zeros((), np.int64)
     x = np.moveaxis(sortable(x), dim, -1)
@@ -163,12 +176,22 @@ def _place_op(name: str, attrs: str, run: Any, extra: tuple[Any, ...], reference
 
 
 kthvalue_place = _place_op(
-    "kthvalue_place", "k", _kth_numpy, (2,), lambda torch, x, dim, k: torch.kthvalue(x, k, dim, True).indices
+    "kthvalue_place",
+    "k",
+    _kth_numpy,
+    (2,),
+    lambda torch, x, dim, k: torch.kthvalue(x, k, dim, True).indices,
 )
 median_place = _place_op(
-    "median_place", "ignore_nan", _median_numpy, (False,), lambda torch, x, dim, _: torch.median(x, dim, True).indices
+    "median_place",
+    "ignore_nan",
+    _median_numpy,
+    (False,),
+    lambda torch, x, dim, _: torch.median(x, dim, True).indices,
 )
-mode_place = _place_op("mode_place", "", _mode_numpy, (), lambda torch, x, dim: torch.mode(x, dim, True).indices)
+mode_place = _place_op(
+    "mode_place", "", _mode_numpy, (), lambda torch, x, dim: torch.mode(x, dim, True).indices
+)
 
 # The public functions -----------------------------------------------------------------------------
 
@@ -184,11 +207,20 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool
 
 
 @function("torch.sort Tensor.sort")
-def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool | None = None) -> Results:
-    """(values, indices), sorted along `dim`; equal elements keep their order, NaN counts as the greatest."""
+def sort(
+    input: Any, dim: int = -1, descending: bool = False, *, stable: bool | None = None
+) -> Results:
+    """(values, indices), sorted along `dim`; equal elements keep their order, NaN counts as the
+    greatest.
+    """
     d = wrap_dim(dim, len(input.shape))
     places = argsort_(input, d, bool(descending))
-    return Sort((gather.named("SortBackward0" if stable is None else "SortBackward1", input, places, d), places))
+    return Sort(
+        (
+            gather.named("SortBackward0" if stable is None else "SortBackward1", input, places, d),
+            places,
+        )
+    )
 
 
 @function("torch.msort Tensor.msort")
@@ -211,7 +243,9 @@ def topk(input: Any, k: Any, dim: int = -1, largest: bool = True, sorted: bool =
     return TopK((gather.named("TopkBackward0", input, places, d), places))
 
 
-def _taken(grad_name: str, kind: type[Results], input: Any, place: Any, d: int, keepdim: bool) -> Results:
+def _taken(
+    grad_name: str, kind: type[Results], input: Any, place: Any, d: int, keepdim: bool
+) -> Results:
     values = gather.named(grad_name, input, place, d)
     if not keepdim and input.shape:
         shape = reduced(tuple(input.shape), (d,), False)
@@ -225,18 +259,28 @@ def kthvalue(input: Any, k: Any, dim: int = -1, keepdim: bool = False) -> Result
     d = wrap_dim(dim, len(input.shape))
     size = input.shape[d] if input.shape else 1
     if not 1 <= k <= size:
-        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}: {k} of {size}")
-    return _taken("KthvalueBackward0", KthValue, input, kthvalue_place(input, d, int(k)), d, keepdim)
+        raise RuntimeError(
+            f"kthvalue(): selected number k out of range for dimension {d}: {k} of {size}"
+        )
+    return _taken(
+        "KthvalueBackward0", KthValue, input, kthvalue_place(input, d, int(k)), d, keepdim
+    )
 
 
-def _median(name: str, kind: type[Results], ignore_nan: bool, input: Any, dim: int | None, keepdim: bool) -> Any:
+def _median(
+    name: str, kind: type[Results], ignore_nan: bool, input: Any, dim: int | None, keepdim: bool
+) -> Any:
     if input.dtype is dtypes.bool_:
         raise NotImplementedError("\"median_cpu\" not implemented for 'Bool'; write x.long()")
     if dim is None:
         flat = reshape(input, (-1,)) if 0 not in input.shape else reshape(input, (0,))
         if not flat.shape[0]:
             # The median of nothing: NaN, or the least number of an integer dtype.
-            empty = float("nan") if input.dtype.is_floating_point else -(1 << (8 * input.dtype.itemsize - 1))
+            empty = (
+                float("nan")
+                if input.dtype.is_floating_point
+                else -(1 << (8 * input.dtype.itemsize - 1))
+            )
             return input.new_full((), empty)
         place = median_place(flat, 0, ignore_nan)
         return reshape.named(f"{name}Backward0", gather(flat, place, 0), ())
@@ -246,7 +290,7 @@ def _median(name: str, kind: type[Results], ignore_nan: bool, input: Any, dim: i
 
 @function("torch.median Tensor.median")
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element (the lower of two); along `dim`, (values, indices). NaN if there is one."""
+    """The middle element (the lower of two); along `dim`, (values, indices). NaN if any is."""
     return _median("Median", Median, False, input, dim, keepdim)
 
 
@@ -271,7 +315,7 @@ def _rows(x: Any) -> Any:
 
 
 def _search_numpy(sequence: Any, values: Any, sorter: Any, right: bool, d: dtypes.dtype) -> Any:
-    side = "right" if right else "left"
+    side: Any = "right" if right else "left"
     sequence, values = sortable(sequence), sortable(values)
     if sorter is not None:
         sequence = np.take_along_axis(sequence, sorter, -1)
@@ -279,7 +323,9 @@ def _search_numpy(sequence: Any, values: Any, sorter: Any, right: bool, d: dtype
         return np.searchsorted(sequence, values, side)
     if not values.size:
         return np.zeros(values.shape, np.int64)
-    found = [np.searchsorted(s, v, side) for s, v in zip(_rows(sequence), _rows(values), strict=True)]
+    found = [
+        np.searchsorted(s, v, side) for s, v in zip(_rows(sequence), _rows(values), strict=True)
+    ]
     return np.stack(found).reshape(values.shape)
 
 
@@ -306,7 +352,10 @@ def _right(operation: str, right: bool, side: str | None) -> bool:
     if side not in (None, "left", "right"):
         raise RuntimeError(f"{operation}(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError(f"{operation}(): side and right can't be set to opposites, got side of left while right was True")
+        raise RuntimeError(
+            f"{operation}(): side and right can't be set to opposites, got side of left while right"
+            " was True"
+        )
     return right or side == "right"
 
 
@@ -320,9 +369,11 @@ def searchsorted(
     side: str | None = None,
     sorter: Any = None,
 ) -> Any:
-    """Where each number of `input` would be inserted to keep the last dimension of `sorted_sequence` sorted.
+    """Where each number of `input` would be inserted to keep the last dimension of
+    `sorted_sequence` sorted.
 
-    The first such place, or with `right` the last. Leading dimensions must agree, unless the sequence is 1-d.
+    The first such place, or with `right` the last. Leading dimensions must agree, unless the
+    sequence is 1-d.
 
     >>> torch.searchsorted(torch.tensor([1, 3, 5]), torch.tensor([3, 6]))
     tensor([1, 3])
@@ -332,26 +383,35 @@ def searchsorted(
     if is_number(input):
         if len(sorted_sequence.shape) != 1:
             raise RuntimeError(
-                "torch.searchsorted(): input value can be a scalar only when sorted_sequence has 1 dimension, but got "
-                f"shape {list(sorted_sequence.shape)}"
+                "torch.searchsorted(): input value can be a scalar only when sorted_sequence has 1"
+                f" dimension, but got shape {list(sorted_sequence.shape)}"
             )
         input = sorted_sequence.new_full((), input, dtype=dtypes.of_number(input))
     if not sorted_sequence.shape:
-        raise RuntimeError("torch.searchsorted(): boundaries tensor should have at least 1 dimension, but got 0-d")
-    if len(sorted_sequence.shape) != 1 and tuple(sorted_sequence.shape[:-1]) != tuple(input.shape[:-1]):
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
-            f"and input value tensor must match, but we got boundaries tensor {list(sorted_sequence.shape)} and input value "
-            f"tensor {list(input.shape)}"
+            "torch.searchsorted(): boundaries tensor should have at least 1 dimension, but got 0-d"
+        )
+    if len(sorted_sequence.shape) != 1 and tuple(sorted_sequence.shape[:-1]) != tuple(
+        input.shape[:-1]
+    ):
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1"
+            " dimensions of boundaries tensor and input value tensor must match, but we got"
+            f" boundaries tensor {list(sorted_sequence.shape)} and input value tensor"
+            f" {list(input.shape)}"
         )
     if sorter is not None:
         if tuple(sorter.shape) != tuple(sorted_sequence.shape):
             raise RuntimeError(
-                f"torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
-                f"{list(sorted_sequence.shape)} and got sorter tensor {list(sorter.shape)}"
+                "torch.searchsorted(): boundary and sorter must have the same size, but got"
+                f" boundary tensor {list(sorted_sequence.shape)} and got sorter tensor"
+                f" {list(sorter.shape)}"
             )
         if sorter.dtype is not dtypes.int64:
-            raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got {class_name(sorter.dtype)}")
+            raise RuntimeError(
+                "torch.searchsorted(): sorter must be a tensor of long dtype but got"
+                f" {class_name(sorter.dtype)}"
+            )
     return searchsorted_(sorted_sequence, input, sorter, after, d)
 
 
@@ -359,7 +419,10 @@ def searchsorted(
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
     """The number of the bucket between `boundaries` (1-d, sorted) that each element falls into."""
     if len(boundaries.shape) != 1:
-        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({len(boundaries.shape)})")
+        raise RuntimeError(
+            "bucketize(): boundaries tensor must be 1 dimension, but got"
+            f" dim({len(boundaries.shape)})"
+        )
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
@@ -381,11 +444,14 @@ isin_ = define(
 
 
 @function("torch.isin")
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
-    """Whether each element is among `test_elements` (or with `invert`, is not). One of the two may be a number."""
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Any:
+    """Whether each element is among `test_elements` (or with `invert`, is not). One of the two may
+    be a number.
+    """
     if is_number(elements):
         elements = test_elements.new_full((), elements, dtype=dtypes.of_number(elements))
     if is_number(test_elements):
         test_elements = elements.new_full((), test_elements, dtype=dtypes.of_number(test_elements))
     return isin_(elements, test_elements, bool(invert))
-

@@ -14,6 +14,7 @@ from tidu.ops.elementwise import abs_, logical_or, maximum, minimum, ne, where
 from tidu.ops.movement import cat_, reshape
 from tidu.ops.reduce import amax, amin, any_, sum_
 from tidu.ops.rules import class_name
+from tidu.ops.sources import full
 
 
 def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -39,7 +40,7 @@ def _total_norm(tensors: tuple[Any, ...], p: float) -> Any:
         d = dtypes.promote_types(d, x.dtype)
     tensors = tuple(cast(x, dtypes.float64) for x in tensors if 0 not in x.shape or p == 0)
     if not tensors:
-        return cast(sum_(cat_((), 0), (0,), False), d)
+        return full(0.0, (), d)
     return cast(_norm(tensors, p, d is dtypes.float64), d)
 
 
@@ -112,8 +113,11 @@ total_norm = define(
     numpy=_total_norm_numpy,
     decompose=_total_norm,
     samples=lambda: [
-        Sample(((Array((3, 4)), Array((2,)), Array(())), p))
-        for p in (2.0, 1.0, 3.0, 0.0, math.inf, -math.inf)
+        Sample(((Array((0, 3)),), 2.0)),
+        *(
+            Sample(((Array((3, 4)), Array((2,)), Array(())), p))
+            for p in (2.0, 1.0, 3.0, 0.0, math.inf, -math.inf)
+        ),
     ],
     dtypes="float",
     reference=lambda torch, tensors, p: torch.nn.utils.get_total_norm(tensors, p),

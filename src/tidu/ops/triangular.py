@@ -20,7 +20,10 @@ from tidu.ops.sources import arange_, full
 def _infer_matrices(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,) = inputs
     if len(x.shape) < 2:
-        raise RuntimeError(f"{op.name}: input tensor must have at least 2 dimensions, but got shape {list(x.shape)}")
+        raise RuntimeError(
+            f"{op.name}: input tensor must have at least 2 dimensions, but got shape"
+            f" {list(x.shape)}"
+        )
     return inputs, x.shape, x.dtype
 
 
@@ -59,10 +62,14 @@ def _triu_vjp(g: Any, out: Any, x: Any, diagonal: int) -> Any:
 
 
 tril_ = _triangle(
-    "tril", np.tril, lambda x, diagonal: where(triangle_mask(x.shape, diagonal), x, as_number(0, x.dtype))
+    "tril",
+    np.tril,
+    lambda x, diagonal: where(triangle_mask(x.shape, diagonal), x, as_number(0, x.dtype)),
 )
 triu_ = _triangle(
-    "triu", np.triu, lambda x, diagonal: where(triangle_mask(x.shape, diagonal - 1), as_number(0, x.dtype), x)
+    "triu",
+    np.triu,
+    lambda x, diagonal: where(triangle_mask(x.shape, diagonal - 1), as_number(0, x.dtype), x),
 )
 
 
@@ -88,7 +95,9 @@ def triu(input: Any, diagonal: int = 0) -> Any:
 
 @function("torch.diag_embed Tensor.diag_embed")
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
-    """Matrices with the last dimension of `input` on their diagonal number `offset`, zeros elsewhere."""
+    """Matrices with the last dimension of `input` on their diagonal number `offset`, zeros
+    elsewhere.
+    """
     rank = len(input.shape) + 1
     a, b = wrap_dim(dim1, rank), wrap_dim(dim2, rank)
     if a == b:
@@ -100,7 +109,12 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     for d in sorted((a, b)):
         shape.insert(d, size)
     return diagonal_write.named(
-        "DiagEmbedBackward0", full(as_number(0, input.dtype), tuple(shape), input.dtype), input, offset, a, b
+        "DiagEmbedBackward0",
+        full(as_number(0, input.dtype), tuple(shape), input.dtype),
+        input,
+        offset,
+        a,
+        b,
     )
 
 
@@ -139,10 +153,14 @@ def block_diag(*tensors: Any) -> Any:
     for number, x in enumerate(tensors):
         if len(x.shape) > 2:
             raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {number} has {len(x.shape)} dimensions"
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {number}"
+                f" has {len(x.shape)} dimensions"
             )
     d = dtypes.result_type(full(0.0, (1,), x.dtype) for x in tensors)
-    blocks = [reshape(x if x.dtype is d else cast(x, d), (1,) * (2 - len(x.shape)) + tuple(x.shape)) for x in tensors]
+    blocks = [
+        reshape(x if x.dtype is d else cast(x, d), (1,) * (2 - len(x.shape)) + tuple(x.shape))
+        for x in tensors
+    ]
     width = sum(x.shape[1] for x in blocks)
     rows, start = [], 0
     for x in blocks:

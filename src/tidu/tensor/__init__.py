@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import tidu.ops
+import tidu.tensor.data_dependent
+import tidu.tensor.foreach
+import tidu.tensor.memory
+import tidu.tensor.oddments
+import tidu.tensor.triangles
+import tidu.tensor.window_functions
 from tidu.autograd.modes import (
     enable_grad,
     inference_mode,
@@ -16,6 +22,7 @@ from tidu.execute import realize
 from tidu.tensor.binding import bind_registry, namespaces
 from tidu.tensor.creation import *
 from tidu.tensor.methods import bind_methods, typed
+from tidu.tensor.queries import *
 from tidu.tensor.random import (
     bernoulli,
     multinomial,

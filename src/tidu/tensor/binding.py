@@ -5,11 +5,13 @@ torch.nn.functional.x, ...
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-from tidu.base.source import at, here
+from tidu.base.source import at, here, locate
 from tidu.base.state import state
+from tidu.execute import buffer_of
 from tidu.ir.op import Op, functions, registry
 from tidu.tensor.tensor import Tensor
 
@@ -32,7 +34,11 @@ def _with_numpy_names(call: Any) -> Any:
 
     @functools.wraps(call, updated=())
     def method(*args: Any, **kwargs: Any) -> Any:
-        return call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
+        try:
+            return call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
+        except Exception as error:
+            locate(error)
+            raise
 
     return method
 
@@ -50,7 +56,7 @@ def _renamed(kwargs: dict[str, Any], parameters: tuple[str, ...]) -> dict[str, A
 def _parameters(call: Any) -> tuple[str, ...]:
     if isinstance(call, Op):
         return (*call.input_names, *call.attr_names)
-    code = call.__code__
+    code = inspect.unwrap(call).__code__
     names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return names
 
@@ -60,7 +66,11 @@ def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
     parameters = _parameters(call)
 
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
+        try:
+            result = call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
+        except Exception as error:
+            locate(error)
+            raise
         if out is None:
             return result
         if isinstance(out, Tensor):
@@ -73,6 +83,19 @@ def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
     function.__name__ = function.__qualname__ = name
     function.__module__ = space.replace("torch", "tidu", 1)
     function.__doc__ = call.__doc__
+    return function
+
+
+def _at_once(call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call`, whose results are worked out before it returns, so that it raises what they raise."""
+
+    @functools.wraps(call)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        result = call(*args, **kwargs)
+        for tensor in result if isinstance(result, tuple) else (result,):
+            buffer_of(tensor._value)
+        return result
+
     return function
 
 
@@ -96,7 +119,11 @@ def write_out(out: Tensor, result: Tensor) -> Tensor:
 def _in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(call, updated=())
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._assign(call(self, *args, **kwargs))
+        try:
+            return self._assign(call(self, *args, **kwargs))
+        except Exception as error:
+            locate(error)
+            raise
 
     method.__name__ = name + "_"
     return method
@@ -123,7 +150,11 @@ def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> Non
 
 def _as_function(call: Callable[..., Any], name: str) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
-        return call(*args, **kwargs)
+        try:
+            return call(*args, **kwargs)
+        except Exception as error:
+            locate(error)
+            raise
 
     function.__name__ = function.__qualname__ = name
     return function
@@ -136,4 +167,5 @@ def bind_registry() -> None:
     for declared in functions:
         # The name in Python's own messages about arguments.
         declared.call.__qualname__ = declared.paths[0].rpartition(".")[2]
-        bind(declared.call, declared.paths, declared.inplace)
+        call = _at_once(declared.call) if declared.checked else declared.call
+        bind(call, declared.paths, declared.inplace)

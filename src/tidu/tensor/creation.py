@@ -73,7 +73,10 @@ def _from_sequence(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
     if hasattr(data, "__array__"):
         return np.asarray(data)
     if isinstance(data, str):
-        raise TypeError("new(): invalid data type 'str'")
+        raise TypeError(
+            "new(): invalid data type 'str'; a tensor holds numbers, so encode text as integers "
+            f"first{at(here())}"
+        )
     if not isinstance(data, Sequence) and not hasattr(data, "__getitem__"):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     if not isinstance(data, (list, tuple)):
@@ -132,7 +135,8 @@ def _ragged(data: Any) -> Exception:
     for x in data:
         if hasattr(x, "__len__") and len(x) != expected:
             return ValueError(
-                f"expected sequence of length {expected} at dim {dim} (got {len(x)})"
+                f"expected sequence of length {expected} at dim {dim} (got {len(x)}): all rows of "
+                f"a tensor are of one length, so pad the shorter ones{at(here())}"
             )
     return ValueError("expected sequences of equal lengths at every depth")
 
@@ -222,6 +226,7 @@ def _constant(value: Any, shape: tuple[int, ...], d: dtype, requires_grad: bool)
     if any(n < 0 for n in shape):
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+            f"{at(here())}"
         )
     return finish(from_value(sources.full(as_number(value, d), shape, d)), requires_grad)
 

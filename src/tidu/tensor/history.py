@@ -30,10 +30,10 @@ CUSTOM = "custom"
 SEVERAL_VIEWS = frozenset({"SplitBackward0", "SplitWithSizesBackward0", "UnbindBackward0"})
 
 _REMEDIES = {
-    NO_GRAD: " Whether the edit belongs on the tape is ambiguous here, so it is forbidden. Make the "
-    "view and edit it both inside torch.no_grad() (the edit is not tracked) or both outside (it is).",
-    SEVERAL: " This view is the output of a function that returns multiple views. Such functions do "
-    "not allow the output views to be modified inplace. Replace the inplace operation by an "
+    NO_GRAD: " Whether the edit belongs on the tape is ambiguous, so it is forbidden. Make the "
+    "view and edit it both inside torch.no_grad() (then the edit is not tracked) or both outside.",
+    SEVERAL: " This view is the output of a function that returns multiple views. Such functions "
+    "do not allow the output views to be modified inplace. Replace the inplace operation by an "
     "out-of-place one, or index the tensor instead (x[i]).",
     CUSTOM: " This view was created inside a custom Function (or because an input was returned "
     "as-is), and editing it would bypass the backward of that Function. Return a clone() instead.",
@@ -54,7 +54,7 @@ def dead_end(view: Tensor) -> Edge:
 
 
 def follow(view: Tensor) -> None:
-    """The memory was written to since the history of `view` was made: make it anew from its base's."""
+    """The memory of `view` was written to: make its history anew, from that of its base."""
     base = view._base
     assert base is not None
     if base._storage is not view._storage or not (view._grad_fn or base.requires_grad):
@@ -78,8 +78,7 @@ def path(base: Tensor, view: Tensor) -> Chain:
     ours, theirs = view._chain or (), base._chain or ()
     if ours[: len(theirs)] == theirs:
         return ours[len(theirs) :]
-    # The base was reshaped in place (`t_()`, `unsqueeze_()`, ...) after the view was made: undo
-    # that.
+    # The base was reshaped in place (`t_()`, ...) after the view was made: undo that.
     common = sum(
         1 for _ in takewhile(lambda both: both[0] == both[1], zip(ours, theirs, strict=False))
     )
@@ -98,9 +97,7 @@ def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def check_in_place(tensor: Tensor) -> None:
-    """Raise RuntimeError where the tape cannot take an in-place edit of `tensor`, which it has to
-    record.
-    """
+    """Raise RuntimeError where the tape would have to record an edit of `tensor` and cannot."""
     base = tensor._base
     if base is not None:
         if tensor._creation:
@@ -130,9 +127,7 @@ def forbid(view: Tensor, what: str) -> None:
 
 
 def rewrite(tensor: Tensor, edge: Edge | None) -> None:
-    """From now on `tensor` holds what `edge` made; where it is a view, its base holds that in one
-    part.
-    """
+    """From now on `tensor`, which may be one part of its base, holds what `edge` made."""
     base = tensor._base
     if base is None:
         tensor._set_history(edge)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.source import at, here
+from tidu.base.shapes import can_broadcast
 from tidu.execute import buffer_of
 from tidu.ir.value import Value
 from tidu.ops.elementwise import overwrite, where
@@ -21,8 +23,11 @@ from tidu.tensor.tensor import Tensor, apply, from_array
 def getitem(x: Tensor, key: Any) -> Any:
     """Read ``x[key]``. Basic keys give views; index arrays and masks give copies."""
     if key.__class__ is int:  # the common case first
+        shape = x._value.shape
+        if not shape or not -shape[0] <= key < shape[0]:
+            parse(x, (key,))  # raises
         return select(x, 0, key)
-    view, indices, dims = _parse(x, _as_tuple(key))
+    view, indices, dims = parse(x, _as_tuple(key))
     if not dims:
         return view
     return index((view, *indices), dims)
@@ -34,7 +39,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     if len(keys) == 1 and _is_mask(keys[0]) and _is_single(value):
         _fill_masked(x, keys[0], value)
         return
-    view, indices, dims = _parse(x, keys)
+    view, indices, dims = parse(x, keys)
     if not dims:
         view._assign(_spread(view, value))
         return
@@ -63,7 +68,24 @@ def _spread(view: Tensor, value: Any) -> Any:
         shape = shape[1:]
     if shape != value._value.shape:
         value = reshape(value, shape)
+    if not can_broadcast(shape, target):
+        raise RuntimeError(
+            f"shape mismatch: a value of shape {list(shape)} does not fit into the part of shape "
+            f"{list(target)} that it is assigned to; {_first_misfit(shape, target)}{at(here())}"
+        )
     return apply(overwrite, (view, value))
+
+
+def _first_misfit(shape: tuple[int, ...], target: tuple[int, ...]) -> str:
+    if len(shape) > len(target):
+        return f"it has {len(shape)} dimensions, the part {len(target)}"
+    back = next(
+        i for i in range(1, len(shape) + 1) if shape[-i] != 1 and shape[-i] != target[-i]
+    )
+    return (
+        f"The expanded size of the tensor ({target[-back]}) must match the existing size "
+        f"({shape[-back]}) at non-singleton dimension {len(target) - back}"
+    )
 
 
 def _as_tensor(value: Any, like: Tensor) -> Tensor:
@@ -104,7 +126,7 @@ def _check_mask(mask: tuple[int, ...], shape: tuple[int, ...], start: int) -> No
             raise IndexError(
                 f"The shape of the mask {list(mask)} at index {i} does not match the shape of the "
                 "indexed tensor "
-                f"{list(shape)} at index {start + i}"
+                f"{list(shape)} at index {start + i}{at(here())}"
             )
 
 
@@ -123,16 +145,24 @@ def _consumed(key: Any) -> int:
     return 1
 
 
-def _parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[int, ...]]:
+def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[int, ...]]:
     """Apply the basic entries as views; return index arrays and the dimensions of the view that
     they index.
     """
     used = sum(_consumed(k) for k in keys)
     rank = len(x._value.shape)
     if used > rank:
-        raise IndexError(f"too many indices for tensor of dimension {rank}")
+        if rank == 0:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python to convert a "
+                f"0-dim tensor to a number{at(here())}"
+            )
+        raise IndexError(
+            f"too many indices for tensor of dimension {rank}: its shape is "
+            f"{list(x._value.shape)}, and the key takes up {used} dimensions{at(here())}"
+        )
     if sum(k is Ellipsis for k in keys) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+        raise IndexError(f"an index can only have a single ellipsis ('...'){at(here())}")
     if not any(k is Ellipsis for k in keys):
         keys = (*keys, Ellipsis)
     view: Any = x
@@ -179,14 +209,19 @@ def _is_integer_scalar(key: Any) -> bool:
 def _select(view: Tensor, dim: int, number: int, named: int) -> Any:
     n = view._value.shape[dim]
     if not -n <= number < n:
-        raise IndexError(f"index {number} is out of bounds for dimension {named} with size {n}")
+        raise IndexError(
+            f"index {number} is out of bounds for dimension {named} with size {n}: indices lie in "
+            f"[{-n}, {n - 1}]{at(here())}"
+        )
     return select(view, dim, number)
 
 
 def _slice(view: Tensor, dim: int, key: slice) -> Any:
     parts = [None if p is None else int(p) for p in (key.start, key.stop, key.step)]
     if parts[2] is not None and parts[2] <= 0:
-        raise ValueError("step must be greater than zero; x.flip(dim) reverses the order")
+        raise ValueError(
+            f"step must be greater than zero; x.flip(dim) reverses the order{at(here())}"
+        )
     shape = view._value.shape
     start, stop, step = slice(*parts).indices(shape[dim])
     if (start, stop, step) == (0, shape[dim], 1):
@@ -209,7 +244,7 @@ def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
             raise IndexError(
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
                 "are valid indices "
-                f"(got {type(key).__name__})"
+                f"(got {type(key).__name__}){at(here())}"
             )
         key = from_array(array)
     if _is_mask(key):
@@ -217,5 +252,8 @@ def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
         _check_mask(mask.shape, shape, dim)
         return [from_array(positions) for positions in np.nonzero(mask)] if mask.ndim else []
     if key.dtype.category != dtypes.INTEGER:
-        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        raise IndexError(
+            "tensors used as indices must be long, int, byte or bool tensors, but this one is "
+            f"{key.dtype}; convert it with .long(){at(here())}"
+        )
     return [key]

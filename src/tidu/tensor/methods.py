@@ -15,6 +15,7 @@ from tidu.autograd.modes import enable_grad
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Size, flatten_sizes
+from tidu.base.source import at, here
 from tidu.base.state import state
 from tidu.ir.op import Op
 from tidu.ir.value import Value
@@ -39,7 +40,7 @@ def item(self: Tensor) -> Any:
     if array.size != 1:
         raise RuntimeError(
             f"a Tensor with {array.size} elements cannot be converted to Scalar (shape "
-            f"{list(array.shape)})"
+            f"{list(array.shape)}); tolist() gives all of them, x[i].item() one{at(here())}"
         )
     number = array.item()
     return number if isinstance(number, (bool, int, float)) else float(number)
@@ -60,6 +61,7 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
     if self.requires_grad and not force:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            f"{at(here())}"
         )
     if self.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16; use .float().numpy()")
@@ -74,12 +76,15 @@ def __array__(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
 def _truth(self: Tensor) -> bool:
     count = self._value.numel()
     if count == 0:
-        raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        raise RuntimeError(
+            f"Boolean value of Tensor with no values is ambiguous (shape {list(self.shape)}); ask "
+            f"for x.numel() > 0{at(here())}"
+        )
     if count > 1:
         raise RuntimeError(
             "Boolean value of Tensor with more than one value is ambiguous (shape "
             f"{list(self.shape)}); "
-            "use .any() or .all(), or compare with torch.equal"
+            f"use .any() or .all(), or compare with torch.equal{at(here())}"
         )
     return bool(item(self))
 
@@ -87,20 +92,23 @@ def _truth(self: Tensor) -> bool:
 def _index(self: Tensor) -> int:
     number = item(self) if self._value.numel() == 1 else None
     if not isinstance(number, int):
-        raise TypeError("only integer tensors of a single element can be converted to an index")
+        raise TypeError(
+            "only integer tensors of a single element can be converted to an index, not one of "
+            f"{self.dtype} and shape {list(self.shape)}{at(here())}"
+        )
     return int(number)
 
 
 def _length(self: Tensor) -> int:
     shape = self._value.shape
     if not shape:
-        raise TypeError("len() of a 0-d tensor")
+        raise TypeError(f"len() of a 0-d tensor; x.numel() counts elements{at(here())}")
     return shape[0]
 
 
 def _iterate(self: Tensor) -> Iterator[Tensor]:
     if not self._value.shape:
-        raise TypeError("iteration over a 0-d tensor")
+        raise TypeError(f"iteration over a 0-d tensor; x.item() is its number{at(here())}")
     return iter(unbind(self, 0))
 
 
@@ -286,7 +294,7 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     memo[id(self)] = made
     fresh = positive(self.detach())
     made._storage = fresh._storage
-    made._leaf_requires_grad = self._leaf_requires_grad
+    made._leaf_requires_grad = self.requires_grad
     if self._grad is not None:
         made._grad = copy.deepcopy(self._grad, memo)
     for name, attribute in self.__dict__.items():
@@ -303,7 +311,7 @@ def _reduce(self: Tensor, protocol: int) -> Any:
         raise RuntimeError("cannot pickle a tensor with history; save x.detach() instead")
     user = {name: x for name, x in self.__dict__.items() if name not in _OWN}
     array = np.array(self._array(), order="C")
-    return _rebuild, (type(self), array, self.dtype, self._leaf_requires_grad, user)
+    return _rebuild, (type(self), array, self.dtype, self.requires_grad, user)
 
 
 def _rebuild(

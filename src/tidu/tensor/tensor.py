@@ -1,6 +1,4 @@
-"""Storage and Tensor: mutable cells over immutable Values, views of them, and their place on the
-tape.
-"""
+"""Storage and Tensor: mutable cells over immutable Values, and their place on the tape."""
 
 from __future__ import annotations
 
@@ -57,7 +55,8 @@ class Counter:
 class Storage:
     """A mutable cell: the current Value of some memory, and how often it was written.
 
-    `version` counts all writes, `edits` those that the tape knows of: `.data` has a counter of its own.
+    `version` counts all writes, `edits` those that the tape knows of: `.data` has a counter of its
+    own.
     """
 
     __slots__ = ("__weakref__", "edits", "value", "version")
@@ -74,9 +73,7 @@ class Storage:
 
 
 class InferenceStorage(Storage):
-    """Memory that was made in inference mode: outside, it can neither be written to nor saved for
-    backward.
-    """
+    """Memory made in inference mode: outside, it can neither be written nor saved for backward."""
 
     __slots__ = ()
 
@@ -97,22 +94,20 @@ class Tensor:
     """
 
     _storage: Storage
-    _chain: Chain | None = (
-        None  # movement ops from the storage's Value to what is seen; None: all of it
-    )
+    # Movement ops from the storage's Value to what is seen; None: all of it.
+    _chain: Chain | None = None
     _cached: Value | None = None  # what a view saw at `_seen` of its storage
-    _seen = 0
+    _seen: int = 0
     _base: Tensor | None = None  # the tensor whose history an in-place edit of this view changes
     _counter: Counter | None = None  # of `.data` and its views, where it is not the storage
-    _tracked = 0  # the version of its storage for which a view's place on the tape was made
-    _leaf_requires_grad = False
+    _tracked: int = 0  # the version of its storage for which a view's place on the tape was made
+    _leaf_requires_grad: bool = False
     _grad: Tensor | None = None
     _grad_fn: GradFn | None = None
-    _output = 0
+    _output: int = 0
     _accumulator: AccumulateGrad | None = None
-    _creation = (
-        ""  # how a view was made, where that forbids to write through it (see tidu.tensor.history)
-    )
+    # How a view was made, where that forbids to write through it; see `tidu.tensor.history`.
+    _creation: str = ""
     __array_priority__ = 1000  # NumPy leaves mixed operators to us
     __module__ = "tidu"  # where users find it: print(type(x)) shows <class 'tidu.Tensor'>
 
@@ -222,9 +217,7 @@ class Tensor:
         return node
 
     def _set_history(self, edge: Edge | None) -> None:
-        """Continue the tape at `edge`. What retain_grad() asked for moves along; hooks stay where
-        they were.
-        """
+        """Continue the tape at `edge`: retain_grad() moves along, hooks stay where they were."""
         retained = self.retains_grad
         if retained:
             assert self._grad_fn is not None
@@ -247,9 +240,7 @@ class Tensor:
         self.requires_grad_(wanted)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for the gradient of this leaf; RuntimeError on integers and on tensors that are no
-        leaves.
-        """
+        """Ask for the gradient of this leaf; RuntimeError on integers and on results."""
         if self.grad_fn is not None:
             if not requires_grad:
                 raise RuntimeError(_not_a_leaf(self))
@@ -311,13 +302,14 @@ class Tensor:
                 raise RuntimeError("can't assign Variable as its own grad")
             if gradient._value.shape != self._value.shape:
                 raise RuntimeError(
-                    f"attempting to assign a gradient of size '{list(gradient.shape)}' to a tensor of size "
-                    f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size{at(here())}"
+                    f"attempting to assign a gradient of size '{list(gradient.shape)}' to a "
+                    f"tensor of size '{list(self.shape)}'. Please ensure that the gradient and "
+                    f"the tensor are the same size{at(here())}"
                 )
             if gradient.dtype is not self.dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{gradient.dtype}' to a tensor with dtype "
-                    f"'{self.dtype}'; convert it with .to({self.dtype}){at(here())}"
+                    f"attempting to assign a gradient with dtype '{gradient.dtype}' to a tensor "
+                    f"with dtype '{self.dtype}'; convert it with .to({self.dtype}){at(here())}"
                 )
         self._grad = gradient
 
@@ -342,9 +334,7 @@ class Tensor:
             node.watch().retained[self._output] = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
-        """Call `hook` with the gradient of this tensor when it is known; what it returns replaces
-        it.
-        """
+        """Call `hook` with the gradient of this tensor; what it returns replaces it."""
         edge = self._edge()
         if edge is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -356,7 +346,9 @@ class Tensor:
         if not self.requires_grad:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if not self.is_leaf:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise RuntimeError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         return Handle(self._leaf_node().post_hooks, hook)
 
     def backward(
@@ -441,23 +433,25 @@ class Tensor:
             raise RuntimeError(
                 f"output with shape {list(seen.shape)} doesn't match the broadcast shape "
                 f"{list(value.shape)}: an in-place "
-                "operation cannot change the shape of the tensor it writes to"
+                f"operation cannot change the shape of the tensor it writes to{at(here())}"
             )
         if value.dtype is not seen.dtype:
             if not dtypes.can_cast(value.dtype, seen.dtype):
                 raise RuntimeError(
                     f"result type {class_name(value.dtype)} can't be cast to the desired output "
                     f"type {class_name(seen.dtype)}: "
-                    "an in-place operation keeps the dtype of the tensor it writes to"
+                    "an in-place operation keeps the dtype of the tensor it writes to; write "
+                    f"x = x + y instead of x += y, or convert first{at(here())}"
                 )
             result = cast(result, seen.dtype)
             value = result._value
         self._check_inference()
-        if state.grad_enabled:
-            edge = result._edge()
-            if edge is not None or self.requires_grad:
-                check_in_place(self)
-                rewrite(self, edge)
+        edge = result._edge() if state.grad_enabled else None
+        if edge is None and not (state.grad_enabled and self.requires_grad):
+            self._write(value)
+            return self
+        check_in_place(self)
+        rewrite(self, edge)
         self._write(value)
         if self._base is not None and self.retains_grad:
             follow(self)  # at once: what it was before is part of the new history, and not it
@@ -494,6 +488,7 @@ class Tensor:
                     "unsupported operation: more than one element of the written-to tensor refers "
                     "to a single memory "
                     "location. Please clone() the tensor before performing the operation."
+                    f"{at(here())}"
                 )
 
     def accumulate_(self, g: Value) -> None:
@@ -502,7 +497,7 @@ class Tensor:
 
     def zero_(self) -> Tensor:
         """Overwrite with zeros."""
-        if self._chain is not None or state.grad_enabled and self.requires_grad:
+        if self._chain is not None or (state.grad_enabled and self.requires_grad):
             return self._assign(apply(fill, (self, 0), (), "ZeroBackward0"))
         self._check_inference()
         value = self._storage.value
@@ -685,7 +680,11 @@ def _plain(op: Op, x: Any) -> Any:
 def wrap(value: Value, edge: Edge | None) -> Tensor:
     """A Tensor of a Value, continuing the tape at `edge`."""
     made = from_value(value)
-    if edge is not None:
+    if edge is None:
+        return made
+    if edge[0].__class__ is AccumulateGrad:  # what a leaf held when it was saved
+        made._leaf_requires_grad, made._accumulator = True, edge[0]
+    else:
         made._grad_fn, made._output = edge
     return made
 

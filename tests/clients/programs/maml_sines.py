@@ -72,19 +72,3 @@ for _ in range(5):
 final = 0.5 * v @ A @ v
 final.backward()
 print(v, final, lr.grad, w.grad, sep="\n")
-
-# torch.func
-from torch.func import functional_call, grad, jacrev, vmap
-
-model = torch.nn.Linear(3, 1)
-params = {k: p.detach() for k, p in model.named_parameters()}
-X, Y = torch.randn(4, 3), torch.randn(4, 1)
-
-
-def sample_loss(params, x, y):
-    return ((functional_call(model, params, (x.unsqueeze(0),)) - y) ** 2).mean()
-
-
-per_sample = vmap(grad(sample_loss), in_dims=(None, 0, 0))(params, X, Y)
-print({k: tuple(v.shape) for k, v in per_sample.items()}, per_sample["weight"])
-print(grad(lambda x: x.sin().sum())(torch.zeros(2)), jacrev(lambda x: x ** 2)(torch.tensor([1.0, 2.0])))

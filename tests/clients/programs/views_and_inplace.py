@@ -65,8 +65,6 @@ print(m)
 m.index_fill_(0, torch.tensor([0]), 7).masked_fill_(m == 7, -7).fill_diagonal_(3)
 print(m, m.zero_().add_(1).sum())
 print(torch.zeros(2).uniform_(2, 2), torch.zeros(3, dtype=torch.long).random_(0, 1), torch.ones(3).bernoulli_(1.0))
-m.set_(torch.full((1, 3), 2.0))
-print(m)
 
 print("--- autograd and in-place")
 w = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)

@@ -102,7 +102,8 @@ class PackedSequence(_Packed):
 
 def _integers(numbers: Any) -> np.ndarray[Any, Any]:
     array = numbers.numpy() if isinstance(numbers, Tensor) else numbers
-    return np.asarray(array, np.int64)
+    integers: np.ndarray[Any, Any] = np.asarray(array, np.int64)
+    return integers
 
 
 def _numbers(array: np.ndarray[Any, Any]) -> Tensor:
@@ -118,7 +119,7 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 
 def batch_sizes_of(lengths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """How many sequences there are at each time, for lengths in descending order."""
-    return np.count_nonzero(lengths[None, :] > np.arange(lengths[0])[:, None], axis=1)
+    return np.asarray(np.sum(lengths[None, :] > np.arange(lengths[0])[:, None], axis=1))
 
 
 def _places(batch_sizes: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
