@@ -1,4 +1,6 @@
-"""tidu (梯度): deep learning on one machine, with PyTorch's interface and gradients that explain themselves."""
+"""tidu (梯度): deep learning on one machine, with PyTorch's interface and gradients that explain
+themselves.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from tidu import (
     special,
     utils,
 )
+from tidu.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from tidu.backends import cudnn as _cudnn
 from tidu.backends import mps as _mps
 from tidu.base import collector as _collector

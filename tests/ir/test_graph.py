@@ -1,4 +1,6 @@
-"""The graph: what is pending, what a region contains, when two are alike, and what the verifier refuses."""
+"""The graph: what is pending, what a region contains, when two are alike, and what the verifier
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_intermediate_values_are_freed_while_the_region_runs() -> None:
     z = y + 1
     del y
     region = _cut()
-    assert execute.held(region) == tuple(i for i, v in enumerate(region) if v is held or v is z._value or v is x._value)
+    assert execute.held(region) == tuple(
+        i for i, v in enumerate(region) if v is held or v is z._value or v is x._value
+    )
 
 
 def _program(scale: float, size: int = 3) -> tuple[Any, ...]:
@@ -158,7 +162,9 @@ def test_the_gradient_carries_the_line_of_the_forward_operation() -> None:
     assert "x.exp().sum()  # forward line" in render_region(_cut(), lines=True).splitlines()[-1]
 
 
-def _value(inputs: tuple[Any, ...], shape: tuple[int, ...] = (2,), dtype: Any = tidu.float32) -> Value:
+def _value(
+    inputs: tuple[Any, ...], shape: tuple[int, ...] = (2,), dtype: Any = tidu.float32
+) -> Value:
     return Value(mul, inputs, (), shape, dtype, None)
 
 

@@ -1,4 +1,5 @@
-"""A table of mistakes: each runs under PyTorch, which decides the kind of exception, and under tidu.
+"""A table of mistakes: each runs under PyTorch, which decides the kind of exception, and under
+tidu.
 
 A mistake is a function of the framework, so that its last lines are what a user would have written.
 """
@@ -67,7 +68,7 @@ def check(mistake: Mistake) -> None:
         number = next(i for i in reversed(range(len(lines))) if mistake.line in lines[i])
         file = os.path.basename(inspect.getfile(mistake.make))
         assert f"(at {file}:{start + number}: {lines[number].strip()})" in message, message
-        assert message.count("(at ") == 1, message
+        assert message.count(f"(at {file}:") == 1, message
     assert_usable()
 
 

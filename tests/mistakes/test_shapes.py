@@ -102,7 +102,11 @@ def reshape_with_two_unknowns(torch: Any) -> None:
     x.reshape(-1, -1)
 
 
-@table("view size is not compatible with input tensor's size and stride", "reshape", line="x.t().view(6)")
+@table(
+    "view size is not compatible with input tensor's size and stride",
+    "reshape",
+    line="x.t().view(6)",
+)
 def view_of_a_transposed_tensor(torch: Any) -> None:
     x = torch.ones(2, 3)
     x.t().view(6)

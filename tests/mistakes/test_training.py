@@ -137,7 +137,7 @@ def forgotten_super_init(torch: Any) -> None:
     Net()
 
 
-@table("missing the required \"forward\" function", "Net", line="Net()(")
+@table('missing the required "forward" function', "Net", line="Net()(")
 def forgotten_forward(torch: Any) -> None:
     class Net(torch.nn.Module):  # type: ignore[misc, name-defined]
         pass
@@ -175,7 +175,9 @@ def state_dict_with_three_mismatches(torch: Any) -> None:
 # Losses -------------------------------------------------------------------------------------------
 
 
-@table("expected scalar type Long but found Float", "[2]", "target.long()", line="cross_entropy(x, y)")
+@table(
+    "expected scalar type Long but found Float", "[2]", "target.long()", line="cross_entropy(x, y)"
+)
 def cross_entropy_of_float_classes(torch: Any) -> None:
     x, y = torch.ones(2, 3), torch.ones(2)
     torch.nn.functional.cross_entropy(x, y)
@@ -336,12 +338,12 @@ def random_split_sizes(torch: Any) -> None:
 # Autograd -----------------------------------------------------------------------------------------
 
 
-@table("second time", "retain_graph=True", line="loss.backward()  # again")
+@table("second time", "retain_graph=True", line="loss = (x * x)")
 def backward_twice(torch: Any) -> None:
     x = torch.ones(2, requires_grad=True)
     loss = (x * x).sum()
     loss.backward()
-    loss.backward()  # again
+    loss.backward()
 
 
 @table("does not require grad", "requires_grad=True", line="loss.backward()")

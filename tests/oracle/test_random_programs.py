@@ -191,10 +191,19 @@ def _special(machine: Machine, a: Any, b: Any, how: int) -> Any:
             a.add_(0.125)
 
     choices = [
-        backward, grad_zero, second_order, set_data, update, no_grad, write_unseen, write_under_no_grad, backward,
-        lambda: a.retain_grad(), backward,
+        backward,
+        grad_zero,
+        second_order,
+        set_data,
+        update,
+        no_grad,
+        write_unseen,
+        write_under_no_grad,
+        backward,
+        lambda: a.retain_grad(),
+        backward,
         lambda: a.detach().requires_grad_(),
-    ]  # fmt: skip
+    ]
     return choices[how % len(choices)]()
 
 

@@ -234,7 +234,9 @@ class OpNode(GradFn):
                 return
 
     def __getattr__(self, name: str) -> Any:
-        """What is saved, under PyTorch's names: ``node._saved_self``, ``node._saved_result``, ..."""
+        """What is saved, under PyTorch's names: ``node._saved_self``, ``node._saved_result``,
+        ...
+        """
         if not name.startswith("_saved_"):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         wanted = name.removeprefix("_saved_")

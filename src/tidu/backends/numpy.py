@@ -179,7 +179,8 @@ def _from_decomposition(op: Op) -> Callable[..., Any]:
         attrs = arguments[count:]
         outer, pending.values = pending.values, []
         limit, pending.limit = pending.limit, 1 << 60
-        # These Values live for a moment: looking for the line behind each would cost more than they do.
+        # These Values live for a moment: looking for the line behind each would cost more than they
+        # do.
         position, state.position = state.position, _NO_LINE
         try:
             result = decompose(tuple(inputs), *attrs) if op.variadic else decompose(*inputs, *attrs)

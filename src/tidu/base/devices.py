@@ -67,7 +67,9 @@ def check(wanted: Any) -> device:
 
 
 class memory_format:  # noqa: N801 (the name users know it by: torch.memory_format)
-    """How elements lie in memory, as an argument to `contiguous`, `to`, `clone`. tidu keeps row-major order."""
+    """How elements lie in memory, as an argument to `contiguous`, `to`, `clone`. tidu keeps
+    row-major order.
+    """
 
     __slots__ = ("name",)
 

@@ -111,7 +111,9 @@ def infer_size(shape: Sequence[int], numel: int) -> Shape:
     """`shape` with its one -1 worked out from the number of elements."""
     sizes = tuple(int(n) for n in shape)
     if any(n < -1 for n in sizes):
-        raise RuntimeError(f"invalid shape dimension {next(n for n in sizes if n < -1)}{at(here())}")
+        raise RuntimeError(
+            f"invalid shape dimension {next(n for n in sizes if n < -1)}{at(here())}"
+        )
     unknown = sizes.count(-1)
     if unknown > 1:
         raise RuntimeError(

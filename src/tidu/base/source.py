@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
 import warnings
 from types import CodeType
@@ -12,6 +13,7 @@ from tidu.base.state import Position, state
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _internal: dict[str, bool] = {}
+_LINE = re.compile(r" \(at [^\n]*?:\d+")  # what `at` makes
 
 
 def _is_internal(filename: str) -> bool:
@@ -87,9 +89,12 @@ def locate(error: Exception, *what: str) -> None:
     if trace is None or not _is_internal(trace.tb_frame.f_code.co_filename):
         return
     if len(error.args) == 1 and isinstance(error.args[0], str):
-        message, mark, line = error.args[0].partition(" (at ")
+        message: str = error.args[0]
+        found = _LINE.search(message)
+        line = message[found.start() :] if found else at(here())
+        message = message[: found.start()] if found else message
         message += "".join(part for part in what if part not in message)
-        error.args = (message + (mark + line or at(here())),)
+        error.args = (message + line,)
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -22,7 +22,9 @@ from tidu.ir.value import Value, pending
 
 Inferred = tuple[tuple[Any, ...], Shape, dtype]
 NUMBERS = (bool, int, float)
-_INNER_FRAMES = 3  # between a user's line and `here`: at least that itself, `Op.value` and its caller
+_INNER_FRAMES = (
+    3  # between a user's line and `here`: at least that itself, `Op.value` and its caller
+)
 # What an op takes as it is; anything else has to know `apply_op`.
 PLAIN = frozenset({Value, bool, int, float, type(None)})
 
@@ -273,16 +275,14 @@ def define(
                 function that gets the position first, or a tuple of one that returns them all.
                 The result is summed over broadcast dimensions and cast to the input's dtype by
                 the engine. What a vjp reads is what the tape keeps.
-    saved       for an op on a list: the part of it whose numbers the vjp reads
-    view        for ops whose result shares memory with the input
-    grad_name   the name shown in grad_fn=<...>
-    public      where users find it: paths such as "torch.exp Tensor.exp torch.special.exp"
-    inplace     whether Tensor gets a method with a trailing underscore
-    outputs     number of results; more than one are read through `pick`
-    host        runs as a call to NumPy in every tier (sorting, factorisations)
-    dtypes      what the tests run it on: all, number, float, wide (float without halves), integer or bool
-    reference   the PyTorch function to compare with, if it is not torch.<name>
-    tolerance   multiplies the tests' tolerance, for ops that lose accuracy by nature
+    saved       for an op on a list: the part of it whose numbers the vjp reads view        for ops
+    whose result shares memory with the input grad_name   the name shown in grad_fn=<...> public
+    where users find it: paths such as "torch.exp Tensor.exp torch.special.exp" inplace     whether
+    Tensor gets a method with a trailing underscore outputs     number of results; more than one are
+    read through `pick` host        runs as a call to NumPy in every tier (sorting, factorisations)
+    dtypes      what the tests run it on: all, number, float, wide (float without halves), integer
+    or bool reference   the PyTorch function to compare with, if it is not torch.<name> tolerance
+    multiplies the tests' tolerance, for ops that lose accuracy by nature
     """
     if name in registry:
         raise ValueError(f"op '{name}' is declared twice")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tidu.base.devices import CPU, device
 from tidu.base import dtypes
+from tidu.base.devices import CPU, device
 from tidu.base.shapes import Shape
 from tidu.base.state import Position
 

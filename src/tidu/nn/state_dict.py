@@ -8,9 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from tidu.base.source import at, here
 from tidu.autograd.modes import no_grad
 from tidu.autograd.tape import Handle
+from tidu.base.source import at, here
 from tidu.nn.hooks import Hooks, register
 from tidu.nn.parameter import Parameter, is_lazy
 from tidu.tensor import Tensor
@@ -161,8 +161,7 @@ class Stateful:
         if errors:
             listed = "\n\t".join(errors)
             raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}"
-                f"{at(here())}"
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}{at(here())}"
             )
         return IncompatibleKeys(missing, unexpected)
 

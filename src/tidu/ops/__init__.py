@@ -1,7 +1,8 @@
-"""The operations, one file a family, each declared whole; importing this package fills the registry."""
+"""The operations, one file a family, each declared whole; importing this package fills the
+registry.
+"""
 
 from __future__ import annotations
-
 
 from collections.abc import Callable
 from typing import Any

@@ -74,7 +74,9 @@ def _matmul_numpy(x: Any, y: Any) -> Any:
         return np.matmul(x, y)
     if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
         # One large product instead of a batch of small ones.
-        return np.matmul(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y).reshape(*x.shape[:-1], y.shape[-1])
+        return np.matmul(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y).reshape(
+            *x.shape[:-1], y.shape[-1]
+        )
     return np.matmul(x, y)
 
 
@@ -100,9 +102,7 @@ def matmul_vjp_y(g: Any, out: Any, x: Any, y: Any) -> Any:
     if len(y.shape) == 2:
         # All leading dimensions are summed over: one product of two matrices.
         rows = _rows(x) if len(x.shape) > 2 else x
-        return matmul(
-            permute(rows, (1, 0)), _rows(g) if len(g.shape) > 2 else g
-        )
+        return matmul(permute(rows, (1, 0)), _rows(g) if len(g.shape) > 2 else g)
     return matmul(swap(x, -2, -1), g)
 
 

@@ -54,7 +54,8 @@ def check_index(
     if high >= size or low < (-size if negative else 0):
         words = "index out of range in self: " if operation == "index_select" else ""
         raise error(
-            f"{words}index {wrong} is out of bounds for dimension {dim} with size {size}: {operation} "
+            f"{words}index {wrong} is out of bounds for dimension {dim} with size {size}: "
+            f"{operation} "
             "takes indices in "
             f"[{-size if negative else 0}, {size - 1}]{at(here())}"
         )
@@ -234,7 +235,10 @@ def check_along(operation: str, x: Any, dim: int, index: Any, others: bool = Tru
             f"{list(index.shape)} and {list(x.shape)})"
         )
     if index.dtype.category != dtypes.INTEGER:
-        raise RuntimeError(f"{operation}(): Expected dtype int32/int64 for index, but got {index.dtype}; convert it with .long()")
+        raise RuntimeError(
+            f"{operation}(): Expected dtype int32/int64 for index, but got "
+            f"{index.dtype}; convert it with .long()"
+        )
     for i, (n, m) in enumerate(zip(index.shape, x.shape, strict=False)):
         if others and i != dim and n > m:
             raise RuntimeError(

@@ -255,7 +255,7 @@ slice_write: Op = define(
     reference=lambda torch, base, part, ranges: torch.slice_scatter(base, part, 0, *ranges[0]),
 )
 
-# select: one index of a dimension, which goes ------------------------------------------------------
+# select: one index of a dimension, which goes -----------------------------------------------------
 
 
 def _at(dim: int, index: int) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from tidu.base.source import at, here
 from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
-from tidu.ops.movement import cat_, diagonal_, expand, flip, permute, reshape, slice_, select_
+from tidu.ops.movement import cat_, diagonal_, expand, flip, permute, reshape, select_, slice_
 
 # Shape --------------------------------------------------------------------------------------------
 
@@ -433,7 +433,7 @@ def stack(tensors: Any, dim: int = 0) -> Any:
         if tuple(x.shape) != first:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
-                f"{list(x.shape)} at entry {number}"
+                f"{list(x.shape)} at entry {number}{at(here())}"
             )
     d = wrap_dim(dim, len(first) + 1)
     return cat_.named("StackBackward0", tuple(unsqueeze(x, d) for x in items), d)

@@ -187,7 +187,8 @@ def tensor(
 def finish(made: Tensor, requires_grad: bool) -> Tensor:
     if requires_grad and not made.dtype.is_floating_point:
         raise RuntimeError(
-            "Only Tensors of floating point and complex dtype can require gradients, but this one would be "
+            "Only Tensors of floating point and complex dtype can require gradients, but this one "
+            "would be "
             f"{made.dtype}; pass dtype=torch.float32 or floating-point numbers{at(here())}"
         )
     return made.requires_grad_() if requires_grad else made
@@ -220,7 +221,8 @@ def from_numpy(array: Any) -> Tensor:
 def _constant(value: Any, shape: tuple[int, ...], d: dtype, requires_grad: bool) -> Tensor:
     if not isinstance(d, dtype):
         raise TypeError(
-            f"argument 'dtype' must be torch.dtype, not {type(d).__name__}; write torch.float32, not "
+            f"argument 'dtype' must be torch.dtype, not {type(d).__name__}; write torch.float32, "
+            f"not "
             "its name"
         )
     if any(n < 0 for n in shape):

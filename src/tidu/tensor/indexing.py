@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
-from tidu.base.source import at, here
 from tidu.base.shapes import can_broadcast
+from tidu.base.source import at, here
 from tidu.execute import buffer_of
 from tidu.ir.value import Value
 from tidu.ops.elementwise import overwrite, where
@@ -79,9 +79,7 @@ def _spread(view: Tensor, value: Any) -> Any:
 def _first_misfit(shape: tuple[int, ...], target: tuple[int, ...]) -> str:
     if len(shape) > len(target):
         return f"it has {len(shape)} dimensions, the part {len(target)}"
-    back = next(
-        i for i in range(1, len(shape) + 1) if shape[-i] != 1 and shape[-i] != target[-i]
-    )
+    back = next(i for i in range(1, len(shape) + 1) if shape[-i] != 1 and shape[-i] != target[-i])
     return (
         f"The expanded size of the tensor ({target[-back]}) must match the existing size "
         f"({shape[-back]}) at non-singleton dimension {len(target) - back}"
@@ -184,7 +182,7 @@ def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[in
             indices.append(from_array(np.zeros(1 if key else 0, np.int64)))
             dims.append(dim)
             dim += 1
-        elif isinstance(key, int) or isinstance(key, np.integer) or _is_integer_scalar(key):
+        elif isinstance(key, (int, np.integer)) or _is_integer_scalar(key):
             view = _select(view, dim, int(key), seen)
         else:
             for array in _index_arrays(key, view._value.shape, dim):

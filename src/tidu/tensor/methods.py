@@ -68,7 +68,7 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
     return np.array(self._array(), order="C")
 
 
-def __array__(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
+def _as_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
     array = numpy(self)
     return array if dtype is None else array.astype(dtype, copy=False)
 
@@ -206,10 +206,17 @@ def type_(self: Tensor, dtype: Any = None, **rest: Any) -> Any:
 
 
 TYPE_NAMES = {
-    dtypes.float32: "Float", dtypes.float64: "Double", dtypes.float16: "Half", dtypes.bfloat16: "BFloat16",
-    dtypes.int64: "Long", dtypes.int32: "Int", dtypes.int16: "Short", dtypes.int8: "Char",
-    dtypes.uint8: "Byte", dtypes.bool_: "Bool",
-}  # fmt: skip
+    dtypes.float32: "Float",
+    dtypes.float64: "Double",
+    dtypes.float16: "Half",
+    dtypes.bfloat16: "BFloat16",
+    dtypes.int64: "Long",
+    dtypes.int32: "Int",
+    dtypes.int16: "Short",
+    dtypes.int8: "Char",
+    dtypes.uint8: "Byte",
+    dtypes.bool_: "Bool",
+}
 _BY_TYPE_NAME = {f"{name}Tensor": d for d, name in TYPE_NAMES.items()}
 
 
@@ -399,16 +406,27 @@ def _if_supported(function: Any) -> Any:
 
 
 _BINARY = {
-    "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.div, "pow": e.pow_, "mod": e.remainder,
-    "floordiv": e.floor_divide, "and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor,
-    "lshift": e.bitwise_left_shift, "rshift": e.bitwise_right_shift,
-}  # fmt: skip
+    "add": e.add,
+    "sub": e.sub,
+    "mul": e.mul,
+    "truediv": e.div,
+    "pow": e.pow_,
+    "mod": e.remainder,
+    "floordiv": e.floor_divide,
+    "and": e.bitwise_and,
+    "or": e.bitwise_or,
+    "xor": e.bitwise_xor,
+    "lshift": e.bitwise_left_shift,
+    "rshift": e.bitwise_right_shift,
+}
 # PyTorch has its own nodes for these, by which of the two operands is a number.
 _NAMED: dict[str, Any] = {
-    "pow": e.power, "rpow": lambda self, other: e.power(other, self),
-    "mod": e.remainder_of, "rsub": e.rsub,
+    "pow": e.power,
+    "rpow": lambda self, other: e.power(other, self),
+    "mod": e.remainder_of,
+    "rsub": e.rsub,
     "rtruediv": lambda self, other: e.mul(e.reciprocal(self), other),
-}  # fmt: skip
+}
 _COMPARE = {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}
 
 
@@ -424,29 +442,76 @@ def bind_methods() -> None:
     for name, forward in _NAMED.items():
         setattr(Tensor, f"__{name}__", _if_supported(forward))
     plain: dict[str, Any] = {
-        "__neg__": lambda self: apply(e.neg, (self,)), "__pos__": lambda self: self, "__abs__": lambda self: apply(e.abs_, (self,)),
-        "__invert__": lambda self: apply(e.bitwise_not, (self,)), "__matmul__": vars(Tensor)["matmul"],
+        "__neg__": lambda self: apply(e.neg, (self,)),
+        "__pos__": lambda self: self,
+        "__abs__": lambda self: apply(e.abs_, (self,)),
+        "__invert__": lambda self: apply(e.bitwise_not, (self,)),
+        "__matmul__": vars(Tensor)["matmul"],
         "__rmatmul__": lambda self, other: apply(matmul, (other, self)),
-        "__getitem__": getitem, "__setitem__": setitem, "__len__": _length, "__iter__": _iterate, "__bool__": _truth,
-        "__contains__": _contains, "__format__": _format, "__repr__": _repr, "__str__": _repr, "__array__": __array__,
-        "__int__": lambda self: int(item(self)), "__float__": lambda self: float(item(self)), "__index__": _index,
-        "__hash__": object.__hash__, "__deepcopy__": _deepcopy, "__reduce_ex__": _reduce,
-        "item": item, "tolist": tolist, "numpy": numpy, "size": size, "dim": dim, "ndimension": dim, "numel": numel,
-        "nelement": numel, "element_size": element_size, "itemsize": property(element_size),
-        "nbytes": property(lambda self: self.numel() * self.element_size()), "to": to, "type": type_, "contiguous": contiguous,
-        "cpu": cpu, "cuda": cuda, "new_zeros": _new_constant(creation.zeros), "new_ones": _new_constant(creation.ones),
-        "new_empty": _new_constant(creation.empty), "new_full": new_full, "new_tensor": new_tensor, "new": new,
-        "T": property(_transposed), "mT": property(_matrix_transposed), "H": property(_transposed),
-        "is_cuda": False, "is_sparse": False, "is_quantized": False, "is_meta": False, "is_mps": False,
-        "is_floating_point": lambda self: self.dtype.is_floating_point, "is_complex": lambda self: False,
-        "is_signed": lambda self: self.dtype.is_signed, "is_inference": lambda self: self._storage.inference,
-        "get_device": lambda self: -1, "is_pinned": lambda self: False, "pin_memory": lambda self: self,
-        "resolve_conj": lambda self: self, "resolve_neg": lambda self: self, "is_conj": lambda self: False,
+        "__getitem__": getitem,
+        "__setitem__": setitem,
+        "__len__": _length,
+        "__iter__": _iterate,
+        "__bool__": _truth,
+        "__contains__": _contains,
+        "__format__": _format,
+        "__repr__": _repr,
+        "__str__": _repr,
+        "__array__": _as_array,
+        "__int__": lambda self: int(item(self)),
+        "__float__": lambda self: float(item(self)),
+        "__index__": _index,
+        "__hash__": object.__hash__,
+        "__deepcopy__": _deepcopy,
+        "__reduce_ex__": _reduce,
+        "item": item,
+        "tolist": tolist,
+        "numpy": numpy,
+        "size": size,
+        "dim": dim,
+        "ndimension": dim,
+        "numel": numel,
+        "nelement": numel,
+        "element_size": element_size,
+        "itemsize": property(element_size),
+        "nbytes": property(lambda self: self.numel() * self.element_size()),
+        "to": to,
+        "type": type_,
+        "contiguous": contiguous,
+        "cpu": cpu,
+        "cuda": cuda,
+        "new_zeros": _new_constant(creation.zeros),
+        "new_ones": _new_constant(creation.ones),
+        "new_empty": _new_constant(creation.empty),
+        "new_full": new_full,
+        "new_tensor": new_tensor,
+        "new": new,
+        "T": property(_transposed),
+        "mT": property(_matrix_transposed),
+        "H": property(_transposed),
+        "is_cuda": False,
+        "is_sparse": False,
+        "is_quantized": False,
+        "is_meta": False,
+        "is_mps": False,
+        "is_floating_point": lambda self: self.dtype.is_floating_point,
+        "is_complex": lambda self: False,
+        "is_signed": lambda self: self.dtype.is_signed,
+        "is_inference": lambda self: self._storage.inference,
+        "get_device": lambda self: -1,
+        "is_pinned": lambda self: False,
+        "pin_memory": lambda self: self,
+        "resolve_conj": lambda self: self,
+        "resolve_neg": lambda self: self,
+        "is_conj": lambda self: False,
         "type_as": lambda self, other: to(self, other.dtype),
         "_is_view": lambda self: self._base is not None,
-        "data_ptr": lambda self: id(self._storage), "is_shared": lambda self: False, "share_memory_": lambda self: self,
-        "real": property(lambda self: self), "__dir__": object.__dir__,
-    }  # fmt: skip
+        "data_ptr": lambda self: id(self._storage),
+        "is_shared": lambda self: False,
+        "share_memory_": lambda self: self,
+        "real": property(lambda self: self),
+        "__dir__": object.__dir__,
+    }
     for name, d in dtypes.ALIASES.items():
         plain[name] = _converter(d)
     for name, d in {"byte": dtypes.uint8, "char": dtypes.int8, "bfloat16": dtypes.bfloat16}.items():
