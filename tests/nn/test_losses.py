@@ -84,9 +84,7 @@ F.triplet_margin_loss(x, y, p, reduction=R)
 F.triplet_margin_loss(x, y, p, 0.5, p=1, swap=True, reduction=R)
 F.triplet_margin_loss(x, y, p, 3.0, p=3, reduction=R)
 F.triplet_margin_with_distance_loss(x, y, p, reduction=R)
-F.triplet_margin_with_distance_loss(
-    x, y, p, distance_function=F.cosine_similarity, swap=True, reduction=R
-)
+F.triplet_margin_with_distance_loss(x, y, p, swap=True, distance_function=F.cosine_similarity)
 F.ctc_loss(t.log_softmax(2), u, [6, 5], [3, 2], reduction=R)
 F.ctc_loss(t.log_softmax(2), u[:, :2].reshape(-1), T.tensor([6, 6]), T.tensor([1, 3]), reduction=R)
 F.ctc_loss(t.log_softmax(2), u, [2, 6], [3, 2], reduction=R, zero_infinity=True)

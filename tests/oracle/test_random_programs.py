@@ -230,7 +230,7 @@ def _run_step(machine: Machine, step: tuple[int, int, int, int]) -> str | None:
             result = result.contiguous()
         elif kind in (6, 7):
             if any(n > 1 and s == 0 for n, s in zip(a.shape, a.stride(), strict=True)):
-                how = 0  # PyTorch refuses some writes to expanded memory, and lets others do what they will
+                how = 0  # of the writes to expanded memory, PyTorch refuses only some
             # PyTorch refuses sources that overlap what is written; Values cannot overlap, so tidu
             # need not.
             _in_place(a, b if b is a else b.clone(), how)
