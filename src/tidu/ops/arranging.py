@@ -20,6 +20,7 @@ from tidu.ops import shaping
 from tidu.ops.elementwise import positive
 from tidu.ops.indexing import index
 from tidu.ops.movement import cat_, expand, flip, permute, reshape, slice_
+from tidu.ops.rules import class_name
 from tidu.ops.shaping import atleast_3d, cat, narrow_range, stack
 
 # Turning ------------------------------------------------------------------------------------------
@@ -138,7 +139,10 @@ def repeat_interleave(
 
 def _check_repeats(repeats: Any, size: int | None) -> None:
     if repeats.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError("repeats has to be Long or Int tensor")
+        raise NotImplementedError(
+            f"\"repeat_interleave_cpu\" not implemented for '{class_name(repeats.dtype)}'; write"
+            " repeats.long()"
+        )
     if len(repeats.shape) > 1 or (size is None and len(repeats.shape) != 1):
         raise RuntimeError(
             "repeat_interleave only accept 1D vector as repeat"
@@ -172,7 +176,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
         else tensors
     )
     shape = broadcast("broadcast_tensors", *(tuple(x.shape) for x in items))
-    return tuple(expand(x, shape) for x in items)
+    return tuple(x if tuple(x.shape) == shape else expand(x, shape) for x in items)
 
 
 @function("torch.broadcast_shapes")

@@ -38,8 +38,8 @@ def _paths(*names: str) -> str:
     return " ".join(f"torch.{name} Tensor.{name}" for name in names)
 
 
-def _unsupported(operation: str, d: dtypes.dtype) -> RuntimeError:
-    return RuntimeError(
+def _unsupported(operation: str, d: dtypes.dtype) -> NotImplementedError:
+    return NotImplementedError(
         f"\"{operation}\" not implemented for '{class_name(d)}'; convert the tensor first, for"
         " example with .float()"
     )
