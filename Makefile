@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 PROGRAMS ?= 20000
+# Bytecode beforehand: also where Python is told not to write any, importing tidu is quick.
+COMPILE := $(BIN)/python -m compileall -q src || true
 
 .PHONY: demo test random-programs bench format clean
 
@@ -42,6 +44,7 @@ $(VENV)/.made:
 # The stamps: nothing is installed again until one of these files changes.
 $(VENV)/.demo: $(VENV)/.made pyproject.toml
 	$(PIP) -e '.[examples]'
+	@$(COMPILE)
 	@touch $@
 
 # The exact versions of the lock file where there are wheels for them, else what the ranges allow.
@@ -50,4 +53,5 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml requirements.lock
 	$(PIP) -c requirements.lock -e '.[examples,test,dev]' || $(PIP) -e '.[examples,test,dev]'
 	$(PIP) -c requirements.lock -e '.[oracle]' || $(PIP) -e '.[oracle]' \
 	    || echo "PyTorch cannot be installed here: the tests that compare with it are skipped"
+	@$(COMPILE)
 	@touch $@

@@ -22,8 +22,13 @@ PROGRAMS = sorted((FOLDER / "programs").glob("*.py"))
 
 NUMBER = re.compile(r"(?<![\w.])[+-]?(\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+)(?![\w.])")
 NEGATIVE_ZERO = re.compile(r"-(?=0\.0+(?![\d.e]))")
-# What differs by nature: addresses, and the package in the name of a class.
-SAME = [(re.compile(r"\b0x[0-9a-f]+"), "0x"), (re.compile(r"<class 'tidu\."), "<class 'torch.")]
+# What differs by nature: addresses, the package in the name of a class, and the line of the program
+# that tidu adds to messages.
+SAME = [
+    (re.compile(r"\b0x[0-9a-f]+"), "0x"),
+    (re.compile(r"<class 'tidu\."), "<class 'torch."),
+    (re.compile(r" \(at \w+\.py:\d+: .*\)$"), ""),
+]
 
 RELATIVE = 1e-4
 ABSOLUTE = 1e-6  # of numbers that are zero but for rounding

@@ -81,7 +81,10 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     ),
 }
 for _way in ("linear", "lower", "higher", "midpoint", "nearest"):
-    CALLS[f"quantile {_way}"] = (lambda T, x, way=_way: x.quantile(0.37, 1, interpolation=way), (X,))
+    CALLS[f"quantile {_way}"] = (
+        lambda T, x, way=_way: x.quantile(0.37, 1, interpolation=way),
+        (X,),
+    )
 
 
 @pytest.mark.parametrize("name", CALLS)

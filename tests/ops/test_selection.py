@@ -56,7 +56,10 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "put": (lambda T, x, i, s: x.put(i, s, accumulate=True), (X, ROWS, Y[0, :3])),
     "scatter": (lambda T, x, i, s: x.scatter(0, i, s), (X, PLACES[:1], Y[:1])),
     "scatter number": (lambda T, x, i: x.scatter(0, i, 2.5), (X, PLACES)),
-    "scatter and add": (lambda T, x, i: x.detach().scatter(0, i, 2.5, reduce="add"), (X, PLACES[:1])),
+    "scatter and add": (
+        lambda T, x, i: x.detach().scatter(0, i, 2.5, reduce="add"),
+        (X, PLACES[:1]),
+    ),
     "scatter_add": (lambda T, x, i, s: x.scatter_add(0, i, s), (X, PLACES, Y[:2])),
     "select_scatter": (lambda T, x, s: T.select_scatter(x, s, 0, -1), (X, Y[0])),
     "slice_scatter": (lambda T, x, s: T.slice_scatter(x, s, 1, 0, 4, 2), (X, Y[:, :2])),

@@ -13,12 +13,15 @@ from tests.ops.agreement import same_error
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 
-EDGES = np.array([0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, 1e-300, 700.0, -700.0, np.inf, -np.inf, np.nan])
+EDGES = np.array(
+    [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, 1e-300, 700.0, -700.0, np.inf, -np.inf, np.nan]
+)
 SPREAD = np.concatenate([np.linspace(-30, 30, 601), np.geomspace(1e-8, 1e3, 100)])
 # Functions of one number that PyTorch works out to nearly the last place.
 EXACT = (
-    "lgamma", "digamma", "i0", "special.i0e", "special.i1", "special.i1e", "erfinv", "special.erfcx",
-    "special.ndtri", "special.ndtr", "special.log_ndtr", "special.entr", "sinc", "logit", "special.spherical_bessel_j0",
+    "lgamma", "digamma", "i0", "special.i0e", "special.i1", "special.i1e", "erfinv",
+    "special.erfcx", "special.ndtri", "special.ndtr", "special.log_ndtr", "special.entr", "sinc",
+    "logit", "special.spherical_bessel_j0",
 )  # fmt: skip
 
 
@@ -85,7 +88,9 @@ def test_polygamma_is_that_of_pytorch(n: int) -> None:
 
 
 def test_incomplete_gamma_functions_are_those_of_pytorch() -> None:
-    a, x = (g.reshape(-1) for g in np.meshgrid([0.1, 0.5, 1, 3, 20, 150], [0, 0.2, 1, 4, 30, 160.0]))
+    a, x = (
+        g.reshape(-1) for g in np.meshgrid([0.1, 0.5, 1, 3, 20, 150], [0, 0.2, 1, 4, 30, 160.0])
+    )
     for name in ("igamma", "igammac"):
         got, want = (
             getattr(T, name)(T.from_numpy(a.copy()), T.from_numpy(x.copy())) for T in (tidu, torch)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.ops.agreement import Call, agree, array, same_error
 
 import tidu
-from tests.ops.agreement import Call, agree, array, same_error
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 
@@ -28,12 +28,18 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
         lambda T, x: T.unique(x.detach(), return_inverse=True, return_counts=True),
         (X,),
     ),
-    "unique along": (lambda T, x: T.unique(x.detach(), dim=0, return_inverse=True), (X[[0, 1, 0]],)),
+    "unique along": (
+        lambda T, x: T.unique(x.detach(), dim=0, return_inverse=True),
+        (X[[0, 1, 0]],),
+    ),
     "unique_consecutive": (
         lambda T, x: x.unique_consecutive(return_inverse=True, return_counts=True),
         (ROWS,),
     ),
-    "unique_consecutive along": (lambda T, x: T.unique_consecutive(x.detach(), dim=1), (X[:, [0, 0, 1]],)),
+    "unique_consecutive along": (
+        lambda T, x: T.unique_consecutive(x.detach(), dim=1),
+        (X[:, [0, 0, 1]],),
+    ),
     "bincount": (lambda T, x: x.bincount(minlength=6), (ROWS,)),
     "bincount of weights": (lambda T, x, w: T.bincount(x, w.detach()), (ROWS, array(5))),
     "equal": (lambda T, x, y: [T.equal(x, x), T.equal(x, y), x.equal(x[:1])], (X, Y)),
@@ -85,9 +91,10 @@ def test_results_and_gradients_are_those_of_pytorch(name: str) -> None:
 
 
 WINDOWS: dict[str, dict[str, Any]] = {
-    "bartlett": {}, "blackman": {}, "cosine": {}, "exponential": {"tau": 2.0}, "gaussian": {"std": 1.5},
-    "general_cosine": {"a": [0.4, 0.3, 0.3]}, "general_hamming": {"alpha": 0.6}, "hamming": {}, "hann": {},
-    "kaiser": {"beta": 5.0}, "nuttall": {},
+    "bartlett": {}, "blackman": {}, "cosine": {}, "exponential": {"tau": 2.0},
+    "gaussian": {"std": 1.5}, "general_cosine": {"a": [0.4, 0.3, 0.3]},
+    "general_hamming": {"alpha": 0.6}, "hamming": {}, "hann": {}, "kaiser": {"beta": 5.0},
+    "nuttall": {},
 }  # fmt: skip
 
 

@@ -130,4 +130,4 @@ class Pending:
         return taken
 
 
-pending = Pending(limit=8192)
+pending = Pending(limit=4096)

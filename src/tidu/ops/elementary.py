@@ -36,6 +36,7 @@ from tidu.ops.rules import (
     class_name,
     floating,
     is_number,
+    not_implemented,
     require_tensors,
     same,
 )
@@ -44,13 +45,6 @@ from tidu.ops.samples import unary
 
 def _paths(*names: str) -> str:
     return " ".join(f"torch.{name} Tensor.{name}" for name in names)
-
-
-def _unsupported(operation: str, d: dtypes.dtype) -> RuntimeError:
-    return RuntimeError(
-        f"\"{operation}\" not implemented for '{class_name(d)}'; convert the tensor first, for"
-        " example with .float()"
-    )
 
 
 def _tensors(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -62,7 +56,7 @@ def _floats_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     require_tensors(op, inputs)
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if not d.is_floating_point:
-        raise _unsupported(f"{op.name}_cpu", d)
+        raise not_implemented(f"{op.name}_cpu", d)
     return inputs, shape, d
 
 
@@ -70,7 +64,7 @@ def _integers_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
     require_tensors(op, inputs)
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if d.category != dtypes.INTEGER:
-        raise _unsupported(f"{op.name}_cpu", d)
+        raise not_implemented(f"{op.name}_cpu", d)
     return inputs, shape, d
 
 

@@ -254,6 +254,7 @@ def _lu_numpy(a: Any, pivot: bool, check: str) -> Any:
             "U[{place},{place}] is zero and using it on lu_solve would result in a division by"
             " zero. If you still want to perform the factorization, consider calling linalg.lu(A,"
             " pivot) or linalg.lu_factor_ex(A, pivot)",
+            RuntimeError,
         )
     return packed, pivots, info
 

@@ -27,13 +27,15 @@ def each(function: Callable[..., Any], *stacks: Any) -> list[Any]:
     return [function(*(x[i] for x in flat)) for i in range(count)]
 
 
-def broken(operation: str, info: Any, what: str) -> LinAlgError:
+def broken(
+    operation: str, info: Any, what: str, kind: type[RuntimeError] = LinAlgError
+) -> RuntimeError:
     """The error for the first matrix of a batch whose factorization broke down."""
     info = np.asarray(info)
     element = int(np.flatnonzero(info.reshape(-1))[0])
     place = int(info.reshape(-1)[element])
     batch = f"(Batch element {element}): " if info.ndim else ""
-    return LinAlgError(f"{operation}: {batch}{what.format(place=place)}")
+    return kind(f"{operation}: {batch}{what.format(place=place)}")
 
 
 def finite(operation: str, a: Any) -> None:

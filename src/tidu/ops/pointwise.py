@@ -26,9 +26,9 @@ from tidu.ops.elementwise import (
 )
 from tidu.ops.rules import (
     arithmetic,
-    class_name,
     floating,
     is_number,
+    not_implemented,
     require_tensors,
 )
 from tidu.ops.samples import binary, binary_tensors
@@ -36,13 +36,6 @@ from tidu.ops.samples import binary, binary_tensors
 
 def _paths(*names: str) -> str:
     return " ".join(f"torch.{name} Tensor.{name}" for name in names)
-
-
-def _unsupported(operation: str, d: dtypes.dtype) -> NotImplementedError:
-    return NotImplementedError(
-        f"\"{operation}\" not implemented for '{class_name(d)}'; convert the tensor first, for"
-        " example with .float()"
-    )
 
 
 def _tensors(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -54,7 +47,7 @@ def _floats_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     require_tensors(op, inputs)
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if not d.is_floating_point:
-        raise _unsupported(f"{op.name}_cpu", d)
+        raise not_implemented(f"{op.name}_cpu", d)
     return inputs, shape, d
 
 
@@ -62,7 +55,7 @@ def _integers_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
     require_tensors(op, inputs)
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if d.category != dtypes.INTEGER:
-        raise _unsupported(f"{op.name}_cpu", d)
+        raise not_implemented(f"{op.name}_cpu", d)
     return inputs, shape, d
 
 
