@@ -64,7 +64,7 @@ def _topk_numpy(x: Any, k: int, dim: int, largest: bool, sorted_: bool) -> Any:
     if not x.ndim:
         return np.zeros((), np.int64)
     n = x.shape[dim]
-    if k * 8 > n or sortable(x).dtype.kind != "f":
+    if k * 8 > n or not k or sortable(x).dtype.kind != "f":
         return ordering(x, dim, largest).take(np.arange(k), dim)
     # A few of many: part them off first, then sort only those.
     keys = np.nan_to_num(
