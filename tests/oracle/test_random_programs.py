@@ -273,6 +273,8 @@ def _saved_as_copies() -> Any:
 @settings(
     max_examples=PROGRAMS,
     deadline=None,
+    # The suite tries the same programs every time; asked for a number of them, it tries new ones.
+    derandomize="TIDU_RANDOM_PROGRAMS" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
 )
