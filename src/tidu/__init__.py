@@ -52,6 +52,7 @@ from tidu.base.dtypes import (
 )
 from tidu.base.shapes import Size
 from tidu.interop.checkpoint import load, save
+from tidu.replay import compile
 
 __version__ = "0.1.0"
 

@@ -15,8 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tidu.backends.base import Backend, Failure
+from tidu.backends.cpu import CpuProgram, OutOfRange
 from tidu.backends.null import NullBackend
 from tidu.backends.numpy import NumpyBackend
+from tidu.base.changes import changes
+from tidu.base.state import Pending
+from tidu.compiler.graph import capture
 from tidu.ir.value import Value, pending
 from tidu.ir.verify import verify_region
 
@@ -39,22 +43,49 @@ class Engine:
     def __init__(self) -> None:
         self.backend: Backend = _BACKENDS[os.environ.get("TIDU_BACKEND", "numpy")]()
         self.verify = os.environ.get("TIDU_VERIFY", "") == "1"
-        # With keys off, regions are not told apart; only the compiled tier needs them.
-        self.keyed = os.environ.get("TIDU_TIER", "") != "0"
-        self.seen: dict[Any, int] = {}
+        # 0: everything by the backend; 1: everything compiled, at once; else what comes again.
+        tier = os.environ.get("TIDU_TIER", "")
+        self.tier = int(tier) if tier in ("0", "1") else None
+        self.fewest = 1 if self.tier == 1 else _FEW_VALUES
         self.regions = 0
         self.values = 0
 
 
-engine = Engine()
-_SEEN_LIMIT = 1024
 # A smaller region costs less to run than to tell apart from others.
 _FEW_VALUES = 16
+engine = Engine()
+_SEEN_LIMIT = 1024
+
+
+class Programs:
+    """Compiled programs by the structure of their regions, and how often each has been seen."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Key, int] = {}
+        self.made: dict[Key, CpuProgram | None] = {}
+
+    def ready(self, key: Key, region: list[Value], leaves: list[Value]) -> CpuProgram | None:
+        """The program for a region if there is one. A region seen again gets one."""
+        found = self.made.get(key)
+        if found is not None or key in self.made:
+            return found
+        count = self.seen.get(key, 0) + 1
+        if count == 1 and len(self.seen) >= _SEEN_LIMIT:
+            self.seen.clear()
+        self.seen[key] = count
+        if engine.tier == 1 or count == 2:
+            graph = capture(region, leaves, key.held)
+            self.made[key] = made = CpuProgram(graph)
+            return made
+        return None
+
+
+programs = Programs()
 
 
 def stats() -> dict[str, int]:
     """Counts since the start: regions run, values run, different structures among the regions."""
-    return {"regions": engine.regions, "values": engine.values, "structures": len(engine.seen)}
+    return {"regions": engine.regions, "values": engine.values, "structures": len(programs.seen)}
 
 
 def cut(batch: list[Value]) -> list[Value]:
@@ -64,37 +95,90 @@ def cut(batch: list[Value]) -> list[Value]:
     region = []
     while batch:
         value = batch.pop()
-        if sys.getrefcount(value) > _UNHELD:
+        # Another thread that needed it may have run it meanwhile.
+        if sys.getrefcount(value) > _UNHELD and value.buffer is None:
             region.append(value)
     region.reverse()
+    if Pending.scattered:
+        value = None  # type: ignore[assignment]
+        return _complete(region)
     return region
 
 
-def region_key(region: list[Value]) -> tuple[Any, ...]:
-    """The structure of a region: ops, attributes and connections, leaf shapes, and what is held
-    from outside.
+def _complete(region: list[Value]) -> list[Value]:
+    """`region`, and before its Values what they are made of that waits outside this list."""
+    done: set[int] = set()
+    order: list[Value] = []
+    for wanted in region:
+        stack = [wanted]
+        while stack:
+            top = stack[-1]
+            waiting = [
+                x
+                for x in top.inputs
+                if x.__class__ is Value and x.buffer is None and id(x) not in done
+            ]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            if id(top) not in done:
+                done.add(id(top))
+                order.append(top)
+    return order
 
-    Two regions with one key differ in nothing but the contents of their leaves and the numbers
-    among their inputs.
+
+class Key:
+    """The structure of a region, hashed once."""
+
+    __slots__ = ("_hash", "structure")
+
+    def __init__(self, structure: tuple[Any, ...]) -> None:
+        self.structure = structure
+        self._hash = hash(structure)
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        outlive: tuple[int, ...] = self.structure[2]
+        return outlive
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self.structure == other.structure
+
+
+def region_key(region: list[Value]) -> tuple[Key, list[Value], list[float]]:
+    """The structure of a region: ops, attributes and connections, leaf shapes, and what is held
+    from outside; then its leaves and the numbers among its inputs, in order of first use.
+
+    Two regions with one key differ in nothing but the contents of those two.
     """
     slots: dict[int, int] = {}
-    leaves: list[Any] = []
+    leaves: list[Value] = []
+    numbers: list[float] = []
     instructions: list[Any] = []
     for number, value in enumerate(region):
         operands: list[Any] = []
         for x in value.inputs:
-            if x.__class__ is Value:
+            kind = x.__class__
+            if kind is Value:
                 slot = slots.get(id(x))
                 if slot is None:
                     slot = slots[id(x)] = -1 - len(leaves)
-                    leaves.append((x.shape, x.dtype))
+                    leaves.append(x)
                 operands.append(slot)
+            elif kind is float or kind is int:
+                numbers.append(x)
+                operands.append(kind)
             else:
-                operands.append(x.__class__)
+                operands.append((x,))
         instructions.append((value.op, value.attrs, tuple(operands)))
         slots[id(value)] = number
     value = x = None  # type: ignore[assignment]
-    return (tuple(instructions), tuple(leaves), held(region))
+    shapes = tuple([(x.shape, x.dtype) for x in leaves])
+    return Key((tuple(instructions), shapes, held(region))), leaves, numbers
 
 
 def held(region: list[Value]) -> tuple[int, ...]:
@@ -121,9 +205,18 @@ def realize() -> None:
     made it.
     """
     with _lock:
-        error = _run(cut(pending.take()))
+        error = _run_pending()
     if error is not None:
         raise error
+
+
+def _run_pending() -> BaseException | None:
+    try:
+        return _run(cut(pending.take()))
+    except BaseException:
+        # Interrupted: what had been taken is on no list any more.
+        Pending.scattered = True
+        raise
 
 
 def _run(region: list[Value]) -> BaseException | None:
@@ -133,14 +226,53 @@ def _run(region: list[Value]) -> BaseException | None:
     engine.values += len(region)
     if engine.verify:
         verify_region(region)
-    if engine.keyed and len(engine.seen) < _SEEN_LIMIT and len(region) >= _FEW_VALUES:
-        key = region_key(region)
-        engine.seen[key] = engine.seen.get(key, 0) + 1
+    if changes.recorder is not None:
+        changes.recorder.region(region)
+    if engine.tier != 0 and len(region) >= engine.fewest:
+        key, leaves, numbers = region_key(region)
+        program = programs.ready(key, region, leaves)
+        if program is not None and _run_compiled(program, key, region, leaves, numbers):
+            return None
+        del leaves
     return engine.backend.run(region)
+
+
+def _run_compiled(
+    program: CpuProgram,
+    key: Key,
+    region: list[Value],
+    leaves: list[Value],
+    numbers: list[float],
+) -> bool:
+    """Whether the compiled program could do it; if not, nothing has happened yet."""
+    arrays = [x.buffer for x in leaves]
+    if any(array.__class__ is Failure for array in arrays):
+        return False
+    try:
+        results = program.run(arrays, numbers)
+    except OutOfRange:
+        return False
+    for number, buffer in zip(key.held, results, strict=True):
+        value = region[number]
+        if buffer.__class__ is not tuple and buffer.shape != value.shape:
+            buffer = buffer.reshape(value.shape)
+        value.buffer = buffer
+    for value in region:
+        value.op = None
+        value.inputs = value.attrs = ()
+    return True
+
+
+def run_program(program: CpuProgram, leaves: list[Any], numbers: list[Any]) -> list[Any]:
+    """The buffers that a compiled program makes of those of its leaves. Raises OutOfRange."""
+    with _lock:
+        return program.run(leaves, numbers)
 
 
 def buffer_of(value: Value) -> Any:
     """The numbers of a Value, run now if they are not there yet."""
+    if changes.recorder is not None:
+        changes.recorder.read()
     buffer = value.buffer
     if buffer is None:
         realize()
@@ -153,24 +285,10 @@ def buffer_of(value: Value) -> Any:
 
 
 def _run_alone(value: Value) -> Any:
-    """Run a Value that is on no list (another thread's list was swapped away while it was made)."""
+    """Run a Value that is not on the list of this thread."""
     with _lock:
-        order: list[Value] = []
-        stack = [value]
-        while stack:
-            top = stack[-1]
-            waiting = [
-                x
-                for x in top.inputs
-                if isinstance(x, Value) and x.buffer is None and not any(x is y for y in order)
-            ]
-            if top.buffer is None and waiting:
-                stack.extend(waiting)
-            else:
-                stack.pop()
-                if top.buffer is None and not any(top is done for done in order):
-                    order.append(top)
-        engine.backend.run(order)
+        if value.buffer is None:  # another thread may have been quicker
+            engine.backend.run(_complete([value]))
     return value.buffer
 
 
@@ -220,7 +338,7 @@ def _flush() -> None:
     asks.
     """
     with _lock:
-        _run(cut(pending.take()))
+        _run_pending()
 
 
 def _after_fork() -> None:

@@ -74,20 +74,20 @@ def checkpoint(
         frame = _Frame(
             function, args, kwargs, second, determinism_check == "default", preserve_rng_state
         )
-        hooks = state.saved_hooks
-        state.saved_hooks = (*hooks, (frame.put_away, frame.bring_back))
+        hooks = state.own.saved_hooks
+        state.own.saved_hooks = (*hooks, (frame.put_away, frame.bring_back))
         try:
             with first:
                 return function(*args, **kwargs)
         finally:
-            state.saved_hooks = hooks
+            state.own.saved_hooks = hooks
     if kwargs:
         raise ValueError(f"Unexpected keyword arguments: {', '.join(kwargs)}")
     if context_fn is not noop_context_fn or debug:
         raise ValueError(
             "Passing `context_fn` or `debug` is only supported when use_reentrant=False."
         )
-    if state.grad_enabled and not any(isinstance(a, Tape.tensor) and a.requires_grad for a in args):
+    if state.own.grad_enabled and not any(isinstance(a, Tape.tensor) and a.requires_grad for a in args):
         warnings.warn(
             "None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2
         )
@@ -218,15 +218,15 @@ class _Frame:
             again.append(tensor.detach())
             return tensor.detach()
 
-        outer = state.saved_hooks, state.position
-        state.saved_hooks, state.position = ((put_away, lambda tensor: tensor),), None
+        outer = state.own.saved_hooks, state.own.position
+        state.own.saved_hooks, state.own.position = ((put_away, lambda tensor: tensor),), None
         try:
             with enable_grad(), _random_numbers_from(self.random), self.context:
                 self.function(
                     *map(_thawed, self.args), **{k: _thawed(x) for k, x in self.kwargs.items()}
                 )
         finally:
-            state.saved_hooks, state.position = outer
+            state.own.saved_hooks, state.own.position = outer
         self.check([(tuple(t.shape), t.dtype) for t in again])
         self.found = dict(enumerate(again))
 
@@ -286,7 +286,7 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        if state.running.selective:
+        if state.own.running.selective:
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or "
                 "passing an `inputs` parameter to .backward(). To resolve this error, you can "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import repeat
 from typing import Any
 
 from tidu.autograd.anomaly import Anomaly, run_checked
@@ -21,13 +22,18 @@ from tidu.ops.reduce import sum_
 _accumulating = threading.Lock()  # backward passes in several threads may reach one leaf
 _FIRST = -(1 << 62)  # leaves accumulate as soon as everything has arrived
 
+# One node's part in a pass: how many edges to it have not been followed yet, and the cotangents
+# that have arrived, one for each of its results, or None before the first.
+Visit = list[Any]
+WAITING, ARRIVED = 0, 1
+
 
 class Running:
     """One backward pass, for hooks that have to know in which they are."""
 
     __slots__ = ("_reached", "_wanted", "notes")
 
-    def __init__(self, reached: dict[int, int], wanted: set[int] | None) -> None:
+    def __init__(self, reached: Collection[GradFn], wanted: set[GradFn] | None) -> None:
         self._reached = reached
         self._wanted = wanted
         self.notes: dict[Any, Any] = {}
@@ -39,7 +45,7 @@ class Running:
 
     def reaches(self, node: GradFn) -> bool:
         """Whether the pass comes by this node."""
-        return id(node) in self._reached and (self._wanted is None or id(node) in self._wanted)
+        return node in self._reached and (self._wanted is None or node in self._wanted)
 
 
 def run_backward(
@@ -67,35 +73,39 @@ def run_backward(
     """
     starts = [node for (node, _), _ in roots]
     captured: dict[tuple[int, int], Any] = {}
-    needed: set[int] | None = None
-    waiting = _count_dependencies(starts)
+    needed: set[GradFn] | None = None
+    visits = _count_dependencies(starts)
     if wanted is not None:
         captured = {(id(node), output): None for node, output in wanted}
-        needed = _leading_to(starts, {id(node) for node, _ in wanted})
+        needed = _leading_to(starts, {node for node, _ in wanted})
 
-    arrived: dict[int, list[Any]] = {}
     for (node, output), g in roots:
-        _deliver(arrived, node, output, g)
-    # Latest node first, as in PyTorch; a heap because several can be ready at once.
-    ready = [
-        (-node.number, id(node), node)
-        for node in {id(n): n for n in starts}.values()
-        if not waiting[id(node)]
-    ]
-    heapq.heapify(ready)
-    outer = state.position, state.grad_enabled, state.running
-    state.grad_enabled, state.running = create_graph, Running(waiting, needed)
+        _deliver(visits[node], node, output, g)
+    # Latest node first, as in PyTorch; a heap because several can be ready at once. While the tape
+    # is a chain, the next node needs none.
+    ready: list[tuple[int, int, GradFn]] = []
+    only: GradFn | None = None
+    if len(starts) == 1:
+        only = starts[0]
+    else:
+        ready = [(-n.number, id(n), n) for n in dict.fromkeys(starts) if not visits[n][WAITING]]
+        heapq.heapify(ready)
+    own = state.own
+    outer = own.position, own.grad_enabled, own.running
+    own.grad_enabled, own.running = create_graph, Running(visits, needed)
     checked = Anomaly.enabled
-    only: GradFn | None = None  # while the tape is a chain, the next node needs no heap
     try:
         while ready or only is not None:
             if only is None:
                 node = heapq.heappop(ready)[2]
             else:
                 node, only = only, None
-            cotangents = arrived.pop(id(node), None)
+            visit = visits[node]
+            cotangents = visit[ARRIVED]
+            edges = node.edges
             results: Sequence[Any] | None = None
             if cotangents is not None:
+                visit[ARRIVED] = None
                 runs = needed is None or _has_needed(node, needed)
                 watchers = node.watchers
                 if captured and runs:
@@ -111,7 +121,7 @@ def run_backward(
                 if runs:
                     if watchers is not None and watchers.before:
                         cotangents = _run_node_pre_hooks(node, watchers, cotangents, create_graph)
-                    state.position = node.position
+                    own.position = node.position
                     if checked:
                         results = run_checked(node, cotangents, create_graph)
                     else:
@@ -120,28 +130,22 @@ def run_backward(
                         results = _run_node_hooks(node, watchers, results, cotangents, create_graph)
                     if not retain_graph:
                         node.release()
-            for i, edge in enumerate(node.edges):
+            for edge, g in zip(edges, repeat(None) if results is None else results):
                 if edge is None:
                     continue
                 target, output = edge
-                key = id(target)
-                if results is not None:
-                    g = results[i]
-                    if g is not None and (needed is None or key in needed):
-                        # What `_deliver` does, without the calls: this is the innermost loop.
-                        if (
-                            target.outputs != 1
-                            or g.shape != target.shape
-                            or g.dtype is not target.dtype
-                        ):
-                            g = _fitted(g, target, output)
-                        slots = arrived.get(key)
-                        if slots is None:
-                            slots = arrived[key] = [None] * target.outputs
-                        before = slots[output]
-                        slots[output] = g if before is None else add(before, g)
-                left = waiting[key] - 1
-                waiting[key] = left
+                visit = visits[target]
+                if g is not None and (needed is None or target in needed):
+                    if (
+                        g.shape == target.shape
+                        and g.dtype is target.dtype
+                        and visit[ARRIVED] is None
+                    ):
+                        visit[ARRIVED] = [g]  # what `_deliver` does, where there is little to do
+                    else:
+                        _deliver(visit, target, output, g)
+                left = visit[WAITING] - 1
+                visit[WAITING] = left
                 if left:
                     continue
                 if only is None and not ready:
@@ -153,50 +157,50 @@ def run_backward(
                     heapq.heappush(ready, (number, id(following), following))
                 only = None
     finally:
-        state.position, state.grad_enabled, state.running = outer
+        own.position, own.grad_enabled, own.running = outer
     if wanted is None:
         return []
     return [captured[id(node), output] for node, output in wanted]
 
 
-def _count_dependencies(starts: Sequence[GradFn]) -> dict[int, int]:
-    """How many edges lead to each node reachable from the starts."""
-    waiting = dict.fromkeys(map(id, starts), 0)
-    stack = list({id(n): n for n in starts}.values())
+def _count_dependencies(starts: Sequence[GradFn]) -> dict[GradFn, Visit]:
+    """For each node reachable from the starts, how many edges lead to it."""
+    visits: dict[GradFn, Visit] = {node: [0, None] for node in starts}
+    stack = list(visits)
     while stack:
         for edge in stack.pop().edges:
             if edge is not None:
                 target = edge[0]
-                key = id(target)
-                if key in waiting:
-                    waiting[key] += 1
-                else:
-                    waiting[key] = 1
+                visit = visits.get(target)
+                if visit is None:
+                    visits[target] = [1, None]
                     stack.append(target)
-    return waiting
+                else:
+                    visit[WAITING] += 1
+    return visits
 
 
-def _leading_to(starts: Sequence[GradFn], targets: set[int]) -> set[int]:
+def _leading_to(starts: Sequence[GradFn], targets: set[GradFn]) -> set[GradFn]:
     """The nodes from which some target can be reached, targets included."""
-    needed: set[int] = set()
-    visited: set[int] = set()
+    needed: set[GradFn] = set()
+    visited: set[GradFn] = set()
     stack: list[tuple[GradFn, bool]] = [(node, False) for node in starts]
     while stack:
         node, expanded = stack.pop()
         if expanded:
-            if id(node) in targets or any(e is not None and id(e[0]) in needed for e in node.edges):
-                needed.add(id(node))
+            if node in targets or any(e is not None and e[0] in needed for e in node.edges):
+                needed.add(node)
             continue
-        if id(node) in visited:
+        if node in visited:
             continue
-        visited.add(id(node))
+        visited.add(node)
         stack.append((node, True))
         stack.extend((edge[0], False) for edge in node.edges if edge is not None)
     return needed
 
 
-def _has_needed(node: GradFn, needed: set[int]) -> bool:
-    return any(edge is not None and id(edge[0]) in needed for edge in node.edges)
+def _has_needed(node: GradFn, needed: set[GradFn]) -> bool:
+    return any(edge is not None and edge[0] in needed for edge in node.edges)
 
 
 def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: list[Any]) -> None:
@@ -205,14 +209,14 @@ def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: lis
             captured[id(node), output] = g
 
 
-def _deliver(arrived: dict[int, list[Any]], node: GradFn, output: int, g: Any) -> None:
+def _deliver(visit: Visit, node: GradFn, output: int, g: Any) -> None:
     """Add a cotangent to what has arrived at one result of a node."""
     g = _fitted(g, node, output)
-    slots = arrived.get(id(node))
-    if slots is None:
-        slots = arrived[id(node)] = [None] * node.outputs
-    before = slots[output]
-    slots[output] = g if before is None else add(before, g)
+    cotangents = visit[ARRIVED]
+    if cotangents is None:
+        cotangents = visit[ARRIVED] = [None] * node.outputs
+    before = cotangents[output]
+    cotangents[output] = g if before is None else add(before, g)
 
 
 def _fitted(g: Any, node: GradFn, output: int) -> Any:
@@ -264,7 +268,7 @@ def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
         else:
             before.accumulate_(g)
     if node.post_hooks:
-        state.position = None
+        state.own.position = None
         for hook in list(node.post_hooks.values()):
             hook(leaf)
 
@@ -288,7 +292,7 @@ def _run_tensor_hooks(
 
     After them it is kept for the tensors that asked for it with retain_grad().
     """
-    state.position = None
+    state.own.position = None
     for output, hooks in watchers.tensors.items():
         if cotangents[output] is None:
             continue
@@ -337,7 +341,7 @@ def _run_node_pre_hooks(
     node: GradFn, watchers: Watchers, cotangents: list[Any], create_graph: bool
 ) -> list[Any]:
     """Hooks before a node: each sees the cotangents of its results and may replace them."""
-    state.position = None
+    state.own.position = None
     grads = tuple(map(_as_tensor, cotangents))
     for hook in list(watchers.before.values()):
         grads = _replacements(node, hook, grads, hook(grads))
@@ -358,7 +362,7 @@ def _run_node_hooks(
     )
     grad_inputs = tuple(map(_as_tensor, fitted))
     grad_outputs = tuple(map(_as_tensor, cotangents))
-    state.position = None
+    state.own.position = None
     for hook in list(watchers.after.values()):
         grad_inputs = _replacements(node, hook, grad_inputs, hook(grad_inputs, grad_outputs))
     return [_as_value(g, create_graph) for g in grad_inputs]

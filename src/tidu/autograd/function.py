@@ -37,7 +37,7 @@ class _Saved:
                 "tensor and save that."
             )
         self.value: Value | Packed = Tape.value_of(tensor)
-        if state.saved_hooks:
+        if state.own.saved_hooks:
             self.value = Packed(self.value, edge)
         self.edge = edge
         self.output = (
@@ -138,6 +138,11 @@ class FunctionNode(GradFn):
         assert found is not None, "only tensors have gradients"
         return found
 
+    def saved_values(self) -> list[Value]:
+        """What `forward` has saved, as far as no hook has put it away."""
+        values = (x.value for x in self.ctx._saved if x is not None)
+        return [value for value in values if isinstance(value, Value)]
+
     def release(self) -> None:
         if self.ctx._saved:
             self.ctx._saved, self.ctx._freed = (), True
@@ -145,9 +150,9 @@ class FunctionNode(GradFn):
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         derivative = _derivative_of(self.function)
         # What the user's code computes, and what goes wrong there, carries its own lines.
-        state.position = None
+        state.own.position = None
         grads = derivative(self.ctx, *(self._incoming(i, g) for i, g in enumerate(cotangents)))
-        state.position = self.position
+        state.own.position = self.position
         return self._checked(grads if isinstance(grads, tuple) else (grads,), create_graph)
 
     def _incoming(self, output: int, g: Any) -> Any:
@@ -290,7 +295,7 @@ class Function(metaclass=FunctionMeta):
         tensor = Tape.tensor
         needs = tuple(isinstance(a, tensor) and a.requires_grad for a in args)
         edges: tuple[Edge | None, ...] = ()
-        if state.grad_enabled and any(needs):
+        if state.own.grad_enabled and any(needs):
             edges = tuple(Tape.edge_of(a) if n else None for a, n in zip(args, needs, strict=True))
         node = cls._backward_cls((), None, edges, here())
         node.are_tensors = tuple(isinstance(a, tensor) for a in args)
@@ -397,7 +402,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(ctx: Any, *grads: Any) -> Any:
         with no_grad():
             results = backward(ctx, *grads)
-        if not state.grad_enabled or not any(
+        if not state.own.grad_enabled or not any(
             isinstance(g, Tape.tensor) and g.requires_grad for g in grads
         ):
             return results

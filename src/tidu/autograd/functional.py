@@ -274,7 +274,7 @@ def _vectors(v: Any, like: Tensors, is_tuple: bool, where: str) -> Tensors:
 
 
 def _recording(create_graph: bool) -> bool:
-    return True if create_graph else state.grad_enabled
+    return True if create_graph else state.own.grad_enabled
 
 
 def _zeros_like(x: Any) -> Any:

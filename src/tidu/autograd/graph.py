@@ -45,13 +45,13 @@ class saved_tensors_hooks:  # noqa: N801
         self.hooks = (pack_hook, unpack_hook)
 
     def __enter__(self) -> None:
-        if state.saved_hooks_disabled is not None:
-            raise RuntimeError(state.saved_hooks_disabled)
-        self.before = state.saved_hooks
-        state.saved_hooks = (*self.before, self.hooks)
+        if state.own.saved_hooks_disabled is not None:
+            raise RuntimeError(state.own.saved_hooks_disabled)
+        self.before = state.own.saved_hooks
+        state.own.saved_hooks = (*self.before, self.hooks)
 
     def __exit__(self, *exception: object) -> None:
-        state.saved_hooks = self.before
+        state.own.saved_hooks = self.before
 
 
 class save_on_cpu(saved_tensors_hooks):  # noqa: N801
@@ -64,13 +64,13 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801
 @contextlib.contextmanager
 def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
     """Inside the block, `saved_tensors_hooks` raises RuntimeError with this message."""
-    if state.saved_hooks:
+    if state.own.saved_hooks:
         raise RuntimeError(error_message)
-    before, state.saved_hooks_disabled = state.saved_hooks_disabled, error_message
+    before, state.own.saved_hooks_disabled = state.own.saved_hooks_disabled, error_message
     try:
         yield
     finally:
-        state.saved_hooks_disabled = before
+        state.own.saved_hooks_disabled = before
 
 
 @contextlib.contextmanager
@@ -121,7 +121,7 @@ def register_multi_grad_hook(
     owner = object()  # what is gathered in one pass is kept with that pass, under this
 
     def arrived(number: int, g: Any) -> None:
-        running = state.running
+        running = state.own.running
         assert running is not None, "hooks are called in backward passes"
         with lock:
             grads = running.notes.setdefault(owner, {})

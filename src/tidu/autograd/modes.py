@@ -14,11 +14,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def is_grad_enabled() -> bool:
     """Whether operations on tensors that require a gradient are put on the tape now."""
-    return state.grad_enabled
+    return state.own.grad_enabled
 
 
 def is_inference_mode_enabled() -> bool:
-    return state.inference
+    return state.own.inference
 
 
 class _Mode:
@@ -77,11 +77,11 @@ class _GradMode(_Mode):
     mode: bool
 
     def __enter__(self) -> None:
-        self.before = state.grad_enabled
-        state.grad_enabled = self.mode
+        self.before = state.own.grad_enabled
+        state.own.grad_enabled = self.mode
 
     def __exit__(self, *exception: object) -> None:
-        state.grad_enabled = self.before
+        state.own.grad_enabled = self.before
 
 
 class no_grad(_GradMode):  # noqa: N801
@@ -112,15 +112,15 @@ class set_grad_enabled(_GradMode):  # noqa: N801
     """Sets the mode at once; as a context manager it is set back at the end of the block."""
 
     def __init__(self, mode: bool) -> None:
-        self.before = state.grad_enabled
+        self.before = state.own.grad_enabled
         self.mode = bool(mode)
-        state.grad_enabled = self.mode
+        state.own.grad_enabled = self.mode
 
     def __enter__(self) -> None:
-        state.grad_enabled = self.mode
+        state.own.grad_enabled = self.mode
 
     def __call__(self, function: F) -> F:
-        state.grad_enabled = self.before  # as a decorator it changes nothing outside the function
+        state.own.grad_enabled = self.before  # as a decorator it changes nothing outside the function
         return super().__call__(function)
 
     def clone(self) -> set_grad_enabled:
@@ -144,14 +144,14 @@ class inference_mode(_Mode):  # noqa: N801
         self.mode = bool(mode)
 
     def __enter__(self) -> None:
-        self.before = (state.grad_enabled, state.inference)
+        self.before = (state.own.grad_enabled, state.own.inference)
         if self.mode:
-            state.grad_enabled, state.inference = False, True
+            state.own.grad_enabled, state.own.inference = False, True
         else:
-            state.grad_enabled, state.inference = True, False
+            state.own.grad_enabled, state.own.inference = True, False
 
     def __exit__(self, *exception: object) -> None:
-        state.grad_enabled, state.inference = self.before
+        state.own.grad_enabled, state.own.inference = self.before
 
     def clone(self) -> inference_mode:
         made: inference_mode = inference_mode(self.mode)

@@ -13,7 +13,7 @@ from typing import Any
 from tidu.base.dtypes import dtype, int64
 from tidu.base.shapes import Shape
 from tidu.base.source import at
-from tidu.base.state import Position, state
+from tidu.base.state import Position, ThreadState, state
 from tidu.ir.op import Op, Spec
 from tidu.ir.value import Value
 from tidu.ops.elementwise import fill
@@ -164,22 +164,34 @@ class OpNode(GradFn):
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
         saved = self.saved
+        op, attrs = self.op, self.attrs
+        vjps = op.vjps
         if saved is None:
             raise RuntimeError(freed_message(self))
         if saved.__class__ is not tuple:
             saved = tuple(x.unpack() if isinstance(x, Packed) else x for x in saved)
         if create_graph:
             saved = self._unpack(saved)
-        elif self.op.outputs != 1 and saved[0].__class__ is Value:
+        elif op.outputs != 1 and saved[0].__class__ is Value:
             saved = (self._results(saved[0], create_graph), *saved[1:])
-        op, attrs = self.op, self.attrs
-        vjps = op.vjps
         g = cotangents[0] if op.outputs == 1 else tuple(cotangents)
         if op.variadic:
             return self._backward_of_list(g, saved[0], saved[1:])
         if vjps.__class__ is tuple:
+            if attrs:
+                return [
+                    None if edge is None or vjp is None else vjp(g, *saved, *attrs)
+                    for edge, vjp in zip(self.edges, vjps)
+                ]
+            if len(saved) == 3:  # two operands; calls without * are the quickest
+                out, x, y = saved
+                for_x, for_y = self.edges
+                return (
+                    None if for_x is None or vjps[0] is None else vjps[0](g, out, x, y),
+                    None if for_y is None or vjps[1] is None else vjps[1](g, out, x, y),
+                )
             return [
-                None if edge is None or vjp is None else vjp(g, *saved, *attrs)
+                None if edge is None or vjp is None else vjp(g, *saved)
                 for edge, vjp in zip(self.edges, vjps)
             ]
         # One function for all; what is not needed stays lazy, and is dropped.
@@ -261,6 +273,10 @@ class OpNode(GradFn):
         return self.shape[output], self.dtype[output]
 
 
+_new = object.__new__
+_new_tuple = tuple.__new__
+
+
 @functools.cache
 def _node_class(name: str, outputs: int) -> type[OpNode]:
     return type(name, (OpNode,), {"__slots__": (), "outputs": outputs})
@@ -273,33 +289,63 @@ def record(
     out: Value,
     edges: tuple[Edge | None, ...],
     grad_name: str | None,
+    own: ThreadState,
 ) -> OpNode:
     """Put one operation on the tape. Only what its derivatives read is kept alive."""
-    node = _node_class(grad_name or op.grad_name, op.outputs)(
-        out.shape, out.dtype, edges, out.position
-    )
+    kind = op.node_class if grad_name is None else None
+    if kind is None:
+        kind = _node_class(grad_name or op.grad_name, op.outputs)
+        if grad_name is None:
+            op.node_class = kind
+    node: OpNode = _new(kind)  # what `GradFn(...)` does, at a lower price
+    node.shape = out.shape
+    node.dtype = out.dtype
+    node.edges = edges
+    node.position = out.position
+    node.number = next(_numbers)
+    node.watchers = None
     node.op = op
     node.attrs = attrs
     if op.variadic:
-        saved: list[Any] = [Spec(out.shape, out.dtype)]
-        kept = range(*op.saved.indices(len(values)))
-        for i, x in enumerate(values):
-            saved.append(Spec(x.shape, x.dtype) if x.__class__ is Value and i not in kept else x)
+        node.saved = _saved_of_list(op, values, out)
     else:
         mask, bit = 0, 1
         for edge in edges:
             if edge is not None:
                 mask |= bit
             bit <<= 1
-        saved = [None] * (len(values) + 1)
-        plan = op.kept.get(mask)
-        for place, numbers in op.keeps(mask) if plan is None else plan:
-            x = values[place - 1] if place else out
-            saved[place] = x if numbers or x.__class__ is not Value else Spec(x.shape, x.dtype)
-    node.saved = tuple(saved)
-    if state.saved_hooks:
+        keep = op.keepers.get(mask)
+        if keep is None:
+            keep = op.keepers[mask] = _keeper(op, mask, len(values))
+        node.saved = keep(out, values)
+    if own.saved_hooks:
         node.pack()
     return node
+
+
+def _keeper(op: Op, mask: int, count: int) -> Callable[[Value, tuple[Any, ...]], tuple[Any, ...]]:
+    """The function (out, inputs) -> what is saved, for inputs that need gradients as in `mask`.
+
+    It is made as source text, since it runs for each operation: ``(None, None, inputs[1])``.
+    """
+    entries = ["None"] * (count + 1)
+    for place, numbers in op.keeps(mask):
+        name = f"inputs[{place - 1}]" if place else "out"
+        entries[place] = name if numbers else f"spec_of({name})"
+    text = f"lambda out, inputs: ({', '.join(entries)},)"
+    return eval(text, {"spec_of": _spec_of})  # type: ignore[no-any-return]
+
+
+def _saved_of_list(op: Op, values: tuple[Any, ...], out: Value) -> tuple[Any, ...]:
+    kept = range(*op.saved.indices(len(values)))
+    return (
+        _spec_of(out),
+        *(x if i in kept else _spec_of(x) for i, x in enumerate(values)),
+    )
+
+
+def _spec_of(x: Any) -> Any:
+    return _new_tuple(Spec, (x.shape, x.dtype)) if x.__class__ is Value else x
 
 
 class PackedTuple(tuple[Any, ...]):
@@ -312,12 +358,12 @@ class Packed:
     __slots__ = ("bring_back", "kept")
 
     def __init__(self, value: Value, edge: Edge | None) -> None:
-        put_away, self.bring_back = state.saved_hooks[-1]
-        hooks, state.saved_hooks = state.saved_hooks, ()
+        put_away, self.bring_back = state.own.saved_hooks[-1]
+        hooks, state.own.saved_hooks = state.own.saved_hooks, ()
         try:
             self.kept = put_away(tensor_at(value, edge))
         finally:
-            state.saved_hooks = hooks
+            state.own.saved_hooks = hooks
 
     def unpack(self) -> Value:
         tensor = self.bring_back(self.kept)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tidu.base import dtypes
 from tidu.base.blend import blend
-from tidu.base.dtypes import dtype
+from tidu.base.dtypes import dtype, from_numpy
 from tidu.ir.mathematics import erf, erfc
 
 
@@ -17,7 +19,6 @@ class NumpyScalars:
     add = staticmethod(np.add)
     sub = staticmethod(np.subtract)
     mul = staticmethod(np.multiply)
-    div = staticmethod(np.true_divide)
     rem = staticmethod(np.remainder)
     fmod = staticmethod(np.fmod)
     neg = staticmethod(np.negative)
@@ -66,14 +67,43 @@ class NumpyScalars:
     def const(self, number: float, like: Any) -> Any:
         return np.asarray(number, like.dtype)
 
+    def kind(self, x: Any) -> dtype:
+        return from_numpy(x.dtype)
+
+    def div(self, x: Any, y: Any) -> Any:
+        if x.dtype.kind in "iu":
+            return np.where(y == 0, 0, (x - np.fmod(x, y)) // np.where(y == 0, 1, y))
+        return np.true_divide(x, y)
+
     def fma(self, x: Any, y: Any, z: Any) -> Any:
         return x * y + z
 
+    def bits(self, x: Any) -> Any:
+        return np.asarray(x).view(f"i{x.dtype.itemsize}")
+
+    def from_bits(self, x: Any) -> Any:
+        return np.asarray(x).view(f"f{x.dtype.itemsize}")
+
+    def ldexp(self, x: Any, exponent: Any) -> Any:
+        return np.ldexp(x, exponent.astype(np.int32))
+
     def cast(self, x: Any, to: dtype) -> Any:
-        return np.asarray(x).astype(to.numpy)
+        x = np.asarray(x)
+        if to.is_half:
+            x = x.astype(np.float32)
+        elif to.category == dtypes.INTEGER and x.dtype.kind in "fV" and to.itemsize < 8:
+            x = x.astype(np.float32 if x.dtype.itemsize == 2 else x.dtype).astype(np.int32)
+        return x.astype(to.numpy)
 
-    def erf(self, x: Any) -> Any:
-        return erf(self, x)
+    def lookup(self, table: tuple[int, ...], index: Any) -> Any:
+        return np.asarray(table, np.int64)[index]
 
-    def erfc(self, x: Any) -> Any:
-        return erfc(self, x)
+    def rare(
+        self, condition: Any, usual: Any, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        if not np.any(condition):
+            return usual
+        return blend(condition, function(self, *arguments), usual)
+
+    erf = erf
+    erfc = erfc

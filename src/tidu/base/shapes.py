@@ -109,6 +109,8 @@ def reduced(shape: Shape, dims: Sequence[int], keepdim: bool) -> Shape:
 
 def infer_size(shape: Sequence[int], numel: int) -> Shape:
     """`shape` with its one -1 worked out from the number of elements."""
+    if prod(shape) == numel and shape.__class__ is tuple and (not shape or min(shape) >= 0):
+        return shape  # type: ignore[return-value]
     sizes = tuple(int(n) for n in shape)
     if any(n < -1 for n in sizes):
         raise RuntimeError(
@@ -138,8 +140,13 @@ def infer_size(shape: Sequence[int], numel: int) -> Shape:
     )
 
 
+_INTEGERS = {int}
+
+
 def flatten_sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """``f(2, 3)`` and ``f((2, 3))`` mean the same; sizes may be ints or 0-d integer tensors."""
+    if set(map(type, sizes)) == _INTEGERS:
+        return sizes
     if len(sizes) == 1 and isinstance(sizes[0], Iterable) and not isinstance(sizes[0], int):
         shape = getattr(sizes[0], "shape", None)
         if shape is None or len(shape) > 0:

@@ -22,14 +22,19 @@ def _is_internal(filename: str) -> bool:
     return inside
 
 
-def here(inner: int = 1) -> Position | None:
+def here() -> Position | None:
+    """The position on whose behalf we work: that of the forward op in a backward pass, else that
+    of the first frame outside this package.
+    """
+    return state.own.position or outside(2)
+
+
+def outside(inner: int) -> Position | None:
     """The position of the first frame outside this package: (code object, instruction offset).
 
-    The `inner` innermost frames are known to be ours. Stepping over them at once spares the
-    interpreter from making frame objects for them.
+    The `inner` innermost frames, this one included, are known to be ours. Stepping over them at
+    once spares the interpreter from making frame objects for them.
     """
-    if state.position is not None:
-        return state.position
     frame = sys._getframe(inner)
     while frame is not None:
         code = frame.f_code

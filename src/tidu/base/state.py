@@ -1,5 +1,5 @@
-"""What differs from thread to thread: the gradient mode and the source line on whose behalf we
-work.
+"""What differs from thread to thread: the gradient mode, the source line on whose behalf we work,
+and the Values that wait to be run.
 """
 
 from __future__ import annotations
@@ -7,24 +7,88 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 Position = tuple[CodeType, int]
 
 
-class ThreadState(threading.local):
-    """Class attributes are the defaults that a new thread starts with."""
+class Pending:
+    """The Values recorded by one thread and not run yet, in the order in which they were made,
+    which is a topological order. When there are more than `limit`, they are run.
+    """
 
-    grad_enabled: bool = True
-    inference: bool = False
-    # Set while a backward pass runs, so that the values it makes carry the line of the forward op.
-    position: Position | None = None
-    # The (pack, unpack) hooks for what the tape saves, innermost last.
-    saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
-    # Why no such hooks may be added, where somebody has forbidden it.
-    saved_hooks_disabled: str | None = None
-    # The backward pass that is running: `tidu.autograd.engine.Running`.
-    running: Any = None
+    __slots__ = ("limit", "values")
+
+    # Whether Values may wait to be run that are not on the list of the thread that needs them:
+    # another thread recorded them, or a run was interrupted.
+    scattered = False
+    _in_use = False  # whether some thread has recorded operations
+
+    def __init__(self, limit: int = 4096) -> None:
+        self.values: list[Any] = []
+        self.limit = limit
+
+    @classmethod
+    def of_thread(cls) -> Pending:
+        """The list of a thread. The first Value is more than it allows, so that whoever looks after
+        the limit notices a second thread that begins to record.
+        """
+        return cls(limit=0)
+
+    def begin(self) -> None:
+        """The thread has recorded its first Value."""
+        self.limit = 4096
+        Pending.scattered |= Pending._in_use
+        Pending._in_use = True
 
 
-state = ThreadState()
+class ThreadState:
+    """What one thread has to itself."""
+
+    __slots__ = (
+        "grad_enabled",
+        "inference",
+        "pending",
+        "position",
+        "running",
+        "saved_hooks",
+        "saved_hooks_disabled",
+    )
+
+    def __init__(self) -> None:
+        self.grad_enabled = True
+        self.inference = False
+        # Set while a backward pass runs, so that the Values it makes carry the line of the forward
+        # op.
+        self.position: Position | None = None
+        # The (pack, unpack) hooks for what the tape saves, innermost last.
+        self.saved_hooks: tuple[tuple[Callable[[Any], Any], Callable[[Any], Any]], ...] = ()
+        # Why no such hooks may be added, where somebody has forbidden it.
+        self.saved_hooks_disabled: str | None = None
+        # The backward pass that is running: `tidu.autograd.engine.Running`.
+        self.running: Any = None
+        self.pending = Pending.of_thread()
+
+
+if TYPE_CHECKING:
+
+    class _Current(ThreadState):
+        own: ThreadState
+else:
+
+    class _Current(threading.local):
+        """`state.x` is the x of the running thread. Finding out which thread that is costs more
+        than most of what is asked: where it matters, ask for `state.own` once.
+        """
+
+        def __init__(self) -> None:
+            self.__dict__["own"] = ThreadState()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.own, name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            setattr(self.own, name, value)
+
+
+state = _Current()

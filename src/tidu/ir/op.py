@@ -16,17 +16,18 @@ from typing import Any, NamedTuple
 
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.base.source import here, locate
-from tidu.base.state import state
+from tidu.base.source import locate, outside
+from tidu.base.state import ThreadState, state
+from tidu.ir.argument import FloatArgument, IntArgument
 from tidu.ir.value import Value, pending
 
 Inferred = tuple[tuple[Any, ...], Shape, dtype]
 NUMBERS = (bool, int, float)
-_INNER_FRAMES = (
-    3  # between a user's line and `here`: at least that itself, `Op.value` and its caller
-)
 # What an op takes as it is; anything else has to know `apply_op`.
-PLAIN = frozenset({Value, bool, int, float, type(None)})
+PLAIN = frozenset({Value, bool, int, float, type(None), FloatArgument, IntArgument})
+
+
+_new = object.__new__
 
 
 class Spec(NamedTuple):
@@ -64,11 +65,47 @@ class Array(NamedTuple):
 class View(NamedTuple):
     """How an op that shares memory with its input reads strides and writes back through itself."""
 
-    # (shape, strides, offset, *attrs) -> (strides, offset) of the result
-    layout: Callable[..., tuple[tuple[int, ...], int]]
+    # (shape, strides, offset, *attrs) -> (strides, offset) of the result, or None where strides
+    # cannot say it
+    layout: Callable[..., tuple[tuple[int, ...], int] | None]
     # (base, part, *attrs) -> base with that part replaced; None where several elements may share a
     # place
     write: Callable[..., Any] | None
+
+
+class Piece(NamedTuple):
+    """A part of a result that an input fills: (start, stop, step) for each dimension of it."""
+
+    input: int
+    ranges: tuple[tuple[int, int, int], ...]
+    adds: bool = False  # to what is there, instead of replacing it
+
+
+class Pieces(NamedTuple):
+    """How a result is put together; `zero` says whether places remain that no piece fills."""
+
+    zero: bool
+    pieces: tuple[Piece, ...]
+
+
+class Indexed(NamedTuple):
+    """An access to an op's first input by indices, for every coordinate of `space`.
+
+    `along` tells for each dimension of that input where its coordinate comes from: a dimension of
+    `space`, or (number of an input, the dimensions of `space` that its own ones are).
+    Without `value` the elements are read; else the input of that number is written there.
+    """
+
+    space: Shape
+    along: tuple[int | tuple[int, tuple[int, ...]], ...]
+    value: int | None = None
+    adds: bool = False
+    wraps: bool = False  # negative indices count from the end
+    crops: bool = False  # `value` is larger than `space`: its first elements are used
+
+    def meets(self, dim: int) -> bool:
+        """Whether two coordinates that differ along `dim` may go to one place."""
+        return dim not in self.along
 
 
 class Op:
@@ -82,15 +119,21 @@ class Op:
         "emit",
         "grad_name",
         "host",
+        "identity",
+        "indexed",
         "infer",
         "inplace",
         "input_names",
-        "kept",
+        "keepers",
         "kind",
+        "layout",
         "name",
+        "node_class",
         "numpy",
         "outputs",
+        "pieces",
         "public",
+        "raises",
         "reference",
         "samples",
         "saved",
@@ -111,14 +154,22 @@ class Op:
     emit: Callable[..., Any] | None
     decompose: Callable[..., Any] | None
     vjps: Any
-    kept: dict[int, tuple[tuple[int, bool], ...]]
+    # What the tape makes for the op: its class of nodes, and by the inputs that need gradients (as
+    # bits) the function that collects what is saved.
+    node_class: Any
+    keepers: dict[int, Callable[..., tuple[Any, ...]]]
     samples: Callable[[], Sequence[Sample]]
     view: View | None
+    layout: Callable[..., Any] | None
+    pieces: Callable[..., Pieces] | None
+    indexed: Callable[..., Indexed | None] | None
+    identity: Callable[[dtype], float] | None
     grad_name: str
     public: tuple[str, ...]
     inplace: bool
     outputs: int
     host: bool
+    raises: bool
     dtypes: str
     reference: str | Callable[..., Any] | None
     tolerance: float
@@ -128,16 +179,19 @@ class Op:
         if kwargs:
             args = self._positional(args, kwargs)
         arity = self.arity
-        inputs = args[:arity]
+        if len(args) == arity:
+            inputs, attrs = args, ()
+        else:
+            inputs, attrs = args[:arity], args[arity:]
         if self.variadic:
             inputs = tuple(inputs[0])
         for x in inputs:
             if x.__class__ not in PLAIN:
                 apply_op = getattr(x, "apply_op", None)
                 if apply_op is None:
-                    return self._elsewhere(inputs, args[arity:])
-                return apply_op(self, inputs, args[arity:])
-        return self.value(inputs, args[arity:])
+                    return self._elsewhere(inputs, attrs)
+                return apply_op(self, inputs, attrs)
+        return self.value(inputs, attrs)
 
     def named(self, grad_name: str, *args: Any) -> Any:
         """Call the op, under another name on the tape: transpose and permute are one op to us."""
@@ -162,20 +216,37 @@ class Op:
             f"{type(x).__name__}"
         )
 
-    def value(self, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Value:
+    def value(
+        self, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), own: ThreadState | None = None
+    ) -> Value:
         """Make the Value of this op: check and promote the inputs, work out shape and dtype,
         record.
+
+        `own` is the state of this thread, from a caller who has it at hand and is itself called by
+        another function of this package.
         """
         try:
             inputs, shape, result = self.infer(self, inputs, attrs)
         except Exception as error:
             locate(error, self._shapes(inputs, str(error)))
             raise
-        made = Value(self, inputs, attrs, shape, result, state.position or here(_INNER_FRAMES))
-        values = pending.values
+        inner = 4  # frames: that of `outside`, this one, the caller, and its caller
+        if own is None:
+            own = state.own
+            inner = 3
+        made = _new(Value)  # what `Value(...)` does, for half the price
+        made.op = self
+        made.inputs = inputs
+        made.attrs = attrs
+        made.shape = shape
+        made.dtype = result
+        made.position = own.position or outside(inner)
+        made.buffer = made.bounds = None
+        recorded = own.pending
+        values = recorded.values
         values.append(made)
-        if len(values) > pending.limit:
-            pending.flush()
+        if len(values) > recorded.limit:
+            pending.overflow(recorded)
         return made
 
     def _shapes(self, inputs: tuple[Any, ...], message: str) -> str:
@@ -209,16 +280,11 @@ class Op:
         """What the tape keeps of (out, *inputs) when the inputs whose bits are set in `mask` need
         gradients: places in that tuple, each with whether the numbers or the shape are read.
         """
-        plan = self.kept.get(mask)
-        if plan is None:
-            one = isinstance(self.vjps, FunctionType)
-            vjps = (self.vjps,) * self.arity if one else self.vjps
-            wanted = [_reads(vjp, self) for i, vjp in enumerate(vjps) if mask >> i & 1]
-            levels = map(max, zip(*wanted, strict=True))
-            plan = self.kept[mask] = tuple(
-                (place, level == NUMBERS_READ) for place, level in enumerate(levels) if level
-            )
-        return plan
+        one = isinstance(self.vjps, FunctionType)
+        vjps = (self.vjps,) * self.arity if one else self.vjps
+        wanted = [_reads(vjp, self) for i, vjp in enumerate(vjps) if mask >> i & 1]
+        levels = map(max, zip(*wanted, strict=True))
+        return tuple((place, level == NUMBERS_READ) for place, level in enumerate(levels) if level)
 
     @property
     def differentiable(self) -> bool:
@@ -248,11 +314,16 @@ def define(
     vjp: Any = None,
     saved: slice = slice(0, 0),
     view: View | None = None,
+    layout: Callable[..., Any] | None = None,
+    pieces: Callable[..., Pieces] | None = None,
+    indexed: Callable[..., Indexed | None] | None = None,
+    identity: Callable[[dtype], float] | None = None,
     grad_name: str = "",
     public: str = "",
     inplace: bool = False,
     outputs: int = 1,
     host: bool = False,
+    raises: bool = False,
     dtypes: str = "all",
     reference: str | Callable[..., Any] | None = None,
     tolerance: float = 1.0,
@@ -265,7 +336,8 @@ def define(
     samples     () -> the calls with which the tests compare it with PyTorch and finite differences
     inputs      names of the tensor inputs; "*tensors" for an op on a list of them
     attrs       names of the attributes (hashable), which follow the inputs
-    kind        elementwise, reduction, movement, indexing, contraction, source, host or composite
+    kind        elementwise, reduction, movement, indexing, contraction, source (the same number
+                everywhere), range, pick (one result of an op with several), host or composite
     numpy       the NumPy implementation: (*arrays, *attrs) -> array
     emit        the scalar emission: (builder, *scalars, *attrs) -> scalar
     decompose   (*inputs, *attrs) -> the same in terms of other ops, for composites
@@ -275,6 +347,11 @@ def define(
                 function that gets the position first, or a tuple of one that returns them all.
                 The result is summed over broadcast dimensions and cast to the input's dtype by
                 the engine. What a vjp reads is what the tape keeps.
+    layout      for a movement that is no view to users: as `View.layout`; strides may be negative
+    pieces      for an op that puts its result together: (input shapes, *attrs) -> Pieces
+    indexed     for reading and writing at indices: (input shapes, *attrs) -> Indexed, or None
+    raises      some integers are an error, so integers are left to `numpy` in every tier
+    identity    for a reduction: dtype -> the number that changes nothing
     saved       for an op on a list: the part of it whose numbers the vjp reads view        for ops
     whose result shares memory with the input grad_name   the name shown in grad_fn=<...> public
     where users find it: paths such as "torch.exp Tensor.exp torch.special.exp" inplace     whether
@@ -296,10 +373,12 @@ def define(
     op.arity = len(op.input_names)
     op.numpy, op.emit, op.decompose = numpy, emit, decompose
     op.vjps, op.saved = vjp, saved
-    op.kept = {}
+    op.layout = view.layout if view is not None else layout
+    op.pieces, op.indexed, op.identity = pieces, indexed, identity
+    op.node_class, op.keepers = None, {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace
-    op.outputs, op.host, op.dtypes = outputs, host, dtypes
+    op.outputs, op.host, op.raises, op.dtypes = outputs, host, raises, dtypes
     op.reference, op.tolerance = reference, tolerance
     registry[name] = op
     return op

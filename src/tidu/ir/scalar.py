@@ -2,12 +2,12 @@
 
 An elementwise op is written once against this protocol. `backends.numpy` implements it on whole
 arrays (and is its living definition), the compiler implements it as LLVM instructions, and neither
-knows an op by
-name. `S` is whatever a target uses for a scalar.
+knows an op by name. `S` is whatever a target uses for a scalar.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from tidu.base.dtypes import dtype
@@ -21,17 +21,24 @@ class Scalars(Protocol[S]):
     def const(self, number: float | int | bool, like: S) -> S:
         """A constant of the dtype of `like`."""
 
+    def kind(self, x: S) -> dtype:
+        """The dtype of a scalar."""
+
     # Arithmetic, on two scalars of one dtype. Integers wrap.
     def add(self, x: S, y: S) -> S: ...
     def sub(self, x: S, y: S) -> S: ...
     def mul(self, x: S, y: S) -> S: ...
-    def div(self, x: S, y: S) -> S: ...
-    def fma(self, x: S, y: S, z: S) -> S: ...
+    def div(self, x: S, y: S) -> S:
+        """The quotient; that of integers is rounded towards zero, and 0 where the divisor is."""
+
+    def fma(self, x: S, y: S, z: S) -> S:
+        """x * y + z, rounded once where the target can."""
+
     def rem(self, x: S, y: S) -> S:
-        """The remainder with the sign of the divisor, as Python's %."""
+        """The remainder with the sign of the divisor, as Python's %; of integers by 0 it is 0."""
 
     def fmod(self, x: S, y: S) -> S:
-        """The remainder with the sign of the dividend, as C's fmod."""
+        """The remainder with the sign of the dividend, as C's fmod; of integers by 0 it is 0."""
 
     def neg(self, x: S) -> S: ...
     def abs(self, x: S) -> S: ...
@@ -63,7 +70,25 @@ class Scalars(Protocol[S]):
     def shift_left(self, x: S, y: S) -> S: ...
     def shift_right(self, x: S, y: S) -> S: ...
 
-    def cast(self, x: S, to: dtype) -> S: ...
+    # The bits of a float32 or float64 as an integer of the same width, and back.
+    def bits(self, x: S) -> S: ...
+    def from_bits(self, x: S) -> S: ...
+    def ldexp(self, x: S, exponent: S) -> S:
+        """x · 2**exponent, rounded once. The exponent is an integer as wide as x, and at most twice
+        the greatest exponent of a number of that dtype.
+        """
+
+    def cast(self, x: S, to: dtype) -> S:
+        """Towards zero from floats to integers; by way of float32 from anything to halves."""
+
+    def lookup(self, table: tuple[int, ...], index: S) -> S:
+        """The number at an int64 index, which must be inside, of a table of int64."""
+
+    def rare(self, condition: S, usual: S, function: Callable[..., S], *arguments: S) -> S:
+        """`usual`, but `function(s, *arguments)` where the condition holds, which is seldom: a
+        target may test for it and skip the function, or give it another implementation of these
+        instructions as `s`.
+        """
 
     # Transcendental functions: a target has them or expands them into the instructions above.
     def exp(self, x: S) -> S: ...
@@ -79,7 +104,7 @@ class Scalars(Protocol[S]):
     def asin(self, x: S) -> S: ...
     def acos(self, x: S) -> S: ...
     def atan(self, x: S) -> S: ...
-    def atan2(self, x: S, y: S) -> S: ...
+    def atan2(self, y: S, x: S) -> S: ...
     def sinh(self, x: S) -> S: ...
     def cosh(self, x: S) -> S: ...
     def tanh(self, x: S) -> S: ...

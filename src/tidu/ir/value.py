@@ -1,4 +1,4 @@
-"""Value: one immutable node of the lazy graph, and the list of those that have not been run yet."""
+"""Value: one immutable node of the lazy graph, and access to those that have not been run yet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidu.base import dtypes
 from tidu.base.devices import CPU, device
 from tidu.base.shapes import Shape
-from tidu.base.state import Position
+from tidu.base.state import Pending, Position, state
 
 if TYPE_CHECKING:
     from tidu.ir.op import Op
@@ -107,27 +107,32 @@ def leaf(buffer: Any, dtype: dtypes.dtype) -> Value:
     return Value(None, (), (), buffer.shape, dtype, None, buffer)
 
 
-class Pending:
-    """The Values not run yet, in the order in which they were made, which is a topological
-    order.
-    """
+class Waiting:
+    """The Values that this thread has not run yet, and what runs them."""
 
-    __slots__ = ("flush", "limit", "peek", "values")
+    __slots__ = ("flush", "peek")
 
-    def __init__(self, limit: int) -> None:
-        self.values: list[Value] = []
-        self.limit = limit
-        self.flush: Callable[[], None] = lambda: None  # set by tidu.execute
+    def __init__(self) -> None:
+        # Run what is pending in this thread; set by tidu.execute.
+        self.flush: Callable[[], None] = lambda: None
         # The numbers of a Value if they are there or cheap to work out, else None; set by
         # tidu.execute.
         self.peek: Callable[[Value], Any] = lambda value: value.buffer
 
+    def overflow(self, recorded: Pending) -> None:
+        """More Values wait in the list of this thread than it allows."""
+        if recorded.limit == 0:
+            recorded.begin()
+        else:
+            self.flush()
+
     def take(self) -> list[Value]:
-        """Remove and return what has been gathered so far; other threads may go on adding."""
-        count = len(self.values)
-        taken = self.values[:count]
-        del self.values[:count]
+        """Remove and return what has been gathered so far; a signal handler may go on adding."""
+        values = state.own.pending.values
+        count = len(values)
+        taken = values[:count]
+        del values[:count]
         return taken
 
 
-pending = Pending(limit=4096)
+pending = Waiting()

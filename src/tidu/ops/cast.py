@@ -15,8 +15,12 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
 
 
 def _numpy(x: Any, d: dtypes.dtype) -> Any:
-    if x.dtype.kind == "f" and d.category == dtypes.INTEGER and d.itemsize < 8:
-        return x.astype(np.int64).astype(d.numpy)  # out of range wraps, as in C and PyTorch
+    if d.is_half and x.dtype != np.float32:
+        return x.astype(np.float32).astype(d.numpy)  # rounded twice, as in PyTorch
+    if x.dtype.kind in "fV" and d.category == dtypes.INTEGER and d.itemsize < 8:
+        # What an int32 lacks becomes the least of them; a narrower one keeps its low bits.
+        wide = x.astype(np.float32) if x.dtype.itemsize == 2 else x
+        return wide.astype(np.int32).astype(d.numpy)
     return x.astype(d.numpy)
 
 

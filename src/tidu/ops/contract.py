@@ -9,7 +9,9 @@ import numpy as np
 
 from tidu.base.shapes import broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ops.cast import cast
 from tidu.ops.movement import permute, reshape, swap
+from tidu.ops.reduce import sum_
 from tidu.ops.rules import class_name
 
 
@@ -80,6 +82,18 @@ def _matmul_numpy(x: Any, y: Any) -> Any:
     return np.matmul(x, y)
 
 
+def _as_sums(x: Any, y: Any) -> Any:
+    """Σ over k of x[…, i, k] · y[…, k, j], for products so small that they are one loop of many."""
+    rows, columns = len(x.shape) > 1, len(y.shape) > 1
+    left = reshape(x, (*x.shape[:-1], 1, x.shape[-1])) if columns else x  # (…, i, 1, k)
+    right = swap(y, -2, -1) if columns else y
+    if rows and columns:
+        right = reshape(right, (*right.shape[:-2], 1, *right.shape[-2:]))  # (…, 1, j, k)
+    product = left * right
+    total = sum_(product, (len(product.shape) - 1,), False)
+    return total if total.dtype is x.dtype else cast(total, x.dtype)
+
+
 def matmul_vjp_x(g: Any, out: Any, x: Any, y: Any) -> Any:
     if len(y.shape) == 1:
         return reshape(g, (*g.shape, 1)) * y
@@ -123,6 +137,7 @@ matmul = define(
     kind="contraction",
     infer=_matmul_infer,
     numpy=_matmul_numpy,
+    decompose=_as_sums,
     vjp=(matmul_vjp_x, matmul_vjp_y),
     grad_name="MmBackward0",
     samples=lambda: [

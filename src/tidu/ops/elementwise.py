@@ -111,12 +111,26 @@ def _floor_divide_numpy(x: Any, y: Any) -> Any:
     return np.floor_divide(x, y)
 
 
+def _floor_divide_emit(s: Any, x: Any, y: Any) -> Any:
+    """(x - remainder) / y: floor(x / y) would be too great where the quotient is rounded up."""
+    zero, one = s.const(0, x), s.const(1, x)
+    rest = s.fmod(x, y)
+    whole = s.div(s.sub(x, rest), y)
+    opposite = s.bit_xor(s.lt(rest, zero), s.lt(y, zero))
+    whole = s.select(s.bit_and(s.ne(rest, zero), opposite), s.sub(whole, one), whole)
+    quotient = s.div(x, y)
+    # Between -1 and 1 the quotient has the sign of the zero.
+    rounded = s.select(s.eq(whole, zero), s.mul(quotient, zero), s.round(whole))
+    return s.select(s.eq(y, zero), quotient, rounded)
+
+
 floor_divide = define(
     "floor_divide",
+    raises=True,
     inputs="input other",
     infer=arithmetic,
     numpy=_floor_divide_numpy,
-    emit=lambda s, x, y: s.floor(s.div(x, y)),
+    emit=_floor_divide_emit,
     samples=binary(-6, 6, 1, 4),
     dtypes="number",
     public="torch.floor_divide Tensor.floor_divide",
@@ -149,6 +163,7 @@ def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
 
 remainder = define(
     "remainder",
+    raises=True,
     inputs="input other",
     infer=arithmetic,
     numpy=np.remainder,
@@ -159,6 +174,7 @@ remainder = define(
 )
 fmod = define(
     "fmod",
+    raises=True,
     inputs="input other",
     infer=arithmetic,
     numpy=np.fmod,

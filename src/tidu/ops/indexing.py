@@ -11,7 +11,7 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import broadcast, can_broadcast
 from tidu.base.source import at, here
-from tidu.ir.op import Array, Inferred, Op, Sample, define
+from tidu.ir.op import Array, Indexed, Inferred, Op, Sample, define
 from tidu.ir.value import Value, pending
 from tidu.ops.movement import place, reshape
 from tidu.ops.rules import promote
@@ -108,6 +108,51 @@ def _index_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     return inputs, indexed_shape(x.shape, shape, dims), x.dtype
 
 
+def _along_indices(shape: Shape, index_shapes: tuple[Shape, ...], dims: Shape) -> Any:
+    """The space of x[indices], and where each coordinate of x comes from in it."""
+    common = broadcast("indexing", *index_shapes)
+    space = indexed_shape(shape, common, dims)
+    adjacent = dims[-1] - dims[0] == len(dims) - 1
+    start = dims[0] if adjacent else 0
+    of_indices = tuple(range(start, start + len(common)))
+    others = iter(i for i in range(len(space)) if i not in of_indices)
+    along = [None if d in dims else next(others) for d in range(len(shape))]
+    return space, along, of_indices
+
+
+def _read_at(shapes: tuple[Shape, ...], dims: Shape) -> Indexed:
+    space, along, of_indices = _along_indices(shapes[0], shapes[1:], dims)
+    for number, d in enumerate(dims, 1):
+        along[d] = (number, of_indices)
+    return Indexed(space, tuple(along), wraps=True)
+
+
+def _write_at(shapes: tuple[Shape, ...], dims: Shape, accumulate: bool) -> Indexed:
+    space, along, of_indices = _along_indices(shapes[0], shapes[2:], dims)
+    for number, d in enumerate(dims, 2):
+        along[d] = (number, of_indices)
+    return Indexed(space, tuple(along), value=1, adds=accumulate, wraps=True)
+
+
+def _read_along(shapes: tuple[Shape, ...], dim: int) -> Indexed | None:
+    data, space = shapes
+    if not data or not space:
+        return None
+    every = tuple(range(len(space)))
+    along = tuple((1, every) if d == dim else d for d in every)
+    return Indexed(space, along)
+
+
+def _write_along(adds: bool) -> Any:
+    def access(shapes: tuple[Shape, ...], dim: int) -> Indexed | None:
+        read = _read_along(shapes[:2], dim)
+        if read is None:
+            return None
+        return read._replace(value=2, adds=adds, crops=bool(shapes[2]))
+
+    return access
+
+
 def _index_numpy(x: Any, *arguments: Any) -> Any:
     indices, dims = arguments[:-1], arguments[-1]
     if len(dims) == 1 and indices[0].ndim:
@@ -122,6 +167,7 @@ index = define(
     kind="indexing",
     infer=_index_infer,
     numpy=_index_numpy,
+    indexed=_read_at,
     vjp=lambda i, g, out, tensors, dims: index_put(
         (full(0.0, tensors[0].shape, g.dtype), g, *tensors[1:]), dims, True
     ),
@@ -195,6 +241,7 @@ index_put: Op = define(
     kind="indexing",
     infer=_index_put_infer,
     numpy=_index_put_numpy,
+    indexed=_write_at,
     vjp=_index_put_vjp,
     saved=slice(2, None),
     samples=lambda: [
@@ -285,6 +332,7 @@ gather = define(
     kind="indexing",
     infer=_gather_infer,
     numpy=_gather_numpy,
+    indexed=_read_along,
     vjp=(
         lambda g, out, x, index, dim: scatter_add(full(0.0, x.shape, g.dtype), index, g, dim),
         None,
@@ -334,6 +382,7 @@ scatter_add: Op = define(
     kind="indexing",
     infer=_scatter_infer,
     numpy=_scatter_numpy(True),
+    indexed=_write_along(True),
     vjp=(
         lambda g, out, x, index, source, dim: g,
         None,
@@ -352,6 +401,7 @@ scatter: Op = define(
     kind="indexing",
     infer=_scatter_infer,
     numpy=_scatter_numpy(False),
+    indexed=_write_along(False),
     vjp=(
         lambda g, out, x, index, source, dim: scatter(g, index, 0.0, dim),
         None,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import infer_size, view_strides
-from tidu.ir.op import Array, Inferred, Op, Sample, View, define
+from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, View, define
 from tidu.ops.rules import promote
 from tidu.ops.sources import full
 
@@ -30,10 +30,11 @@ def _reshape_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> I
     return inputs, infer_size(shape, prod(x.shape)), x.dtype
 
 
-def _reshape_layout(shape: Shape, strides: Strides, offset: int, new: Shape) -> tuple[Strides, int]:
+def _reshape_layout(
+    shape: Shape, strides: Strides, offset: int, new: Shape
+) -> tuple[Strides, int] | None:
     found = view_strides(shape, strides, infer_size(new, prod(shape)))
-    assert found is not None, "a reshape that has to copy is not a view"
-    return found, offset
+    return None if found is None else (found, offset)
 
 
 reshape: Op = define(
@@ -217,6 +218,7 @@ place: Op = define(
     kind="movement",
     infer=lambda op, inputs, attrs: (inputs, attrs[0], inputs[0].dtype),
     numpy=_place_numpy,
+    pieces=lambda shapes, shape, ranges: Pieces(True, (Piece(0, ranges),)),
     vjp=(lambda g, out, x, shape, ranges: slice_(g, ranges),),
     samples=lambda: [
         Sample((Array((2, 3)), (4, 3), ((1, 3, 1), (0, 3, 1)))),
@@ -229,6 +231,14 @@ place: Op = define(
 def _slice_write_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     base, part = inputs
     return (base, promote((part,), base.dtype)[0][0]), base.shape, base.dtype
+
+
+def _whole_ranges(shape: Shape) -> Ranges:
+    return tuple((0, n, 1) for n in shape)
+
+
+def _slice_write_pieces(shapes: tuple[Shape, ...], ranges: Ranges) -> Pieces:
+    return Pieces(False, (Piece(0, _whole_ranges(shapes[0])), Piece(1, ranges)))
 
 
 def _slice_write_numpy(base: Any, part: Any, ranges: Ranges) -> Any:
@@ -244,6 +254,7 @@ slice_write: Op = define(
     kind="movement",
     infer=_slice_write_infer,
     numpy=_slice_write_numpy,
+    pieces=_slice_write_pieces,
     vjp=(
         lambda g, out, base, part, ranges: slice_write(g, 0.0, ranges),
         lambda g, out, base, part, ranges: slice_(g, ranges),
@@ -367,12 +378,20 @@ diagonal_write: Op = define(
 )
 
 
+def _flip_layout(
+    shape: Shape, strides: Strides, offset: int, dims: Shape
+) -> tuple[Strides, int]:
+    offset += sum((shape[d] - 1) * strides[d] for d in dims)
+    return tuple(-s if d in dims else s for d, s in enumerate(strides)), offset
+
+
 flip: Op = define(
     "flip",
     attrs="dims",
     kind="movement",
     infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
     numpy=lambda x, dims: np.flip(x, dims),
+    layout=_flip_layout,
     vjp=(lambda g, out, x, dims: flip(g, dims),),
     samples=lambda: [
         Sample((Array((3, 4)), (0,))),
@@ -404,6 +423,16 @@ def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     return inputs, (*first[:dim], total, *first[dim + 1 :]), d
 
 
+def _cat_pieces(shapes: tuple[Shape, ...], dim: int) -> Pieces:
+    pieces, start = [], 0
+    for number, shape in enumerate(shapes):
+        ranges = [(0, n, 1) for n in shape]
+        ranges[dim] = (start, start + shape[dim], 1)
+        pieces.append(Piece(number, tuple(ranges)))
+        start += shape[dim]
+    return Pieces(False, tuple(pieces))
+
+
 def _cat_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]:
     ranges = [(0, n, 1) for n in g.shape]
     parts, start = [], 0
@@ -422,6 +451,7 @@ cat_ = define(
     kind="movement",
     infer=_cat_infer,
     numpy=lambda *arguments: np.concatenate(arguments[:-1], arguments[-1]),
+    pieces=_cat_pieces,
     vjp=(_cat_vjps,),
     samples=lambda: [
         Sample(((Array((2, 3)), Array((1, 3))), 0)),

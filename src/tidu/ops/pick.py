@@ -16,7 +16,7 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
 pick = define(
     "pick",
     attrs="number",
-    kind="host",
+    kind="pick",
     infer=_infer,
     numpy=lambda results, number: results[number],
     samples=lambda: [Sample(())],  # exercised by every op with several results

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.limits import iinfo
 from tidu.base.shapes import reduced, wrap_dim, wrap_dims
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.cast import cast
@@ -49,7 +50,9 @@ def _infer_summed(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
 def _infer_truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (dims, keepdim) = inputs, attrs
     result = dtypes.uint8 if x.dtype is dtypes.uint8 else dtypes.bool_
-    return inputs, reduced(x.shape, dims, keepdim), result
+    if x.dtype is not dtypes.bool_:
+        x = cast.value((x,), (dtypes.bool_,))
+    return (x,), reduced(x.shape, dims, keepdim), result
 
 
 def spread(g: Any, shape: tuple[int, ...], dims: Dims, keepdim: bool) -> Any:
@@ -70,6 +73,7 @@ sum_ = define(
     infer=_infer_summed,
     numpy=lambda x, dims, keepdim: np.add.reduce(x, dims, keepdims=keepdim),
     emit=lambda s, accumulator, x: s.add(accumulator, x),
+    identity=lambda d: 0,
     vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim),),
     samples=_reduction_samples(),
     reference=_torch_sum,
@@ -99,6 +103,7 @@ prod_ = define(
     infer=_infer_summed,
     numpy=lambda x, dims, keepdim: np.multiply.reduce(x, dims, keepdims=keepdim),
     emit=lambda s, accumulator, x: s.mul(accumulator, x),
+    identity=lambda d: 1,
     vjp=(_prod_vjp,),
     samples=_reduction_samples(0.5, 2.0),
     reference=lambda torch, x, dims, keepdim: _torch_prod(x, dims, keepdim),
@@ -118,7 +123,20 @@ def _extreme_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
     return spread(g, x.shape, dims, keepdim) * (shared / sum_(shared, dims, True))
 
 
-def _extreme(name: str, ufunc: Any, emit: Any) -> Op:
+def _least(d: dtypes.dtype) -> float:
+    """Less than or equal to every number of a dtype."""
+    if d.is_floating_point:
+        return -math.inf
+    return 0 if d is dtypes.bool_ else iinfo(d).min
+
+
+def _greatest(d: dtypes.dtype) -> float:
+    if d.is_floating_point:
+        return math.inf
+    return 1 if d is dtypes.bool_ else iinfo(d).max
+
+
+def _extreme(name: str, ufunc: Any, emit: Any, identity: Any) -> Op:
     def infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
         (x,), (dims, _) = inputs, attrs
         if any(x.shape[d] == 0 for d in dims):
@@ -136,31 +154,33 @@ def _extreme(name: str, ufunc: Any, emit: Any) -> Op:
         infer=infer,
         numpy=lambda x, dims, keepdim: ufunc.reduce(x, dims, keepdims=keepdim),
         emit=emit,
+        identity=identity,
         vjp=(_extreme_vjp,),
         samples=_reduction_samples(empty=False),
         reference=lambda torch, x, dims, keepdim: getattr(torch, name)(x, dims, keepdim),
     )
 
 
-amax = _extreme("amax", np.maximum, lambda s, accumulator, x: s.max(accumulator, x))
-amin = _extreme("amin", np.minimum, lambda s, accumulator, x: s.min(accumulator, x))
+amax = _extreme("amax", np.maximum, lambda s, accumulator, x: s.max(accumulator, x), _least)
+amin = _extreme("amin", np.minimum, lambda s, accumulator, x: s.min(accumulator, x), _greatest)
 
 
-def _truth(name: str, ufunc: Any, emit: Any) -> Op:
+def _truth(name: str, ufunc: Any, emit: Any, identity: bool) -> Op:
     return define(
         name,
         attrs="dims keepdim",
         kind="reduction",
         infer=_infer_truth,
-        numpy=lambda x, dims, keepdim: ufunc.reduce(x.astype(bool), dims, keepdims=keepdim),
+        numpy=lambda x, dims, keepdim: ufunc.reduce(x, dims, keepdims=keepdim),
         emit=emit,
+        identity=lambda d: identity,
         samples=_reduction_samples(),
         reference=lambda torch, x, dims, keepdim: getattr(torch, name)(x, dims or None, keepdim),
     )
 
 
-any_ = _truth("any", np.logical_or, lambda s, accumulator, x: s.bit_or(accumulator, x))
-all_ = _truth("all", np.logical_and, lambda s, accumulator, x: s.bit_and(accumulator, x))
+any_ = _truth("any", np.logical_or, lambda s, accumulator, x: s.bit_or(accumulator, x), False)
+all_ = _truth("all", np.logical_and, lambda s, accumulator, x: s.bit_and(accumulator, x), True)
 
 
 def _arg_numpy(function: Any) -> Any:

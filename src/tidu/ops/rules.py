@@ -8,6 +8,7 @@ from typing import Any
 from tidu.base import dtypes
 from tidu.base.dtypes import FLOAT, dtype
 from tidu.base.shapes import Shape, broadcast
+from tidu.ir.argument import ARGUMENTS
 from tidu.ir.op import NUMBERS, Inferred, Op
 from tidu.ir.value import Value
 from tidu.ops.cast import cast
@@ -15,6 +16,8 @@ from tidu.ops.cast import cast
 
 def as_number(x: Any, d: dtype) -> Any:
     """A Python number in the category of `d`; integers wrap into its range."""
+    if isinstance(x, ARGUMENTS) and d is not dtypes.bool_:
+        return x
     if d.category == FLOAT:
         return x if x.__class__ is float else float(x)
     if d is dtypes.bool_:

@@ -36,7 +36,7 @@ arange_ = define(
     "arange",
     inputs="start step",
     attrs="size dtype",
-    kind="source",
+    kind="range",
     infer=lambda op, inputs, attrs: (inputs, (attrs[0],), attrs[1]),
     numpy=lambda start, step, size, d: (start + step * np.arange(size)).astype(d.numpy),
     emit=lambda s, index, start, step, size, d: s.cast(s.fma(index, step, start), d),

@@ -7,6 +7,7 @@ from tidu.ops.updates import moving_average, weighted_sum
 from tidu.optim.advance import Advance
 from tidu.optim.optimizer import Group, Optimizer, ParamsT, State
 from tidu.optim.options import check_lr, check_option, number_of, numbers_of, scalar_tensor
+from tidu.optim.scalars import rounded
 from tidu.tensor import Tensor, zeros_like
 
 
@@ -68,7 +69,7 @@ class ASGD(Optimizer):
             content = advance(parameter, weighted_sum, grad, 1 - lambd * eta, -eta)
             advance(state["ax"], moving_average, content, scalars.read(state["mu"]))
             # As in PyTorch, both pass through the default dtype, whatever that of their tensors.
-            rounded = get_default_dtype().numpy.type
+            d = get_default_dtype()
             eta = rate / ((1 + lambd * rate * count) ** alpha)
-            scalars.write(state["eta"], float(rounded(eta)))
-            scalars.write(state["mu"], float(rounded(1 / max(1, count - start))))
+            scalars.write(state["eta"], rounded(eta, d))
+            scalars.write(state["mu"], rounded(1 / max(1, count - start), d))

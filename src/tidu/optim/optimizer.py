@@ -164,14 +164,14 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         on_tape = self.defaults.get("differentiable", False)
-        before = thread_state.grad_enabled, thread_state.position
+        before = thread_state.own.grad_enabled, thread_state.own.position
         # All operations of the update belong to the line that calls step().
-        thread_state.grad_enabled, thread_state.position = on_tape, here()
+        thread_state.own.grad_enabled, thread_state.own.position = on_tape, here()
         try:
             for group in self.param_groups:
                 self._update(group, advance_on_tape if on_tape else advance)
         finally:
-            thread_state.grad_enabled, thread_state.position = before
+            thread_state.own.grad_enabled, thread_state.own.position = before
         return loss
 
     def _update(self, group: Group, advance: Advance) -> None:

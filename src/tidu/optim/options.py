@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidu.base.dtypes import float32, float64, get_default_dtype
+from tidu.base.traced import Traced
 from tidu.tensor import Tensor, is_grad_enabled, tensor
 
 
@@ -14,7 +15,12 @@ def scalar_tensor(number: float) -> Tensor:
 
 
 def number_of(option: float | Tensor) -> float:
-    """An option of a group as a Python float: it may be a tensor of one element, or NumPy's."""
+    """An option of a group as a Python float: it may be a tensor of one element, or NumPy's.
+
+    A number that remembers how it is computed stays one.
+    """
+    if isinstance(option, Traced):
+        return option  # type: ignore[return-value]
     if not isinstance(option, Tensor):
         return float(option)
     if option.requires_grad and is_grad_enabled():

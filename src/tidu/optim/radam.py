@@ -94,4 +94,5 @@ def _rectification(beta2: float, count: float, correction2: float) -> float | No
     if length <= 5.0:
         return None
     above = (length - 4) * (length - 2) * full
-    return float((above / ((full - 4) * (full - 2) * length)) ** 0.5)
+    rectification: float = (above / ((full - 4) * (full - 2) * length)) ** 0.5
+    return rectification

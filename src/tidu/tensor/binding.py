@@ -13,7 +13,7 @@ from tidu.base.source import at, here, locate
 from tidu.base.state import state
 from tidu.execute import buffer_of
 from tidu.ir.op import Op, functions, registry
-from tidu.tensor.tensor import Tensor
+from tidu.tensor.tensor import Tensor, apply
 
 # "torch", "torch.nn.functional", "torch.linalg", ... -> name -> function
 namespaces: dict[str, dict[str, Callable[..., Any]]] = {}
@@ -100,7 +100,7 @@ def _at_once(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _refuse_history(name: str, *tensors: Tensor) -> None:
-    if state.grad_enabled and any(t.requires_grad for t in tensors):
+    if state.own.grad_enabled and any(t.requires_grad for t in tensors):
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, "
             "but one of the arguments requires grad. Leave out= away, or write `with "
@@ -148,14 +148,17 @@ def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> Non
                 table[name + "_"] = _in_place(call, name)
 
 
-def _as_function(call: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def function(*args: Any, **kwargs: Any) -> Any:
+def _as_function(op: Op, name: str) -> Callable[..., Any]:
+    def function(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         try:
-            return call(*args, **kwargs)
+            if alone and not kwargs:
+                return apply(op, (self,), args)
+            return op(self, *args, **kwargs)
         except Exception as error:
             locate(error)
             raise
 
+    alone = op.arity == 1 and not op.variadic
     function.__name__ = function.__qualname__ = name
     return function
 

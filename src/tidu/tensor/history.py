@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidu.autograd.tape import CopySlices, Edge, GradFn, record
 from tidu.base.source import at, here
+from tidu.base.state import state
 from tidu.ir.op import Op, Spec
 from tidu.ops.movement import reshape
 
@@ -68,7 +69,8 @@ def follow(view: Tensor) -> None:
         value = base._value
         for op, attrs in path(base, view):
             out = op.value((value,), attrs)
-            edge = (record(op, (value,), attrs, out, (edge,), "AsStridedBackward0"), 0)
+            node = record(op, (value,), attrs, out, (edge,), "AsStridedBackward0", state.own)
+            edge = (node, 0)
             value = out
     view._set_history(edge)
 

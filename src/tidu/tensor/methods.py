@@ -29,7 +29,7 @@ from tidu.tensor import creation, random
 from tidu.tensor.history import check_in_place
 from tidu.tensor.indexing import getitem, setitem
 from tidu.tensor.printing import format_tensor
-from tidu.tensor.tensor import Tensor, _new, apply, from_array
+from tidu.tensor.tensor import Tensor, _new, apply, apply_pair, from_array
 
 # Numbers out --------------------------------------------------------------------------------------
 
@@ -383,14 +383,14 @@ def _supported(x: Any) -> bool:
 
 def _binary(op: Op) -> tuple[Any, Any, Any]:
     def forward(self: Tensor, other: Any) -> Any:
-        if other.__class__ in _USUAL or _supported(other):
-            return apply(op, (self, other))
-        return NotImplemented
+        if other.__class__ in _USUAL:
+            return apply_pair(op, self, other)
+        return apply(op, (self, other)) if _supported(other) else NotImplemented
 
     def reflected(self: Tensor, other: Any) -> Any:
-        if other.__class__ in _USUAL or _supported(other):
-            return apply(op, (other, self))
-        return NotImplemented
+        if other.__class__ in _USUAL:
+            return apply_pair(op, other, self)
+        return apply(op, (other, self)) if _supported(other) else NotImplemented
 
     def augmented(self: Tensor, other: Any) -> Any:
         return self._assign(apply(op, (self, other))) if _supported(other) else NotImplemented
@@ -530,7 +530,7 @@ def _shape_in_place(call: Any) -> Any:
     """``x.unsqueeze_(0)``: the tensor itself becomes the view."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if state.grad_enabled and self.requires_grad:
+        if state.own.grad_enabled and self.requires_grad:
             check_in_place(self)
         with enable_grad():  # its history has to fit its shape, also where no_grad is on
             made = call(self, *args, **kwargs)

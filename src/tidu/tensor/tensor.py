@@ -13,11 +13,12 @@ import numpy as np
 from tidu.autograd.gradients import backward
 from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Handle, Tape, record, write_through
 from tidu.base import dtypes
+from tidu.base.changes import changes
 from tidu.base.devices import CPU, device, layout, strided
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Size, contiguous_strides, is_contiguous, view_strides
 from tidu.base.source import at, here
-from tidu.base.state import state
+from tidu.base.state import ThreadState, state
 from tidu.execute import buffer_of
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value, leaf
@@ -153,7 +154,8 @@ class Tensor:
 
     @property
     def shape(self) -> Size:
-        return Size(self._value.shape)
+        value = self._storage.value if self._chain is None else self._value
+        return _new_tuple(Size, value.shape)
 
     @property
     def dtype(self) -> dtype:
@@ -251,7 +253,7 @@ class Tensor:
                 f"{self.dtype}; "
                 "write x.float() first"
             )
-        if requires_grad and self._storage.inference and not state.inference:
+        if requires_grad and self._storage.inference and not state.own.inference:
             raise RuntimeError(
                 "Setting requires_grad=True on inference tensor outside InferenceMode is not "
                 f"allowed; clone() makes an ordinary tensor of it{at(here())}"
@@ -446,8 +448,8 @@ class Tensor:
             result = cast(result, seen.dtype)
             value = result._value
         self._check_inference()
-        edge = result._edge() if state.grad_enabled else None
-        if edge is None and not (state.grad_enabled and self.requires_grad):
+        edge = result._edge() if state.own.grad_enabled else None
+        if edge is None and not (state.own.grad_enabled and self.requires_grad):
             self._write(value)
             return self
         check_in_place(self)
@@ -458,7 +460,7 @@ class Tensor:
         return self
 
     def _check_inference(self) -> None:
-        if self._storage.inference and not state.inference:
+        if self._storage.inference and not state.own.inference:
             raise RuntimeError(
                 "Inplace update to inference tensor outside InferenceMode is not allowed. You can "
                 f"make a clone() to get a normal tensor before doing inplace update.{at(here())}"
@@ -497,7 +499,7 @@ class Tensor:
 
     def zero_(self) -> Tensor:
         """Overwrite with zeros."""
-        if self._chain is not None or (state.grad_enabled and self.requires_grad):
+        if self._chain is not None or (state.own.grad_enabled and self.requires_grad):
             return self._assign(apply(fill, (self, 0), (), "ZeroBackward0"))
         self._check_inference()
         value = self._storage.value
@@ -521,7 +523,7 @@ class Tensor:
         array: np.ndarray[Any, Any]
         if self._chain is not None:
             array = self._storage.value.buffer
-            if array.__class__ is np.ndarray:
+            if array.__class__ is np.ndarray and changes.recorder is None:
                 # A view of numbers that are there is read as such, not run: which part of a tensor
                 # somebody looks at, sample by sample, would be a new program every time.
                 for op, attrs in self._chain:
@@ -545,12 +547,13 @@ class _Shaped:
 
 
 _new = object.__new__
+_new_tuple = tuple.__new__
 
 
 def from_value(value: Value) -> Tensor:
     """A Tensor over fresh memory that holds `value`, without history."""
     made = _new(Tensor)
-    made._storage = InferenceStorage(value) if state.inference else Storage(value)
+    made._storage = InferenceStorage(value) if state.own.inference else Storage(value)
     return made
 
 
@@ -565,39 +568,90 @@ def apply(
     """Apply an op to Tensors, Values and Python numbers: a Value, a Tensor around it, an entry on
     the tape.
     """
-    recording = op.vjps is not None and state.grad_enabled
+    own = state.own
+    recording = own.grad_enabled and op.vjps is not None
     values: list[Any] = []
     edges: list[Edge | None] = []
     needed = False
     for x in inputs:
         edge = None
         if isinstance(x, Tensor):
-            values.append(x._storage.value if x._chain is None else x._value)
-            if recording:
-                if x._base is not None:
+            if x._chain is None:
+                values.append(x._storage.value)
+                if recording:
+                    node = x._grad_fn
+                    if node is not None:
+                        edge = (node, x._output)
+                        needed = True
+                    elif x._leaf_requires_grad:
+                        edge = (x._leaf_node(), 0)
+                        needed = True
+            else:
+                values.append(x._value)
+                if recording:
                     edge = x._edge()
-                elif x._grad_fn is not None:
-                    edge = (x._grad_fn, x._output)
-                elif x._leaf_requires_grad:
-                    edge = (x._leaf_node(), 0)
-                if edge is not None:
-                    needed = True
+                    needed = needed or edge is not None
         else:
             values.append(x if x.__class__ in PLAIN else _plain(op, x))
         edges.append(edge)
     arguments = tuple(values)
-    out = op.value(arguments, attrs)
+    out = op.value(arguments, attrs, own)
     made = _new(Tensor)
-    if op.view is None or not _share_memory(op, inputs[0], attrs, out, made, grad_name):
+    if op.view is None or not _share_memory(op, inputs[0], attrs, out, made, grad_name, own):
         if op.outputs != 1:
             return _several(op, arguments, attrs, out, tuple(edges) if needed else None, grad_name)
         if op is reshape:
             grad_name = "UnsafeViewBackward0"  # it had to copy
-        made._storage = InferenceStorage(out) if not recording and state.inference else Storage(out)
+        if own.inference and not recording:
+            made._storage = InferenceStorage(out)
+        else:
+            made._storage = storage = _new(Storage)  # what `Storage(out)` does, at a lower price
+            storage.value = out
+            storage.version = storage.edits = 0
     if needed and out.dtype.is_floating_point:
-        made._grad_fn = node = record(op, arguments, attrs, out, tuple(edges), grad_name)
+        made._grad_fn = node = record(op, arguments, attrs, out, tuple(edges), grad_name, own)
         if InferenceStorage.exists:
             _refuse_saved_inference(inputs, node.saved)
+    return made
+
+
+def apply_pair(op: Op, x: Any, y: Any) -> Any:
+    """`apply(op, (x, y))` in one piece, for the commonest operations of all: arithmetic, where each
+    operand is a Tensor or a Python number.
+    """
+    own = state.own
+    if own.inference or InferenceStorage.exists:
+        return apply(op, (x, y))
+    recording = own.grad_enabled and op.vjps is not None
+    edge_x = edge_y = None
+    if isinstance(x, Tensor):
+        if x._chain is None:
+            a = x._storage.value
+            node = x._grad_fn
+        else:
+            a, node = x._value, None
+        if recording:
+            edge_x = x._edge() if node is None else (node, x._output)
+    else:
+        a = x
+    if isinstance(y, Tensor):
+        if y._chain is None:
+            b = y._storage.value
+            node = y._grad_fn
+        else:
+            b, node = y._value, None
+        if recording:
+            edge_y = y._edge() if node is None else (node, y._output)
+    else:
+        b = y
+    inputs = (a, b)
+    out = op.value(inputs, (), own)
+    made = _new(Tensor)
+    made._storage = storage = _new(Storage)
+    storage.value = out
+    storage.version = storage.edits = 0
+    if (edge_x is not None or edge_y is not None) and out.dtype.is_floating_point:
+        made._grad_fn = record(op, inputs, (), out, (edge_x, edge_y), None, own)
     return made
 
 
@@ -612,31 +666,44 @@ def _refuse_saved_inference(inputs: tuple[Any, ...], saved: Any) -> None:
 
 
 def _share_memory(
-    op: Op, source: Any, attrs: tuple[Any, ...], out: Value, made: Tensor, grad_name: str | None
+    op: Op,
+    source: Any,
+    attrs: tuple[Any, ...],
+    out: Value,
+    made: Tensor,
+    grad_name: str | None,
+    own: ThreadState,
 ) -> bool:
     """Make `made` a view of `source`, unless the result cannot be one."""
     if not isinstance(source, Tensor):
         return False
     chain = source._chain
-    if (
-        chain is not None
-        and op is reshape
-        and view_strides(source._value.shape, source._strides()[0], out.shape) is None
-    ):
-        return False
-    made._storage = source._storage
-    made._chain = ((op, attrs),) if chain is None else (*chain, (op, attrs))
-    made._cached = out
-    made._seen = source._storage.version
+    storage = source._storage
     base = source._base
-    made._base = base = source if base is None else base
-    if source._counter is not None:
-        made._counter = source._counter
-    made._tracked = source._edits.edits
+    if chain is None:
+        made._chain = ((op, attrs),)
+    else:
+        if op is reshape:
+            if view_strides(source._value.shape, source._strides()[0], out.shape) is None:
+                return False
+            # A reshape of a reshape is one reshape, so that a chain of them does not grow.
+            if chain[-1][0] is reshape and base is not None and len(chain) > len(base._chain or ()):
+                chain = chain[:-1]
+        made._chain = (*chain, (op, attrs))
+    made._storage = storage
+    made._cached = out
+    made._seen = storage.version
+    made._base = source if base is None else base
+    counter = source._counter
+    if counter is None:
+        made._tracked = storage.edits
+    else:
+        made._counter = counter
+        made._tracked = counter.edits
     if source._creation:
         made._creation = source._creation
-    elif not state.grad_enabled:
-        made._creation = INFERENCE if state.inference else NO_GRAD
+    elif not own.grad_enabled:
+        made._creation = INFERENCE if own.inference else NO_GRAD
     elif grad_name in SEVERAL_VIEWS:
         made._creation = SEVERAL
     return True
@@ -651,7 +718,7 @@ def _several(
     grad_name: str | None,
 ) -> tuple[Tensor, ...]:
     """The results of an op with several, as Tensors that share one node of the tape."""
-    node = None if edges is None else record(op, values, attrs, out, edges, grad_name)
+    node = None if edges is None else record(op, values, attrs, out, edges, grad_name, state.own)
     results = []
     for number in range(op.outputs):
         made = from_value(pick.value((out,), (number,)))

@@ -1,0 +1,241 @@
+"""Compiled programs on this machine's processors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tidu.backends import numpy as tier_zero
+from tidu.backends import threads
+from tidu.backends.blas import blas_address
+from tidu.base import dtypes
+from tidu.compiler import cache, gemm, llvm
+from tidu.compiler.gemm import GemmParams
+from tidu.compiler.graph import Graph
+from tidu.compiler.lower import Buffer, HostCall, Product, Stored
+from tidu.compiler.pipeline import compile_graph
+from tidu.compiler.program import Function, NativeCall, Plan, module_text
+from tidu.ir.argument import FloatArgument, IntArgument
+from tidu.ir.value import Value, leaf
+
+# The table of a run: an error code, room for what belongs to it, then buffers and numbers.
+_FIRST_SLOT = 2
+# How many kernels are put into one module: each module costs a millisecond whatever is in it.
+_KERNELS_IN_MODULE = 8
+
+
+class OutOfRange(Exception):
+    """An index of a program was out of range; nothing of its results may be used."""
+
+
+class Arena:
+    """Memory for what lives within one run; programs, which run one at a time, share it."""
+
+    def __init__(self) -> None:
+        self.memory = np.empty(0, np.uint8)
+        self.address = 0
+
+    def reserve(self, size: int) -> int:
+        if size > self.memory.size:
+            self.memory = np.empty(size + 64, np.uint8)
+            self.address = -(-self.memory.ctypes.data // 64) * 64
+        return self.address
+
+
+_arena = Arena()
+
+
+class Functions:
+    """The addresses of all kernels that have been compiled in this process, by their names."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.addresses: dict[str, int] = {}
+
+    def get(self, functions: dict[str, Function]) -> dict[str, int]:
+        with self.lock:
+            missing = {n: f for n, f in functions.items() if n not in self.addresses}
+            if missing:
+                self.addresses.update(_compile(missing))
+            return self.addresses
+
+
+_functions = Functions()
+
+
+def _compile(functions: dict[str, Function]) -> dict[str, int]:
+    names = sorted(functions)
+    batches = [names[i : i + _KERNELS_IN_MODULE] for i in range(0, len(names), _KERNELS_IN_MODULE)]
+    objects: list[Any] = [None] * len(batches)
+
+    def work(first: int) -> None:
+        for i in range(first, len(batches), 2):
+            objects[i] = cache.object_code(module_text(functions[name] for name in batches[i]))
+
+    helper = threading.Thread(target=work, args=(1,), daemon=True)
+    helper.start()
+    work(0)
+    helper.join()
+    return llvm.load(objects, names)
+
+
+class CpuProgram:
+    """A compiled region: run it with other leaves and numbers as often as you like."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.plan = plan = compile_graph(graph, llvm.vector_bytes())
+        self.results = plan.results()
+        self.slots: dict[int, int] = {}
+        for number in (*plan.leaves, *plan.constants, *self.results, *plan.offsets):
+            self.slots.setdefault(number, _FIRST_SLOT + len(self.slots))
+        for call in plan.calls:
+            if isinstance(call, HostCall):
+                for buffer in call.results:
+                    self.slots.setdefault(buffer.number, _FIRST_SLOT + len(self.slots))
+        self.first_argument = _FIRST_SLOT + len(self.slots)
+        self.table = np.zeros(self.first_argument + graph.numbers, np.int64)
+        self.floats = self.table.view(np.float64)
+        addresses = _functions.get(plan.functions)
+        self.segments = list(self._segments(addresses))
+        self.arena_address = 0
+        self.constants = {n: np.ascontiguousarray(a) for n, a in plan.constants.items()}
+        for number, array in self.constants.items():
+            self.table[self.slots[number]] = array.ctypes.data
+        given = {*plan.leaves, *plan.constants}
+        self.made = [n for n in self.results if n not in given and not self._by_host(n)]
+        self.shapes = {n: (plan.buffers[n].shape, plan.buffers[n].dtype.numpy) for n in self.results}
+
+    def _by_host(self, number: int) -> bool:
+        return any(
+            isinstance(call, HostCall) and any(b.number == number for b in call.results)
+            for call in self.plan.calls
+        )
+
+    def _segments(self, addresses: dict[str, int]) -> Any:
+        groups: list[threads.Group] = []
+        for call in self.plan.calls:
+            if isinstance(call, HostCall):
+                if groups:
+                    yield threads.NativeProgram(groups)
+                    groups = []
+                yield call
+                continue
+            if isinstance(call.what, Product):
+                kernel, parameters = _gemm_address(call.what), self._gemm(call)
+            else:
+                kernel, parameters = addresses[call.kernel], self._parameters(call.parameters)
+            groups.append(threads.Group(call.units, call.barrier, [(kernel, parameters)]))
+        if groups:
+            yield threads.NativeProgram(groups)
+
+    def _parameters(self, given: list[Any]) -> Any:
+        numbers = []
+        for x in given:
+            if x.__class__ is tuple:
+                kind, number = x
+                x = self.slots[number] if kind == "slot" else self.first_argument + number
+            numbers.append(x)
+        return np.array(numbers, np.int64)
+
+    def _gemm(self, call: NativeCall) -> Any:
+        p = call.what
+        assert isinstance(p, Product)
+        blas = blas_address(p.dtype)
+        batch = (1,) * (2 - len(p.batch)) + tuple(p.batch)
+        strides = [(0,) * (2 - len(x.batch)) + x.batch for x in (p.a, p.b, p.c)]
+        slots = [self.slots[x.buffer.number] for x in (p.a, p.b, p.c)]
+        return GemmParams(
+            blas.gemm, blas.gemv, *slots, p.m, p.n, p.k,
+            p.a.leading, p.b.leading, p.c.leading, *call.parameters,
+            p.a.offset, p.b.offset, p.c.offset, int(p.a.transposed), int(p.b.transposed), 0,
+            *batch, *strides[0], *strides[1], *strides[2],
+        ).array()  # fmt: skip
+
+    def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+        """The buffers of the held Values, in order. Raises OutOfRange for an index."""
+        plan, table = self.plan, self.table
+        base = _arena.reserve(plan.arena)
+        if base != self.arena_address:
+            for number, offset in plan.offsets.items():
+                table[self.slots[number]] = base + offset
+            self.arena_address = base
+        known: dict[int, Any] = dict(self.constants)
+        for number, array in zip(plan.leaves, leaves, strict=True):
+            if not array.flags.c_contiguous:
+                array = np.ascontiguousarray(array)
+            known[number] = array
+            table[self.slots[number]] = array.ctypes.data
+        for number in self.made:
+            array = known[number] = np.empty(*self.shapes[number])
+            table[self.slots[number]] = array.ctypes.data
+        first = self.first_argument
+        for place, x in enumerate(numbers):
+            if x.__class__ is float:
+                self.floats[first + place] = x
+            else:
+                table[first + place] = x
+        table[0] = 0
+        for segment in self.segments:
+            if isinstance(segment, HostCall):
+                self._call(segment, known, numbers)
+            else:
+                threads.run(segment, table.ctypes.data)
+                if table[0]:
+                    raise OutOfRange
+        return [
+            tuple(known[n] for n in output) if output.__class__ is tuple else known[output]
+            for output in plan.outputs
+        ]
+
+    def _call(self, call: HostCall, known: dict[int, Any], numbers: Sequence[Any]) -> None:
+        value = call.value
+        inputs = tuple(self._input(x, known, numbers) for x in call.inputs)
+        made = Value(value.op, inputs, value.attrs, value.shape, value.dtype, value.position)
+        with np.errstate(all="ignore"):
+            tier_zero.run_value(made)
+        buffers = made.buffer if made.buffer.__class__ is tuple else (made.buffer,)
+        for buffer, array in zip(call.results, buffers, strict=True):
+            array = np.ascontiguousarray(array).reshape(buffer.shape)
+            known[buffer.number] = array
+            self.table[self.slots[buffer.number]] = array.ctypes.data
+
+    def _input(self, x: Any, known: dict[int, Any], numbers: Sequence[Any]) -> Any:
+        if isinstance(x, (FloatArgument, IntArgument)):
+            return numbers[x.number]
+        if x.__class__ is tuple:
+            return _several([self._array(y, known) for y in x], [y.buffer for y in x])
+        if isinstance(x, Stored):
+            return leaf(self._array(x, known), x.buffer.dtype)
+        return x
+
+    def _array(self, x: Stored, known: dict[int, Any]) -> Any:
+        """A buffer for NumPy, which may lie in the arena."""
+        buffer = x.buffer
+        found = known.get(buffer.number)
+        if found is None:
+            start = self.plan.offsets[buffer.number] + self.arena_address - _arena.memory.ctypes.data
+            size = buffer.size * buffer.dtype.itemsize
+            found = _arena.memory[start : start + size].view(buffer.dtype.numpy)
+            # A copy: what a host call returns may share memory with what it was given.
+            return found.reshape(x.shape).copy()
+        return found.reshape(x.shape)
+
+
+def _several(arrays: list[Any], buffers: list[Buffer]) -> Value:
+    shapes = tuple(b.shape for b in buffers)
+    kinds = tuple(b.dtype for b in buffers)
+    return Value(None, (), (), shapes, kinds, None, tuple(arrays))  # type: ignore[arg-type]
+
+
+_gemm: dict[str, int] = {}
+
+
+def _gemm_address(product: Product) -> int:
+    if not _gemm:
+        _gemm.update(llvm.load([cache.object_code(gemm.text())], gemm.NAMES.values()))
+    return _gemm[gemm.NAMES["float" if product.dtype is dtypes.float32 else "double"]]
+
+

@@ -1,0 +1,26 @@
+"""Where compiled functions listen: what changes around them, and what a step does that they record.
+
+A function that is replayed without its Python code has to notice when a module gets other
+attributes, a hook is registered, or a parameter group is added. Each such change adds one to a
+count: whoever compares it with what it was needs not look at every module and tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Changes:
+    """`count` of the changes; `recorder` is whoever records a call now, in its own thread;
+    `stance` says whether compiled functions are replayed at all.
+    """
+
+    __slots__ = ("count", "recorder", "stance")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.recorder: Any = None
+        self.stance = "default"
+
+
+changes = Changes()

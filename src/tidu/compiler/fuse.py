@@ -1,0 +1,218 @@
+"""Fusion: roots that run over one index space share a kernel.
+
+A kernel has one space and one set of reduced dimensions. What one of its roots stores, another may
+use without reading it back, if it asks for the same element that the same iteration makes: the load
+then has exactly the strides of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from math import prod
+
+from tidu.base.shapes import Shape
+from tidu.compiler.expressions import (
+    LOAD,
+    Expression,
+    Expressions,
+    Layout,
+    common_refinement,
+    lifted,
+    split,
+)
+from tidu.compiler.lower import Buffer, HostCall, Product, Root, Step, Steps
+
+# How many kernels back a root may be taken, and how large a kernel may grow.
+_WINDOW = 24
+_MOST_OPERATIONS = 160
+_MOST_BUFFERS = 24
+
+
+@dataclass(slots=True)
+class Kernel:
+    """Loops over one space, in which all elements of several roots are computed."""
+
+    space: Shape
+    reduced: frozenset[int]
+    roots: list[Root] = field(default_factory=list)
+
+    @property
+    def operations(self) -> int:
+        return sum(root.expression.size + 1 for root in self.roots)
+
+    def reads(self) -> set[int]:
+        return {b for root in self.roots for b in loaded(root)} - self.writes()
+
+    def writes(self) -> set[int]:
+        return {root.buffer.number for root in self.roots}
+
+
+Fused = Kernel | Product | HostCall
+
+
+def fuse(steps: Steps, make: Expressions) -> list[Fused]:
+    """Merge roots into kernels; the order of what comes back is one in which all can run."""
+    return _Fusion(make).run(steps.steps)
+
+
+def loads(x: Expression, seen: set[int]) -> Iterator[Expression]:
+    """Every load in an expression, once."""
+    stack = [x]
+    while stack:
+        top = stack.pop()
+        if top.number in seen:
+            continue
+        seen.add(top.number)
+        if top.kind == LOAD:
+            yield top
+        stack.extend(top.inputs)
+
+
+def root_loads(root: Root) -> Iterator[Expression]:
+    seen: set[int] = set()
+    yield from loads(root.expression, seen)
+    if root.scatter is not None:
+        for place in root.scatter.places:
+            yield from loads(place, seen)
+
+
+def loaded(root: Root) -> set[int]:
+    return {load.what[0] for load in root_loads(root)}
+
+
+class _Fusion:
+    def __init__(self, make: Expressions) -> None:
+        self.make = make
+        self.order: list[Fused] = []
+        self.written: dict[int, int] = {}  # by buffer: the place in the order where it is complete
+
+    def run(self, steps: list[Step]) -> list[Fused]:
+        for step in steps:
+            if isinstance(step, Root):
+                place = self.join(step)
+                if place is None:
+                    place = len(self.order)
+                    self.order.append(Kernel(step.space, step.reduced, [step]))
+                self.written[step.buffer.number] = place
+            else:
+                for buffer in _results(step):
+                    self.written[buffer.number] = len(self.order)
+                self.order.append(step)
+        return self.order
+
+    def join(self, root: Root) -> int | None:
+        """The place of a kernel that has taken the root in, if there is one."""
+        if root.scatter is not None or root.after:
+            return None
+        reads = loaded(root)
+        earliest = max((self.written.get(b, -1) for b in reads), default=-1)
+        start = max(earliest, len(self.order) - _WINDOW, 0)
+        for place in range(len(self.order) - 1, start - 1, -1):
+            kernel = self.order[place]
+            if isinstance(kernel, Kernel) and self.fits(kernel, root, reads):
+                return place
+        return None
+
+    def fits(self, kernel: Kernel, root: Root, reads: set[int]) -> bool:
+        if any(r.scatter is not None or r.after for r in kernel.roots):
+            return False
+        writes = kernel.writes()
+        related = reads & writes or reads & kernel.reads()
+        if not related or kernel.operations + root.expression.size > _MOST_OPERATIONS:
+            return False
+        if len(kernel.reads() | reads | writes) > _MOST_BUFFERS:
+            return False
+        for alignment in (_whole, _kept):
+            merged = alignment(self.make, kernel, root)
+            if merged is not None and _forwards(merged, root.buffer, writes):
+                kernel.space, kernel.reduced, kernel.roots = merged
+                return True
+        return False
+
+
+Merged = tuple[Shape, frozenset[int], list[Root]]
+
+
+def _results(step: Product | HostCall) -> tuple[Buffer, ...]:
+    return (step.c.buffer,) if isinstance(step, Product) else step.results
+
+
+def _relaid(make: Expressions, root: Root, change: Callable[[Layout], Layout]) -> Root:
+    return replace(
+        root, expression=make.relaid(root.expression, change), store=change(root.store)
+    )
+
+
+def _cut_reduced(reduced: frozenset[int], parts: tuple[Shape, ...]) -> frozenset[int]:
+    flags = [d in reduced for d, sizes in enumerate(parts) for _ in sizes]
+    return frozenset(i for i, flag in enumerate(flags) if flag)
+
+
+def _whole(make: Expressions, kernel: Kernel, root: Root) -> Merged | None:
+    """Both over the same elements."""
+    if prod(kernel.space) != prod(root.space):
+        return None
+    if root.reduced and kernel.reduced and len(root.reduced) == len(root.space) != len(
+        kernel.reduced
+    ):
+        return None
+    roots, added = kernel.roots, root
+    space, reduced, new_reduced = kernel.space, kernel.reduced, root.reduced
+    if space != root.space:
+        parts = common_refinement(space, root.space)
+        if parts is None:
+            return None
+        finer = tuple(n for sizes in parts for n in sizes)
+        others = common_refinement(root.space, finer)
+        assert others is not None
+        if finer != space:
+            roots = [_relaid(make, r, split(parts)) for r in roots]
+            reduced = _cut_reduced(reduced, parts)
+        if finer != root.space:
+            added = _relaid(make, root, split(others))
+            new_reduced = _cut_reduced(root.reduced, others)
+        space = finer
+    if reduced and new_reduced and reduced != new_reduced:
+        return None
+    added = replace(added, space=space, reduced=new_reduced)
+    return space, reduced or new_reduced, [*roots, added]
+
+
+def _kept(make: Expressions, kernel: Kernel, root: Root) -> Merged | None:
+    """The root is over what the kernel's reductions keep."""
+    if not kernel.reduced or root.reduced:
+        return None
+    kept = tuple(i for i in range(len(kernel.space)) if i not in kernel.reduced)
+    sizes = tuple(kernel.space[i] for i in kept)
+    if prod(sizes) != prod(root.space):
+        return None
+    space, reduced, roots = kernel.space, kernel.reduced, kernel.roots
+    if sizes != root.space:
+        parts = common_refinement(sizes, root.space)
+        if parts is None:
+            return None
+        finer = tuple(n for cut in parts for n in cut)
+        others = common_refinement(root.space, finer)
+        assert others is not None
+        root = _relaid(make, root, split(others))
+        if finer != sizes:
+            cuts = dict(zip(kept, parts, strict=True))
+            every = tuple(cuts.get(i, (n,)) for i, n in enumerate(space))
+            roots = [_relaid(make, r, split(every)) for r in roots]
+            reduced = _cut_reduced(reduced, every)
+            space = tuple(n for cut in every for n in cut)
+            kept = tuple(i for i in range(len(space)) if i not in reduced)
+    root = _relaid(make, root, lifted(kept, len(space)))
+    return space, reduced, [*roots, replace(root, space=space)]
+
+
+def _forwards(merged: Merged, buffer: Buffer, writes: set[int]) -> bool:
+    """Whether the new root uses what the others make in the iteration that makes it."""
+    *others, root = merged[2]
+    stores = {r.buffer.number: r.store for r in others}
+    return all(
+        load.what[1] == stores[load.what[0]] and not load.what[2]
+        for load in root_loads(root)
+        if load.what[0] in writes
+    )

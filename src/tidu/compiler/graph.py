@@ -1,0 +1,163 @@
+"""The graph that a region is compiled from: copies of its Values, with composites taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tidu.base.state import Pending, state
+from tidu.ir.argument import NotConstant, argument
+from tidu.ir.op import Op
+from tidu.ir.value import Value
+
+
+_ANY_NUMBER = 1 << 60
+
+
+class Graph:
+    """Values in an order in which each comes after its inputs.
+
+    `leaves` have neither op nor buffer; `constants` have a buffer. `outputs` are wanted after a
+    run: one entry for each held Value of the region, a tuple of Values for an op with several
+    results. `numbers` tells how many Python numbers a run is given.
+    """
+
+    def __init__(
+        self,
+        values: list[Value],
+        leaves: list[Value],
+        outputs: list[Any],
+        numbers: int,
+        constants: Sequence[Value] = (),
+    ) -> None:
+        self.values = values
+        self.leaves = leaves
+        self.outputs = outputs
+        self.numbers = numbers
+        self.constants = constants
+
+
+def capture(region: Sequence[Value], leaves: Sequence[Value], held: Iterable[int]) -> Graph:
+    """Copies of a region's Values, which are about to be run and to forget what they are."""
+    copies: dict[int, Value] = {}
+    for x in leaves:
+        copies[id(x)] = Value(None, (), (), x.shape, x.dtype, None)
+    leaf_copies = list(copies.values())
+    made = []
+    numbers = 0
+    for value in region:
+        inputs = []
+        for x in value.inputs:
+            if x.__class__ is Value:
+                inputs.append(copies[id(x)])
+            elif x.__class__ is float or x.__class__ is int:
+                inputs.append(argument(x, numbers))
+                numbers += 1
+            else:
+                inputs.append(x)
+        copy = Value(
+            value.op, tuple(inputs), value.attrs, value.shape, value.dtype, value.position
+        )
+        copies[id(value)] = copy
+        made.append(copy)
+    return Graph(made, leaf_copies, [made[i] for i in held], numbers)
+
+
+def expand(graph: Graph, wanted: Any) -> Graph:
+    """Take composites apart, and theirs, until only other kinds of operations are left.
+
+    `wanted(value)` says whether a Value shall be taken apart.
+    """
+    return _Expansion(graph, wanted).run()
+
+
+class _Expansion:
+    def __init__(self, graph: Graph, wanted: Any) -> None:
+        self.graph = graph
+        self.wanted = wanted
+        self.made: list[Value] = []
+        self.now: dict[int, Any] = {}  # by id of a Value: what it has become
+        self.alive: list[Any] = []  # so that no id is used twice
+        self.constants: list[Value] = []
+
+    def run(self) -> Graph:
+        graph = self.graph
+        for leaf in graph.leaves:
+            self.now[id(leaf)] = leaf
+        outer, state.pending = state.pending, Pending(limit=_ANY_NUMBER)
+        position = state.position
+        try:
+            for value in graph.values:
+                self._visit(value)
+        finally:
+            state.pending = outer
+            state.position = position
+        outputs = [self.now[id(value)] for value in graph.outputs]
+        values = _reachable(self.made, outputs)
+        return Graph(values, graph.leaves, outputs, graph.numbers, self.constants)
+
+    def _visit(self, value: Value) -> None:
+        op = value.op
+        assert op is not None
+        inputs = tuple(self._now(x) if x.__class__ is Value else x for x in value.inputs)
+        if op.kind == "pick" and inputs[0].__class__ is tuple:
+            self.now[id(value)] = inputs[0][value.attrs[0]]
+            return
+        if any(a is not b for a, b in zip(inputs, value.inputs, strict=True)):
+            copy = Value(op, inputs, value.attrs, value.shape, value.dtype, value.position)
+        else:
+            copy = value
+        if self.wanted(copy):
+            parts = _decomposed(copy, op)
+            if parts is not None:
+                inner, result = parts
+                self.alive.append(inner)
+                for x in inner:
+                    self._visit(x)
+                self.now[id(value)] = (
+                    tuple(self._become(r) for r in result)
+                    if result.__class__ is tuple
+                    else self._become(result)
+                )
+                return
+        self.made.append(copy)
+        self.now[id(value)] = self.now[id(copy)] = copy
+
+    def _now(self, x: Value) -> Any:
+        found = self.now.get(id(x))
+        if found is None:
+            assert x.buffer is not None, f"{x} comes from nowhere"
+            self.constants.append(x)
+            found = self.now[id(x)] = x
+        return found
+
+    def _become(self, x: Any) -> Any:
+        return self.now.get(id(x), x)
+
+
+def _decomposed(value: Value, op: Op) -> tuple[list[Value], Any] | None:
+    """The Values that a composite is made of, and the result among them; None if that depends on a
+    number of the program.
+    """
+    assert op.decompose is not None
+    state.pending.values = inner = []
+    state.position = value.position
+    try:
+        arguments = (value.inputs,) if op.variadic else value.inputs
+        return inner, op.decompose(*arguments, *value.attrs)
+    except NotConstant:
+        return None
+
+
+def _reachable(values: list[Value], outputs: list[Any]) -> list[Value]:
+    """Those of `values` that an output is made of, in the same order."""
+    needed: set[int] = set()
+    for output in outputs:
+        needed.update(map(id, output if output.__class__ is tuple else (output,)))
+    kept = []
+    for value in reversed(values):
+        if id(value) in needed:
+            kept.append(value)
+            needed.update(id(x) for x in value.inputs if x.__class__ is Value)
+    kept.reverse()
+    return kept

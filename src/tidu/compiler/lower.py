@@ -1,0 +1,685 @@
+"""From a graph of Values to steps: what is stored, and the expression each of its elements is.
+
+Every Value gets an expression in the index space of its shape. Movements change its strides,
+elementwise operations put a node on top; nothing is stored for either. A Value is stored (becomes a
+`Root`) where it has to be: as a result of the region, as an operand of a matrix product, as the
+result of a reduction, or where several others would compute it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from tidu.base import dtypes
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import Shape, broadcast
+from tidu.compiler.expressions import (
+    ARGUMENT,
+    COMPUTE,
+    CONSTANT,
+    GUARDED,
+    IOTA,
+    LOAD,
+    Expression,
+    Expressions,
+    Guard,
+    Index,
+    Layout,
+    Unviewable,
+    broadcast_to,
+    contiguous,
+    lifted,
+    moved,
+    reshaped,
+    without_ones,
+)
+from tidu.compiler.graph import Graph
+from tidu.ir.argument import FloatArgument, IntArgument
+from tidu.ir.op import Op, registry
+from tidu.ir.value import Value
+
+# An expression of more operations than this is stored, whoever uses it.
+_LARGEST = 48
+# One operation on one number is cheaper to repeat than to store and read.
+_TRIVIAL = 1
+# A reduction of so many elements to so few results is done in two steps, so that it can be shared
+# among workers; the partial results are of chunks of this size.
+_LONG, _FEW, _CHUNK = 1 << 15, 64, 1 << 13
+
+
+@dataclass(slots=True)
+class Buffer:
+    """Memory that the program reads or writes, in row-major order."""
+
+    number: int
+    size: int
+    dtype: dtype
+    shape: Shape
+
+
+@dataclass(slots=True)
+class Scatter:
+    """Where the elements go when expressions say it: like a load with indices, but written."""
+
+    layout: Layout
+    indices: tuple[Index, ...]
+    places: tuple[Expression, ...]
+    sequential: frozenset[int]  # dimensions along which two elements may meet in one place
+
+
+@dataclass(slots=True)
+class Root:
+    """One buffer's elements as an expression over `space`, reduced over the dimensions `reduced`.
+
+    `store` says where an element goes: a layout over the whole space, with stride 0 along what is
+    reduced.
+    """
+
+    buffer: Buffer
+    space: Shape
+    expression: Expression
+    store: Layout
+    reduced: frozenset[int] = frozenset()
+    reduction: Op | None = None
+    adds: bool = False  # to what is there
+    scatter: Scatter | None = None
+    value: Value | None = None
+    # Buffers that have to be written before, although no expression reads them.
+    after: tuple[Buffer, ...] = ()
+
+
+@dataclass(slots=True)
+class Operand:
+    buffer: Buffer
+    offset: int
+    transposed: bool
+    leading: int  # distance of rows (of columns where transposed), in elements
+    batch: tuple[int, ...]  # strides
+
+
+@dataclass(slots=True)
+class Product:
+    """A batch of matrix products, c = a · b, of (m, k) and (k, n)."""
+
+    m: int
+    n: int
+    k: int
+    batch: Shape
+    a: Operand
+    b: Operand
+    c: Operand
+    dtype: dtype
+    value: Value | None = None
+
+
+@dataclass(slots=True)
+class Stored:
+    """What a host call reads: a buffer, and the shape in which it is meant."""
+
+    buffer: Buffer
+    shape: Shape
+
+
+@dataclass(slots=True)
+class HostCall:
+    """An operation done by its NumPy function, between native segments."""
+
+    value: Value
+    # `Stored` or a tuple of them for Values, numbers of arguments, constants
+    inputs: tuple[Any, ...]
+    results: tuple[Buffer, ...]
+
+
+Step = Root | Product | HostCall
+
+
+@dataclass(slots=True)
+class Steps:
+    """What lowering gives: steps in order, and which buffers hold leaves and outputs."""
+
+    steps: list[Step] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)
+    leaves: list[Buffer] = field(default_factory=list)
+    constants: dict[int, Any] = field(default_factory=dict)  # by buffer: its numbers
+    outputs: list[Any] = field(default_factory=list)  # Buffers, or tuples of them
+
+
+def is_composite(value: Value) -> bool:
+    op = value.op
+    assert op is not None
+    if op.decompose is None or op.emit is not None:
+        return False
+    return op.kind == "composite" or (op.kind == "contraction" and _is_tiny(value))
+
+
+# A smaller product is a loop among others: calling BLAS would cost more than the work.
+_TINY_PRODUCT = 4096
+
+
+def _is_tiny(value: Value) -> bool:
+    x, y = value.inputs
+    return prod(value.shape) * x.shape[-1] <= _TINY_PRODUCT and 0 not in (*x.shape, *y.shape)
+
+
+
+
+
+
+class Lowering:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.make = Expressions()
+        self.steps = Steps()
+        self.found: dict[int, Any] = {}  # by id of a Value: its expression, or a tuple of them
+        self.uses: dict[int, int] = {}
+        self.wanted: set[int] = set()
+
+    def run(self) -> Steps:
+        graph, steps = self.graph, self.steps
+        for leaf in graph.leaves:
+            buffer = self.buffer(leaf.shape, leaf.dtype)
+            steps.leaves.append(buffer)
+            self.found[id(leaf)] = self.whole(buffer)
+        for constant in graph.constants:
+            buffer = self.buffer(constant.shape, constant.dtype)
+            steps.constants[buffer.number] = constant.buffer
+            self.found[id(constant)] = self.whole(buffer)
+        for value in graph.values:
+            for x in value.inputs:
+                if x.__class__ is Value:
+                    self.uses[id(x)] = self.uses.get(id(x), 0) + 1
+        for output in graph.outputs:
+            self.wanted.update(map(id, output if output.__class__ is tuple else (output,)))
+        for value in graph.values:
+            self.lower(value)
+        for output in graph.outputs:
+            if output.__class__ is tuple:
+                steps.outputs.append(tuple(self.stored(x) for x in output))
+            elif output.dtype.__class__ is tuple:
+                steps.outputs.append(tuple(map(self.buffer_of, self.found[id(output)])))
+            else:
+                steps.outputs.append(self.stored(output))
+        return steps
+
+    # Buffers --------------------------------------------------------------------------------------
+
+    def buffer(self, shape: Shape, d: dtype) -> Buffer:
+        made = Buffer(len(self.steps.buffers), prod(shape), d, tuple(shape))
+        self.steps.buffers.append(made)
+        return made
+
+    def whole(self, buffer: Buffer) -> Expression:
+        return self.make.load(buffer.number, contiguous(buffer.shape), buffer.dtype)
+
+    def buffer_of(self, x: Expression) -> Buffer:
+        assert x.kind == LOAD
+        return self.steps.buffers[x.what[0]]
+
+    def stored(self, value: Value) -> Buffer:
+        """The buffer that holds a Value in row-major order, storing it if none does."""
+        x = self.found[id(value)]
+        if x.kind == LOAD and not x.what[2] and _is_whole(x.what[1], value.shape):
+            buffer = self.buffer_of(x)
+            if buffer.size == prod(value.shape):
+                return buffer
+        return self.buffer_of(self.store(value, x))
+
+    def store(self, value: Value, x: Expression) -> Expression:
+        """Make `x` a root; what reads the Value from now on loads it."""
+        buffer = self.root(x, value.shape, value.dtype, value)
+        made = self.found[id(value)] = self.whole(buffer)
+        return made
+
+    def root(self, x: Expression, shape: Shape, d: dtype, value: Value | None = None) -> Buffer:
+        buffer = self.buffer(shape, d)
+        space, squeeze = without_ones(tuple(shape))
+        self.steps.steps.append(
+            Root(buffer, space, self.make.relaid(x, squeeze), contiguous(space), value=value)
+        )
+        return buffer
+
+    # One Value ------------------------------------------------------------------------------------
+
+    def lower(self, value: Value) -> None:
+        op = value.op
+        assert op is not None
+        rule = None
+        if value.dtype.__class__ is not tuple and not _is_empty(value):
+            rule = self.rule(op, value)
+        try:
+            made = None if rule is None else rule(value, op)
+        except Unviewable:
+            made = None
+        if made is None:
+            made = self.host(value, op)
+        self.found[id(value)] = made
+        if made.__class__ is tuple or made.kind == LOAD:
+            return
+        made.position = made.position or value.position
+        if (self.uses.get(id(value), 0) > 1 and not _is_trivial(made)) or made.size > _LARGEST:
+            self.store(value, made)
+
+    def rule(self, op: Op, value: Value) -> Any:
+        if op.kind == "pick":
+            return self.pick
+        if op.kind == "elementwise" and op.emit is not None:
+            if op.raises and value.dtype.category == dtypes.INTEGER:
+                return None
+            return self.elementwise
+        if op.layout is not None:
+            return self.movement
+        if op.pieces is not None:
+            return self.assembly
+        if op.kind == "reduction" and op.identity is not None:
+            return self.reduction
+        if op.kind == "contraction":
+            return self.product
+        if op.indexed is not None:
+            return self.indexing
+        if op.kind in ("source", "range") and op.emit is not None:
+            return self.source
+        return None
+
+    def operand(self, x: Any, like: dtype) -> Expression:
+        """An input of an elementwise operation in its own space."""
+        if x.__class__ is Value:
+            found: Expression = self.found[id(x)]
+            return found
+        return self.number(x, like)
+
+    def number(self, x: Any, like: dtype) -> Expression:
+        if isinstance(x, (FloatArgument, IntArgument)):
+            kind = float if isinstance(x, FloatArgument) else int
+            return self.make.make(ARGUMENT, (x.number, kind), (), like)
+        if x is not None:
+            x = bool(x) if like is dtypes.bool_ else float(x) if like.is_floating_point else int(x)
+        return self.make.make(CONSTANT, x, (), like)
+
+    def elementwise(self, value: Value, op: Op) -> Expression:
+        like = next(
+            (x.dtype for x in value.inputs if x.__class__ is Value and x.dtype is not dtypes.bool_),
+            value.dtype,
+        )
+        inputs = tuple(
+            self.broadcast(x, value.shape) if x.__class__ is Value else self.number(x, like)
+            for x in value.inputs
+        )
+        return self.compute(op, value.attrs, inputs, value.dtype)
+
+    def compute(
+        self, op: Op, attrs: tuple[Any, ...], inputs: tuple[Expression, ...], d: dtype
+    ) -> Expression:
+        return self.make.make(COMPUTE, (op, attrs), inputs, d)
+
+    def broadcast(self, x: Value, shape: Shape) -> Expression:
+        found: Expression = self.found[id(x)]
+        if x.shape == shape:
+            return found
+        return self.make.relaid(found, broadcast_to(tuple(x.shape), tuple(shape)))
+
+    def source(self, value: Value, op: Op) -> Expression:
+        if op.kind == "source":
+            (number,) = value.inputs
+            like = dtypes.float64 if isinstance(number, float) else dtypes.int64
+            if value.dtype.is_half and like is dtypes.float64:
+                like = dtypes.float32
+            return self.compute(op, value.attrs, (self.number(number, like),), value.dtype)
+        index = self.make.make(IOTA, Layout((1,), 0), (), dtypes.int64)
+        exact = all(isinstance(x, int) for x in value.inputs)
+        like = dtypes.int64 if exact else dtypes.float64
+        numbers = tuple(self.number(x, like) for x in value.inputs)
+        if not exact:
+            index = self.cast(index, dtypes.float64)
+        return self.compute(op, value.attrs, (index, *numbers), value.dtype)
+
+    def movement(self, value: Value, op: Op) -> Expression:
+        (x,) = value.inputs
+        change = moved(op.layout, tuple(x.shape), value.attrs)  # type: ignore[arg-type]
+        try:
+            return self.make.relaid(self.found[id(x)], change)
+        except Unviewable:
+            return self.make.relaid(self.store(x, self.found[id(x)]), change)
+
+    def pick(self, value: Value, op: Op) -> Expression:
+        found: tuple[Expression, ...] = self.found[id(value.inputs[0])]
+        return found[value.attrs[0]]
+
+    # Joining --------------------------------------------------------------------------------------
+
+    def assembly(self, value: Value, op: Op) -> Expression | None:
+        """A buffer written piece by piece; or no buffer, where the rest is zero."""
+        inputs = value.inputs
+        assert op.pieces is not None
+        shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in inputs)
+        zero, pieces = op.pieces(shapes, *value.attrs)
+        if zero and len(pieces) == 1 and all(step == 1 for _, _, step in pieces[0].ranges):
+            return self.placed(inputs[pieces[0].input], pieces[0].ranges, value.shape)
+        buffer = self.buffer(value.shape, value.dtype)
+        if zero:
+            nothing = self.number(0, value.dtype)
+            self.piece(buffer, nothing, tuple((0, n, 1) for n in value.shape), value, adds=False)
+        for piece in pieces:
+            if any(start >= stop for start, stop, _ in piece.ranges):
+                continue
+            x = inputs[piece.input]
+            shape = tuple(len(range(*r)) for r in piece.ranges)
+            part = self.broadcast(x, shape) if x.__class__ is Value else self.number(x, value.dtype)
+            self.piece(buffer, part, piece.ranges, value, adds=piece.adds)
+        return self.whole(buffer)
+
+    def piece(
+        self, buffer: Buffer, x: Expression, ranges: Any, value: Value, adds: bool
+    ) -> None:
+        strides = contiguous(buffer.shape).strides
+        offset = sum(r[0] * s for r, s in zip(ranges, strides, strict=True))
+        layout = Layout(tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset)
+        space, squeeze = without_ones(tuple(len(range(*r)) for r in ranges))
+        root = Root(buffer, space, self.make.relaid(x, squeeze), squeeze(layout), value=value)
+        root.adds = adds
+        root.after = (buffer,)
+        self.steps.steps.append(root)
+
+    def placed(self, x: Value, ranges: Any, shape: Shape) -> Expression:
+        """`x` inside a larger space, and zero around it."""
+        starts = tuple(r[0] for r in ranges)
+
+        def shift(layout: Layout) -> Layout:
+            moved_by = sum(a * s for a, s in zip(starts, layout.strides, strict=True))
+            return Layout(layout.strides, layout.offset - moved_by)
+
+        rank = len(starts)
+        units = [tuple(int(i == d) for i in range(rank)) for d in range(rank)]
+        guards = tuple(
+            Guard(Layout(units[d], -start), 0, n)
+            for d, (start, n, whole) in enumerate(zip(starts, x.shape, shape, strict=True))
+            if n != whole
+        )
+        inner = self.make.relaid(self.found[id(x)], shift)
+        if not guards:
+            return inner
+        return self.make.make(GUARDED, (guards, 0), (inner,), x.dtype)
+
+    # Reductions -----------------------------------------------------------------------------------
+
+    def reduction(self, value: Value, op: Op) -> Expression | None:
+        (x,) = value.inputs
+        dims = frozenset(value.attrs[0])
+        shape, expression = tuple(x.shape), self.found[id(x)]
+        if not dims or all(shape[d] == 1 for d in dims):
+            kept = reshaped(shape, tuple(value.shape))
+            if x.dtype is not value.dtype:
+                return None
+            return self.make.relaid(expression, kept)
+        kept_size = prod(n for d, n in enumerate(shape) if d not in dims)
+        if kept_size <= _FEW and prod(shape) // kept_size >= _LONG:
+            found = self.in_two_steps(value, op, expression, dims)
+            if found is not None:
+                return found
+        buffer = self.reduce(op, expression, shape, dims, value.shape, value.dtype, value)
+        return self.whole(buffer)
+
+    def reduce(
+        self,
+        op: Op,
+        x: Expression,
+        shape: Shape,
+        dims: frozenset[int],
+        result: Shape,
+        d: dtype,
+        value: Value,
+    ) -> Buffer:
+        buffer = self.buffer(result, d)
+        space, squeeze = without_ones(shape)
+        left = [i for i, n in enumerate(shape) if n != 1]
+        reduced = frozenset(i for i, d in enumerate(left) if d in dims)
+        kept = tuple(i for i in range(len(space)) if i not in reduced)
+        sizes = tuple(space[i] for i in kept)
+        store = lifted(kept, len(space))(contiguous(sizes))
+        root = Root(buffer, space, self.make.relaid(x, squeeze), store, reduced, op, value=value)
+        self.steps.steps.append(root)
+        return buffer
+
+    def in_two_steps(
+        self, value: Value, op: Op, x: Expression, dims: frozenset[int]
+    ) -> Expression | None:
+        """Partial results of chunks of one reduced dimension, then those of the others."""
+        shape = tuple(value.inputs[0].shape)
+        cut = max(dims, key=lambda d: shape[d])
+        parts = _parts(shape[cut], prod(shape) // shape[cut])
+        if parts == 1:
+            return None
+        finer = (*shape[:cut], parts, shape[cut] // parts, *shape[cut + 1 :])
+        try:
+            x = self.make.relaid(x, reshaped(shape, finer))
+        except Unviewable:
+            return None
+        inner = frozenset(d + (d >= cut) for d in dims)
+        inner = (inner - {cut}) | {cut + 1}
+        partial = tuple(1 if i in inner else n for i, n in enumerate(finer))
+        buffer = self.reduce(op, x, finer, inner, partial, value.dtype, value)
+        whole = self.reduce(
+            op, self.whole(buffer), partial, frozenset({cut}), value.shape, value.dtype, value
+        )
+        return self.whole(whole)
+
+    # Products -------------------------------------------------------------------------------------
+
+    def product(self, value: Value, op: Op) -> Expression | None:
+        x, y = value.inputs
+        d = value.dtype
+        if not d.is_floating_point or x.shape[-1] == 0:
+            return None
+        wide = dtypes.float32 if d.is_half else d
+        a_shape = (1, *x.shape) if len(x.shape) == 1 else tuple(x.shape)
+        b_shape = (*y.shape, 1) if len(y.shape) == 1 else tuple(y.shape)
+        batch = broadcast("matmul", a_shape[:-2], b_shape[:-2])
+        m, k, n = a_shape[-2], a_shape[-1], b_shape[-1]
+        a = self.matrix(x, a_shape, batch, wide)
+        b = self.matrix(y, b_shape, batch, wide)
+        buffer = self.buffer((*batch, m, n), wide)
+        shape = _Batches([*batch], m, n, k, *(
+            _Strides(list(layout.strides[:-2]), *layout.strides[-2:])
+            for layout in (a.what[1], b.what[1], contiguous(buffer.shape))
+        )).joined()  # fmt: skip
+        if len(shape.batch) > 2:
+            return None
+        self.steps.steps.append(
+            Product(
+                shape.m, n, k, tuple(shape.batch),
+                self.blas(a, shape.a, shape.m, k), self.blas(b, shape.b, k, n),
+                Operand(buffer, 0, False, n, tuple(shape.c.batch)), wide, value,
+            )
+        )  # fmt: skip
+        result = self.make.relaid(self.whole(buffer), reshaped(buffer.shape, tuple(value.shape)))
+        return result if wide is d else self.cast(result, d)
+
+    def cast(self, x: Expression, d: dtype) -> Expression:
+        return self.compute(registry["cast"], (d,), (x,), d)
+
+    def matrix(self, x: Value, shape: Shape, batch: Shape, d: dtype) -> Expression:
+        """A load whose last two strides BLAS can read, in the shape (*batch, rows, columns)."""
+        found: Expression = self.found[id(x)]
+        if x.dtype is not d:
+            found = self.whole(self.root(self.cast(found, d), x.shape, d, x))
+        found = self.make.relaid(found, reshaped(tuple(x.shape), shape))
+        if not _is_matrix(found, shape):
+            plain = self.store(x, found if x.dtype is d else self.found[id(x)])
+            found = self.make.relaid(plain, reshaped(tuple(x.shape), shape))
+        return self.make.relaid(found, broadcast_to(shape, (*batch, *shape[-2:])))
+
+    def blas(self, x: Expression, strides: _Strides, rows: int, columns: int) -> Operand:
+        buffer, layout, _ = x.what
+        found = _leading(strides.row, strides.column, rows, columns)
+        assert found is not None
+        return Operand(
+            self.steps.buffers[buffer], layout.offset, *found, tuple(strides.batch)
+        )
+
+    # Indices --------------------------------------------------------------------------------------
+
+    def indexing(self, value: Value, op: Op) -> Expression | None:
+        inputs = value.inputs
+        assert op.indexed is not None
+        shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in inputs)
+        access = op.indexed(shapes, *value.attrs)
+        if access is None:
+            return None
+        data = inputs[0]
+        rank = len(access.space)
+        places, indices = [], []
+        layout = contiguous(data.shape)
+        strides = [0] * rank
+        for d, (size, stride) in enumerate(zip(data.shape, layout.strides, strict=True)):
+            along = access.along[d]
+            if along.__class__ is int:
+                strides[along] += stride
+            else:
+                number, dims = along
+                place = self.found[id(inputs[number])]
+                where = dims[len(dims) - len(shapes[number]) :]
+                aligned = tuple(access.space[i] for i in where)
+                place = self.make.relaid(place, broadcast_to(shapes[number], aligned))
+                places.append(self.make.relaid(place, lifted(where, rank)))
+                indices.append(Index(stride, size, access.wraps))
+        if access.value is None:
+            buffer = self.stored(data)
+            what = (buffer.number, Layout(tuple(strides), 0), tuple(indices))
+            return self.make.make(LOAD, what, tuple(places), data.dtype)
+        return self.scattered(value, access, Layout(tuple(strides), 0), indices, places)
+
+    def scattered(
+        self, value: Value, access: Any, layout: Layout, indices: Any, places: Any
+    ) -> Expression:
+        """A copy of the input, and then elements of a space written or added where indices say."""
+        data, source = value.inputs[0], value.inputs[access.value]
+        buffer = self.root(self.found[id(data)], value.shape, value.dtype, value)
+        if source.__class__ is not Value:
+            x = self.number(source, value.dtype)
+        else:
+            x = self.found[id(source)]
+            extra = tuple(access.space)
+            if tuple(source.shape) != extra and not access.crops:
+                x = self.make.relaid(x, broadcast_to(tuple(source.shape), extra))
+        space, squeeze = without_ones(tuple(access.space))
+        left = [i for i, n in enumerate(access.space) if n != 1]
+        sequential = frozenset(i for i, d in enumerate(left) if access.meets(d))
+        root = Root(buffer, space, self.make.relaid(x, squeeze), contiguous(space), value=value)
+        root.adds = access.adds
+        root.scatter = Scatter(
+            squeeze(layout),
+            tuple(indices),
+            tuple(self.make.relaid(place, squeeze) for place in places),
+            sequential,
+        )
+        root.after = (buffer,)
+        self.steps.steps.append(root)
+        return self.whole(buffer)
+
+    # The rest -------------------------------------------------------------------------------------
+
+    def host(self, value: Value, op: Op) -> Any:
+        inputs = []
+        for x in value.inputs:
+            if x.__class__ is Value and x.dtype.__class__ is tuple:
+                inputs.append(tuple(Stored(b, b.shape) for b in map(self.buffer_of, self.found[id(x)])))
+            else:
+                inputs.append(Stored(self.stored(x), tuple(x.shape)) if x.__class__ is Value else x)
+        several = value.dtype.__class__ is tuple
+        pairs = zip(value.shape, value.dtype, strict=True) if several else [(value.shape, value.dtype)]  # type: ignore[call-overload]
+        results = tuple(self.buffer(shape, d) for shape, d in pairs)
+        self.steps.steps.append(HostCall(value, tuple(inputs), results))
+        made = tuple(self.whole(buffer) for buffer in results)
+        return made if several else made[0]
+
+
+def _is_empty(value: Value) -> bool:
+    return 0 in value.shape or any(x.__class__ is Value and 0 in x.shape for x in value.inputs)
+
+
+def _is_whole(layout: Layout, shape: Shape) -> bool:
+    """Whether elements lie in row-major order from the first on."""
+    space, squeeze = without_ones(tuple(shape))
+    return squeeze(layout) == contiguous(space)
+
+
+def _is_trivial(x: Expression) -> bool:
+    return x.size <= _TRIVIAL and len(x.inputs) <= 2 and all(
+        y.kind in (LOAD, CONSTANT, ARGUMENT) and not y.inputs for y in x.inputs
+    ) and sum(y.kind == LOAD for y in x.inputs) <= 1
+
+
+def _parts(size: int, others: int) -> int:
+    """Into how many equal parts a long dimension is cut: chunks of about `_CHUNK` elements."""
+    best = 1
+    for parts in range(2, min(size, 4096) + 1):
+        if size % parts == 0 and size // parts * others >= _CHUNK // 2:
+            best = parts
+            if size // parts * others <= _CHUNK * 2:
+                break
+    return best
+
+
+def _leading(row: int, column: int, rows: int, columns: int) -> tuple[bool, int] | None:
+    """(transposed, leading dimension) of a matrix for BLAS, None where neither stride is 1."""
+    if (column == 1 or columns == 1) and (row >= columns or rows == 1):
+        return False, max(row if rows > 1 else columns, columns, 1)
+    if (row == 1 or rows == 1) and (column >= rows or columns == 1):
+        return True, max(column if columns > 1 else rows, rows, 1)
+    return None
+
+
+def _is_matrix(x: Expression, shape: Shape) -> bool:
+    if x.kind != LOAD or x.what[2]:
+        return False
+    return _leading(*x.what[1].strides[-2:], shape[-2], shape[-1]) is not None
+
+
+@dataclass(slots=True)
+class _Strides:
+    batch: list[int]
+    row: int
+    column: int
+
+
+@dataclass(slots=True)
+class _Batches:
+    """A batch of products, of which dimensions are joined where the strides allow it."""
+
+    batch: list[int]
+    m: int
+    n: int
+    k: int
+    a: _Strides
+    b: _Strides
+    c: _Strides
+
+    def joined(self) -> _Batches:
+        for d in reversed(range(len(self.batch))):
+            if self.batch[d] == 1:
+                self._drop(d)
+        for d in reversed(range(len(self.batch) - 1)):
+            if all(x.batch[d] == x.batch[d + 1] * self.batch[d + 1] for x in self._all()):
+                self.batch[d + 1] *= self.batch[d]
+                self._drop(d)
+        while self.batch and self.b.batch[-1] == 0 and self._rows_continue():
+            if self.m == 1:
+                self.a.row, self.c.row = self.a.batch[-1], self.c.batch[-1]
+            self.m *= self.batch[-1]
+            self._drop(len(self.batch) - 1)
+        return self
+
+    def _all(self) -> tuple[_Strides, ...]:
+        return self.a, self.b, self.c
+
+    def _rows_continue(self) -> bool:
+        """Whether the rows of the next product follow those of the last at the same distance."""
+        if self.m == 1:
+            return self.a.column == 1 and self.a.batch[-1] >= self.k and self.c.batch[-1] == self.n
+        return all(x.batch[-1] == self.m * x.row for x in (self.a, self.c))
+
+    def _drop(self, d: int) -> None:
+        del self.batch[d]
+        for x in self._all():
+            del x.batch[d]

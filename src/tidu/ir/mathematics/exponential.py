@@ -1,0 +1,113 @@
+"""exp and its relatives.
+
+x is n log 2 + r with |r| <= log(2)/2; exp(r) is a polynomial, and n goes into the exponent.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tidu.base.dtypes import float32
+from tidu.ir.mathematics import coefficients
+from tidu.ir.mathematics.parts import clamped, format_of, table, to_integer
+from tidu.ir.scalar import Builder
+
+
+def scaled(s: Builder, x: Any, exponent: Any) -> Any:
+    """x · 2**exponent by two products, of which only the second can round."""
+    digits, bias, *_ = format_of(s, x)
+    half = s.shift_right(exponent, s.const(1, exponent))
+    for part in (half, s.sub(exponent, half)):
+        power = s.shift_left(s.add(part, s.const(bias, part)), s.const(digits, part))
+        x = s.mul(x, s.from_bits(power))
+    return x
+
+
+def _limits(s: Builder, x: Any) -> tuple[float, float]:
+    """Where exp is 0 and ∞; the exponents of 2 are still those of numbers."""
+    return (-104.0, 88.8) if s.kind(x) is float32 else (-746.0, 709.9)
+
+
+def exp_parts(s: Builder, x: Any) -> tuple[Any, Any]:
+    """(exp(r) - 1, n as an integer) with x = n log 2 + r."""
+    count, integer = to_integer(s, x, 1 / math.log(2))
+    head, tail = format_of(s, x).log_2
+    r = s.fma(count, s.const(-tail, x), s.fma(count, s.const(-head, x), x))
+    return s.fma(s.mul(r, r), table(s, r, coefficients.EXP), r), integer
+
+
+def exp_terms(s: Builder, x: Any, more: Any) -> tuple[Any, Any, Any]:
+    """(r, exp(r) - 1 - r, n as an integer) with x + `more` = n log 2 + r."""
+    count, integer = to_integer(s, s.add(x, more), 1 / math.log(2))
+    head, tail = format_of(s, x).log_2
+    first = s.fma(count, s.const(-head, x), x)
+    second = s.fma(count, s.const(-tail, x), more)
+    r = s.add(first, second)
+    lacking = s.add(s.sub(first, r), second)
+    return r, s.fma(s.mul(r, r), table(s, r, coefficients.EXP), lacking), integer
+
+
+def exp_between(s: Builder, x: Any) -> Any:
+    """exp(x) for x within the limits."""
+    curve, integer = exp_parts(s, x)
+    return s.ldexp(s.add(curve, s.const(1, x)), integer)
+
+
+def exp(s: Builder, x: Any) -> Any:
+    return exp_between(s, clamped(s, x, *_limits(s, x)))
+
+
+def exp2(s: Builder, x: Any) -> Any:
+    """2**x."""
+    low, high = (-151.0, 130.0) if s.kind(x) is float32 else (-1076.0, 1026.0)
+    x = clamped(s, x, low, high)
+    count, integer = to_integer(s, x, 1.0)
+    r = s.sub(x, count)
+    curve = s.mul(s.mul(r, r), table(s, r, coefficients.EXP2))
+    curve = s.fma(r, s.const(math.log(2), x), curve)
+    return s.ldexp(s.add(curve, s.const(1, x)), integer)
+
+
+def expm1(s: Builder, x: Any) -> Any:
+    """exp(x) - 1, with small relative error about 0."""
+    bounded = clamped(s, x, *_limits(s, x))
+    r, tail, integer = exp_terms(s, bounded, s.const(0, x))
+    # Half of it, as 2**n alone would overflow: 2**(n-1) exp(r) - 1/2.
+    power = s.ldexp(s.const(0.5, x), integer)
+    half = s.fma(power, tail, s.fma(power, r, s.sub(power, s.const(0.5, x))))
+    return s.select(s.lt(s.abs(x), s.const(format_of(s, x).tiny, x)), x, s.add(half, half))
+
+
+def sinh(s: Builder, x: Any) -> Any:
+    y = s.abs(x)
+    square = s.mul(x, x)
+    near = s.fma(s.mul(x, square), table(s, square, coefficients.SINH), x)
+    growing, shrinking = _halves(s, y)
+    far = s.copysign(s.sub(growing, shrinking), x)
+    return s.select(s.lt(y, s.const(1, x)), near, far)
+
+
+def cosh(s: Builder, x: Any) -> Any:
+    growing, shrinking = _halves(s, s.abs(x))
+    return s.add(growing, shrinking)
+
+
+def _halves(s: Builder, y: Any) -> tuple[Any, Any]:
+    """exp(y)/2 and exp(-y)/2 for y >= 0."""
+    _, high = _limits(s, y)
+    curve, integer = exp_parts(s, s.min(y, s.const(high + 1, y)))
+    one = s.const(1, integer)
+    growing = s.ldexp(s.add(curve, s.const(1, y)), s.sub(integer, one))
+    return growing, s.div(s.const(0.25, y), growing)
+
+
+def tanh(s: Builder, x: Any) -> Any:
+    """A polynomial where |x| < 0.6, and 1 - 2 / (1 + exp(2|x|)) elsewhere."""
+    square, y = s.mul(x, x), s.abs(x)
+    near = s.fma(s.mul(x, square), table(s, square, coefficients.TANH), x)
+    low, _ = _limits(s, x)
+    one = s.const(1, x)
+    e = exp_between(s, s.max(s.mul(y, s.const(-2, x)), s.const(low, x)))
+    far = s.sub(one, s.div(s.add(e, e), s.add(e, one)))
+    return s.copysign(s.select(s.lt(y, s.const(0.6, x)), near, far), x)

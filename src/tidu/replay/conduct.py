@@ -1,0 +1,172 @@
+"""What Python code a call runs, and what it does that a replayed call would leave out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import site
+import sys
+import sysconfig
+from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, ModuleType
+from typing import Any
+
+from tidu.base.source import PACKAGE, describe
+
+INSIDE, STATELESS, LIBRARY, OUTSIDE = "inside", "stateless", "library", "outside"
+_STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
+_INSTALLED = tuple({sysconfig.get_paths()["purelib"], *site.getsitepackages()})
+# Modules of the standard library whose functions give the same result for the same arguments.
+_STATELESS = {
+    *("_collections_abc", "abc", "bisect", "collections", "contextlib", "copy", "copyreg"),
+    *("dataclasses", "enum", "fractions", "functools", "heapq", "inspect", "keyword", "numbers"),
+    *("operator", "re", "statistics", "string", "types", "typing", "weakref"),
+}
+_PURE_MODULES = {
+    *("_abc", "_bisect", "_collections", "_functools", "_heapq", "_operator", "_struct", "cmath"),
+    *("collections", "functools", "itertools", "math", "operator", "typing"),
+}
+_IMPURE = {
+    *("breakpoint", "compile", "delattr", "eval", "exec", "globals", "input", "locals", "open"),
+    *("print", "setattr", "vars"),
+}
+_PLAIN = (
+    *(bool, bytes, complex, dict, float, frozenset, int, list, range, set, slice, str, tuple),
+    *(type, GeneratorType, functools.partial),
+)
+
+
+@functools.cache
+def origin(filename: str) -> str:
+    """Whose code a file holds: this package's, the standard library's, or somebody else's."""
+    if filename.startswith((PACKAGE, "<frozen")):
+        return INSIDE
+    if filename.startswith(_INSTALLED):
+        return LIBRARY
+    if filename.startswith(_STANDARD):
+        first = filename.removeprefix(_STANDARD).split(os.sep)[0]
+        return STATELESS if first.removesuffix(".py") in _STATELESS else LIBRARY
+    return OUTSIDE
+
+
+class Conduct:
+    """A context in which the code that runs is noted.
+
+    `codes` has the global names of each piece of code that is not ours, `variables` what its free
+    variables were, `selves` the objects whose methods were called: their ids, because to hold them
+    would keep alive what the call makes. `reason` is None, or says what cannot be left out.
+    """
+
+    def __init__(self) -> None:
+        self.codes: dict[CodeType, dict[str, Any]] = {}
+        self.variables: dict[CodeType, set[tuple[int, ...]]] = {}
+        self.selves: set[int] = set()
+        self.reason: str | None = None
+
+    def __enter__(self) -> Conduct:
+        sys.setprofile(self._notice)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        sys.setprofile(None)
+
+    def refuse(self, what: str, frame: FrameType | None) -> None:
+        """Remember the first reason why the call cannot be replayed."""
+        if self.reason is None:
+            at = "" if frame is None else describe((frame.f_code, frame.f_lasti))
+            self.reason = f"{what} ({at})" if at else what
+
+    def _notice(self, frame: FrameType, event: str, what: Any) -> None:
+        if event == "call":
+            code = frame.f_code
+            kind = _origin_of(frame)
+            if kind is OUTSIDE:
+                self._enter(frame, code)
+            elif kind is LIBRARY and self.reason is None and _called_from_outside(frame):
+                name = frame.f_globals.get("__name__", "?")
+                self.refuse(f"it calls {name}.{code.co_qualname}()", _outside(frame))
+        elif event == "c_call" and origin(frame.f_code.co_filename) is OUTSIDE:
+            impure = _impure(what)
+            if impure is not None:
+                self.refuse(f"it calls {impure}()", frame)
+
+    def _enter(self, frame: FrameType, code: CodeType) -> None:
+        self.codes[code] = frame.f_globals
+        named_self = code.co_argcount > 0 and code.co_varnames[0] == "self"
+        if not code.co_freevars and not named_self:
+            return
+        variables = frame.f_locals
+        if named_self:
+            self.selves.add(id(variables.get("self")))
+        if code.co_freevars:
+            seen = tuple(id(variables.get(name)) for name in code.co_freevars)
+            self.variables.setdefault(code, set()).add(seen)
+
+    def names(self) -> frozenset[str]:
+        """All names and words that the code mentions: what it may look for in an object."""
+        found: set[str] = set()
+        for code in self.codes:
+            found.update(code.co_names)
+            found.update(x for x in code.co_consts if isinstance(x, str))
+        return frozenset(found)
+
+    def ran(self, function: FunctionType) -> bool:
+        """Whether the function, and not only another one with the same code, was among those
+        called.
+        """
+        code = function.__code__
+        if code not in self.codes:
+            return False
+        cells = function.__closure__ or ()
+        return not cells or tuple(map(_contents, cells)) in self.variables.get(code, ())
+
+
+def _contents(cell: CellType) -> int:
+    try:
+        return id(cell.cell_contents)
+    except ValueError:  # not assigned yet
+        return id(None)
+
+
+def _origin_of(frame: FrameType) -> str:
+    """Whose code a frame runs; what named tuples and dataclasses generate is their module's."""
+    filename = frame.f_code.co_filename
+    if filename == "<string>":
+        name = frame.f_globals.get("__name__", "")
+        return INSIDE if name.split(".")[0] == "tidu" or name.startswith("namedtuple_") else OUTSIDE
+    return origin(filename)
+
+
+def _outside(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame of the user's own code."""
+    while frame is not None and origin(frame.f_code.co_filename) is not OUTSIDE:
+        frame = frame.f_back
+    return frame
+
+
+def _called_from_outside(frame: FrameType) -> bool:
+    """Whether it was the user's code that called into a library, and not this package."""
+    caller = frame.f_back
+    while caller is not None:
+        kind = origin(caller.f_code.co_filename)
+        if kind is INSIDE:
+            return False
+        if kind is OUTSIDE:
+            return True
+        caller = caller.f_back
+    return False
+
+
+def _impure(function: Any) -> str | None:
+    """The name of a built-in function that does more than compute its result, or None."""
+    name: str = getattr(function, "__name__", "?")
+    owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
+    if owner is None or isinstance(owner, ModuleType):
+        module = getattr(function, "__module__", None) or getattr(owner, "__name__", "")
+        if module == "builtins":
+            return name if name in _IMPURE else None
+        pure = module in _PURE_MODULES or module.split(".")[0] == "tidu"
+        return None if pure else f"{module}.{name}"
+    kind = owner if isinstance(owner, type) else type(owner)
+    if issubclass(kind, _PLAIN) or kind.__module__.split(".")[0] in ("tidu", "collections"):
+        return None
+    return f"{kind.__name__}.{name}"

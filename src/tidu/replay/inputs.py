@@ -1,0 +1,214 @@
+"""Where a recorded call found its tensors: among its arguments, in variables, in `.grad`."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from tidu.autograd.anomaly import Anomaly
+from tidu.base.state import state
+from tidu.ir.value import Value, leaf
+from tidu.replay.recording import Refusal
+from tidu.replay.runtime import contents
+from tidu.replay.surroundings import Place, Surroundings
+from tidu.tensor import Storage, Tensor
+
+PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_Gradient = tuple["weakref.ref[Storage]", "weakref.ref[Tensor]", Tensor | None]
+
+
+class Inputs:
+    """The texts by which a replayed call reaches tensors and memory, and checks its arguments.
+
+    An argument may be another tensor in every call, of the same shape and dtype. One that requires
+    a gradient, or that the function also reaches through a variable, has to be the same one.
+    """
+
+    def __init__(
+        self, recorder: Any, around: Surroundings, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        own = state.own
+        if own.saved_hooks or Anomaly.enabled:
+            raise Refusal("saved-tensor hooks, or anomaly detection, are in use")
+        self.names = recorder.names
+        self.memory = recorder.memory
+        self.lines: list[str] = []
+        self.around = around
+        self._checks = [
+            f"state.own.grad_enabled is {own.grad_enabled}",
+            f"state.own.inference is {own.inference}",
+            "not state.own.saved_hooks",
+            "not Anomaly.enabled",
+            f"len(args) == {len(args)}",
+            f"len(kwargs) == {len(kwargs)}",
+        ]
+        self._paths: dict[int, str] = {}  # by id of a tensor: how to reach it
+        self._arrays: dict[int, tuple[Any, str]] = {}  # by id of a Value or Storage
+        self._storages: dict[int, str] = {}
+        self._held: list[Any] = []
+        self.changeable: set[int] = set()  # memory that may be another one in the next call
+        for place, x in enumerate(args):
+            self._argument(x, f"args[{place}]")
+        for name, x in kwargs.items():
+            self._argument(x, f"kwargs[{name!r}]")
+        self._gradients = self._gradients_by_storage()
+
+    # Arguments ------------------------------------------------------------------------------------
+
+    def _argument(self, x: Any, text: str) -> None:
+        if isinstance(x, Tensor):
+            self._tensor_argument(x, text)
+        elif isinstance(x, PLAIN):
+            self._checks.append(f"same({text}, {self.constant(x)})")
+        elif isinstance(x, (tuple, list, dict)):
+            self._checks.append(f"{text}.__class__ is {self.names.bind(type(x))}")
+            self._checks.append(f"len({text}) == {len(x)}")
+            for key in x if isinstance(x, dict) else range(len(x)):
+                self._argument(x[key], f"{text}[{self.constant(key)}]")
+        else:
+            self._checks.append(f"{text} is {self.names.bind(x)}")
+
+    def require(self, condition: str) -> None:
+        self._checks.append(condition)
+
+    def constant(self, x: Any) -> str:
+        """A Python value as text."""
+        if x is None or isinstance(x, (bool, int, str)):
+            return repr(x)
+        if isinstance(x, PLAIN):
+            return self.names.bind_alike(x, type(x), repr(x))  # type: ignore[no-any-return]
+        return self.names.bind(x)  # type: ignore[no-any-return]
+
+    def _tensor_argument(self, tensor: Tensor, text: str) -> None:
+        known = self._paths.get(id(tensor))
+        if known is not None:
+            self._checks.append(f"{text} is {known}")
+            return
+        if tensor.requires_grad or self._is_reached_otherwise(tensor):
+            self._paths[id(tensor)] = self.names.bind(tensor, "t")
+            self._checks.append(f"{text} is {self._paths[id(tensor)]}")
+            return
+        self._paths[id(tensor)] = text
+        storage = tensor._storage
+        if id(storage) in self.changeable:
+            raise Refusal("two of its arguments share memory")
+        self.changeable.add(id(storage))
+        if tensor._chain is None:
+            value = storage.value
+        else:
+            # What the view shows becomes a leaf, whatever part of which tensor that is.
+            value = leaf(contents(tensor), tensor.dtype)
+            tensor._cached, tensor._seen = value, storage.version
+        name = self.accept(tensor, text, value.shape)
+        self._arrays[id(value)] = value, name
+        if tensor._chain is None:
+            self._arrays[id(storage)] = storage, name
+            self._storages[id(storage)] = f"{text}._storage"
+
+    def _is_reached_otherwise(self, tensor: Tensor) -> bool:
+        storage = tensor._storage
+        others = self.around.tensors.values()
+        return any(other.__dict__.get("_storage") is storage for other in others)
+
+    def accept(self, tensor: Tensor, text: str, shape: tuple[int, ...]) -> str:
+        """A line that takes the numbers of a tensor like this one; the name of the array."""
+        name = f"a{len(self.lines)}"
+        kind, d = self.names.bind(type(tensor)), self.names.bind(tensor.dtype)
+        self.lines.append(
+            f"{name} = accept({text}, {kind}, {tuple(shape)}, {d}, {tensor.requires_grad})"
+        )
+        return name
+
+    def add_slot(self, tensor: Tensor, text: str) -> None:
+        """A variable that holds another tensor in every call."""
+        if tensor._chain is not None:
+            raise Refusal(f"a variable that it exchanges holds a view ({text})")
+        storage = tensor._storage
+        name = self.accept(tensor, text, storage.value.shape)
+        self._paths[id(tensor)] = text
+        self._storages[id(storage)] = f"{text}._storage"
+        self._arrays[id(storage)] = storage, name
+        self.changeable.add(id(storage))
+        self._held.append(tensor)
+
+    # Tensors and memory as text -------------------------------------------------------------------
+
+    def text_of(self, value: Value) -> str | None:
+        """The array of an argument."""
+        there = self._arrays.get(id(value))
+        return there[1] if there is not None and there[0] is value else None
+
+    def tensor_text(self, tensor: Tensor) -> str:
+        """A tensor that was there before the call."""
+        known = self._paths.get(id(tensor))
+        return known or self.names.bind(tensor, "t")  # type: ignore[no-any-return]
+
+    def leaf_text(self, storage: Storage) -> str:
+        """The array that some memory held when the call began."""
+        there = self._arrays.get(id(storage))
+        if there is not None and there[0] is storage:
+            return there[1]
+        return f"{self.storage_text(storage)}.value.buffer"
+
+    def storage_text(self, storage: Storage) -> str:
+        """Memory that was there before the call."""
+        known = self._storages.get(id(storage))
+        if known is not None:
+            return known
+        if id(storage) in self.changeable:
+            raise Refusal("it reaches the memory of an argument in several ways")
+        there = self._gradients.get(id(storage))
+        owner = there[1]() if there is not None and there[0]() is storage else None
+        if there is None or owner is None:
+            text = self.names.bind(storage, "s")
+        elif there[2] is not None:
+            text = self.names.bind(storage, "s")
+            self._checks.append(f"{self.tensor_text(owner)}._grad is {self.names.bind(there[2])}")
+        else:
+            text = f"{self.tensor_text(owner)}._grad._storage"
+            self._checks.append(f"plain_gradient({self.tensor_text(owner)})")
+            self.changeable.add(id(storage))
+        self._storages[id(storage)] = text
+        return text
+
+    def _gradients_by_storage(self) -> dict[int, _Gradient]:
+        """The memory of the gradients there are, by its id: whose they are, and the gradient itself
+        where a variable holds it too. They are not kept alive.
+        """
+        found: dict[int, _Gradient] = {}
+        for there in self.memory.tensors.values():
+            owner, gradient = there.tensor(), there.grad and there.grad()
+            if owner is not None and gradient is not None and gradient._chain is None:
+                storage = gradient._storage
+                fixed = self.around.tensors.get(id(gradient))
+                found[id(storage)] = weakref.ref(storage), weakref.ref(owner), fixed
+        return found
+
+    # Conditions -----------------------------------------------------------------------------------
+
+    def place_text(self, place: Place) -> str:
+        owner = self.names.bind(place.owner)
+        if place.kind == "cell":
+            return f"{owner}.cell_contents"
+        if place.kind == "item":
+            return f"{owner}[{self.constant(place.key)}]"
+        return f"{owner}.{place.key}"
+
+    def guards(self, exchanged: set[int]) -> list[str]:
+        """Conditions on the arguments and on the surroundings; `exchanged` are the ids of entries
+        that hold something else in every call.
+        """
+        texts = list(self._checks)
+        for container, _, size in self.around.sizes:
+            texts.append(f"len({self.names.bind(container)}) == {size}")
+        for entry in self.around.entries:
+            if entry.place.counted or id(entry) in exchanged:
+                continue
+            place = self.place_text(entry.place)
+            if isinstance(entry.value, (*PLAIN, np.generic)) and entry.value is not None:
+                texts.append(f"same({place}, {self.constant(entry.value)})")
+            else:
+                texts.append(f"{place} is {self.names.bind(entry.value)}")
+        return list(dict.fromkeys(texts))

@@ -1,0 +1,143 @@
+"""All tensors and memory of the process, at the start and at the end of a recorded call."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from tidu.autograd.function import FunctionNode
+from tidu.autograd.tape import OpNode
+from tidu.base.generator import Generator
+from tidu.ir.value import Value, leaf
+from tidu.optim.lr_scheduler import LRScheduler
+from tidu.optim.optimizer import Optimizer
+from tidu.tensor import Storage, Tensor
+
+_KINDS = (Storage, Tensor, OpNode, FunctionNode, Generator, Optimizer, LRScheduler)
+
+
+class TensorState(NamedTuple):
+    """What a tensor was when the call began."""
+
+    tensor: weakref.ref[Tensor]
+    storage: weakref.ref[Storage]
+    chain: Any
+    grad: weakref.ref[Tensor] | None
+    requires_grad: bool
+    grad_fn: int
+
+
+class Found(NamedTuple):
+    """The living objects of each kind."""
+
+    storages: list[Storage]
+    tensors: list[Tensor]
+    nodes: list[OpNode]
+    functions: list[FunctionNode]
+    generators: list[Generator]
+    optimizers: list[Optimizer]
+    schedules: list[LRScheduler]
+    selves: list[Any]
+
+
+def find(selves: Iterable[int] = ()) -> Found:
+    """Look through all objects that Python's cycle collector knows of."""
+    wanted = frozenset(selves)
+    found = Found([], [], [], [], [], [], [], [])
+    table: dict[type, list[Any] | None] = {}
+    for x in gc.get_objects():
+        kind = type(x)
+        if kind not in table:
+            table[kind] = next(
+                (found[i] for i, base in enumerate(_KINDS) if issubclass(kind, base)), None
+            )
+        there = table[kind]
+        if there is not None:
+            there.append(x)
+        if id(x) in wanted:
+            found.selves.append(x)
+    # Parameters of lazy modules have no memory yet.
+    found.tensors[:] = [t for t in found.tensors if "_storage" in t.__dict__]
+    return found
+
+
+class Memory:
+    """What there was when a call began.
+
+    Every piece of memory gets a Value that no other has, nor the tape, and views forget what they saw: so each
+    Value that the call reads tells which memory it was read from. Nothing is held that the call
+    would free.
+    """
+
+    def __init__(self, found: Found) -> None:
+        known = {id(t) for o in found.optimizers for t in o._scalars.tensors()}
+        counted = {id(t._storage) for t in found.tensors if id(t) in known}
+        self._saved = {id(value): weakref.ref(value) for value in _saved(found)}
+        self._make_distinct([s for s in found.storages if id(s) not in counted])
+        self.storages: dict[int, tuple[weakref.ref[Storage], weakref.ref[Value]]] = {}
+        self._sources: dict[int, tuple[weakref.ref[Value], weakref.ref[Storage]]] = {}
+        for storage in found.storages:
+            reference, content = weakref.ref(storage), weakref.ref(storage.value)
+            self.storages[id(storage)] = reference, content
+            if id(storage) not in counted:
+                self._sources[id(storage.value)] = content, reference
+        self.tensors: dict[int, TensorState] = {}
+        for tensor in found.tensors:
+            if tensor._chain is not None:
+                tensor._cached = None
+            self.tensors[id(tensor)] = _state_of(tensor)
+
+    def _make_distinct(self, storages: list[Storage]) -> None:
+        seen = set(self._saved)
+        for storage in storages:
+            value = storage.value
+            if id(value) in seen and value.op is None and value.buffer is not None:
+                storage.value = leaf(value.buffer, value.dtype)
+                storage.value.bounds = value.bounds
+            seen.add(id(storage.value))
+
+    def source(self, value: Value) -> Storage | None:
+        """The memory that held this Value when the call began."""
+        there = self._sources.get(id(value))
+        return there[1]() if there is not None and there[0]() is value else None
+
+    def was_saved(self, value: Value) -> bool:
+        """Whether the tape had saved this Value before the call began."""
+        reference = self._saved.get(id(value))
+        return reference is not None and reference() is value
+
+    def had(self, storage: Storage) -> bool:
+        """Whether this memory was there when the call began."""
+        there = self.storages.get(id(storage))
+        return there is not None and there[0]() is storage
+
+    def was_written(self, storage: Storage) -> bool:
+        there = self.storages.get(id(storage))
+        return there is not None and there[0]() is storage and there[1]() is not storage.value
+
+    def state_of(self, tensor: Tensor) -> TensorState | None:
+        """What this tensor was when the call began; None if the call made it."""
+        state = self.tensors.get(id(tensor))
+        return state if state is not None and state.tensor() is tensor else None
+
+
+def _saved(found: Found) -> Iterator[Value]:
+    """The Values that the tape keeps for backward passes."""
+    for node in found.nodes:
+        yield from (x for x in node.saved or () if x.__class__ is Value)
+    for function in found.functions:
+        yield from function.saved_values()
+
+
+def _state_of(tensor: Tensor) -> TensorState:
+    gradient = tensor._grad
+    return TensorState(
+        weakref.ref(tensor),
+        weakref.ref(tensor._storage),
+        tensor._chain,
+        None if gradient is None else weakref.ref(gradient),
+        tensor._leaf_requires_grad,
+        id(tensor._grad_fn),
+    )

@@ -1,0 +1,137 @@
+"""A region kept to be run again on other leaves, operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tidu.backends.cpu import CpuProgram
+from tidu.base.state import Position
+from tidu.execute import Key, engine, programs, run_program
+from tidu.ir.op import Op
+from tidu.ir.value import Value, leaf
+
+
+class Leaf:
+    """The place of a leaf, or of a number, among the arguments of a region."""
+
+    __slots__ = ("place",)
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+
+class Number(Leaf):
+    __slots__ = ()
+
+
+class Made(Leaf):
+    """The place among the Values of the region."""
+
+    __slots__ = ()
+
+
+Instruction = tuple[Op, tuple[Any, ...], tuple[Any, ...], Any, Any]
+
+
+class Template:
+    """The structure of a region: what its Values are made of, leaves and numbers left open.
+
+    Leaves and numbers count from 0 in the order in which they are first used; `numbers` are those
+    of the region that it was made from.
+    """
+
+    def __init__(self, region: Sequence[Value], held: tuple[int, ...]) -> None:
+        self.held = held
+        self.numbers: list[Any] = []
+        self.dtypes: list[Any] = []
+        self.positions: list[Position | None] = [value.position for value in region]
+        self._places: dict[int, Leaf] = {}
+        self.instructions: list[Instruction] = []
+        for number, value in enumerate(region):
+            inputs = tuple(map(self._place, value.inputs))
+            assert value.op is not None
+            self.instructions.append((value.op, inputs, value.attrs, value.shape, value.dtype))
+            self._places[id(value)] = Made(number)
+        self._places.clear()
+
+    def _place(self, x: Any) -> Any:
+        if x.__class__ is Value:
+            place = self._places.get(id(x))
+            if place is None:
+                place = self._places[id(x)] = Leaf(len(self.dtypes))
+                self.dtypes.append(x.dtype)
+            return place
+        if x.__class__ is float or x.__class__ is int:
+            self.numbers.append(x)
+            return Number(len(self.numbers) - 1)
+        return x
+
+    def numbered(self) -> list[tuple[Any, Position | None]]:
+        """The numbers, each with the line of the operation that takes it."""
+        places = [
+            position
+            for (_, inputs, *_), position in zip(self.instructions, self.positions, strict=True)
+            for x in inputs
+            if x.__class__ is Number
+        ]
+        return list(zip(self.numbers, places, strict=True))
+
+
+class TierZeroProgram:
+    """A template run by the backend, on Values made anew for each run."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+
+    def run(self, leaves: list[Any], numbers: list[Any]) -> list[Any]:
+        template = self._template
+        made: list[Value] = []
+        sources: dict[type, list[Any]] = {Made: made, Number: numbers}
+        sources[Leaf] = [leaf(x, d) for x, d in zip(leaves, template.dtypes, strict=True)]
+        for (op, inputs, attrs, shape, dtype), position in zip(
+            template.instructions, template.positions, strict=True
+        ):
+            arguments = tuple(
+                sources[x.__class__][x.place] if x.__class__ in sources else x for x in inputs
+            )
+            made.append(Value(op, arguments, attrs, shape, dtype, position))
+        wanted = [made[place] for place in template.held]
+        error = engine.backend.run(made)
+        if error is not None:
+            raise error
+        return [value.buffer for value in wanted]
+
+
+class Segment:
+    """One region of a replayed call, by the best program that there is.
+
+    Generated code calls what stands in `table` under `name`: at first this object, and the compiled
+    program itself as soon as that has been made.
+    """
+
+    def __init__(self, key: Key, template: Template, table: dict[str, Any], name: str) -> None:
+        self._key = key
+        self._template = template
+        self._table = table
+        self._name = name
+        table[name] = self.run
+
+    def run(self, leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
+        program = programs.made.get(self._key)
+        if program is None:
+            return TierZeroProgram(self._template).run(leaves, numbers)
+        run = self._table[self._name] = self._native(program)
+        return run(leaves, numbers)
+
+    def _native(self, program: CpuProgram) -> Callable[[list[Any], list[Any]], Sequence[Any]]:
+        shapes = [self._template.instructions[place][3] for place in self._template.held]
+
+        def run(leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
+            results = run_program(program, leaves, numbers)
+            for place, shape in enumerate(shapes):
+                if results[place].__class__ is not tuple and results[place].shape != shape:
+                    results[place] = results[place].reshape(shape)
+            return results
+
+        return run

@@ -1,0 +1,378 @@
+"""Recording one call: which regions it runs on which numbers, and where their results go.
+
+While the function runs, `Recorder` notes every region, every number drawn and every number that an
+optimizer computes. When it has returned, what the memory of the process, the gradients and the
+Python variables hold is compared with what they held before. Everything has to be accounted for;
+what is not is a reason to refuse.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tidu import execute
+from tidu.backends.base import Failure
+from tidu.base.changes import changes
+from tidu.base.source import at, describe, here
+from tidu.base.traced import Trace, Traced
+from tidu.ir.value import Value, pending
+from tidu.optim.scalars import rounded
+from tidu.replay import memory
+from tidu.replay.account import Account
+from tidu.replay.conduct import Conduct
+from tidu.replay.counts import Counts
+from tidu.replay.inputs import Inputs
+from tidu.replay.listening import Listening
+from tidu.replay.program import Segment, Template
+from tidu.replay.recording import Names, Recording, Refusal
+from tidu.replay.surroundings import Surroundings, Unwatchable
+from tidu.tensor import Storage, Tensor
+
+
+class Made(NamedTuple):
+    """A Value among the results of a region."""
+
+    region: int
+    place: int
+
+    def text(self) -> str:
+        return f"o{self.region}[{self.place}]"
+
+
+class Region(NamedTuple):
+    """One run of a region: its leaves, as texts or as memory that gets its text at the end."""
+
+    number: int
+    leaves: list[str | Storage]
+    numbers: list[str]
+
+
+class Recorder:
+    """Records one call. `Refusal` is raised at the end, never inside the function."""
+
+    def __init__(self, learned: Conduct) -> None:
+        self._learned = learned
+        self._thread = threading.get_ident()
+        self._depth = 0
+        self.reason: str | None = None
+        self.names = Names()
+        self.lines: list[str | Region] = []
+        self.trace = Trace(self.lines, self.names.table)  # type: ignore[arg-type]
+        self.constants: list[tuple[Any, str]] = []
+        self.made: dict[int, tuple[weakref.ref[Value], Made]] = {}
+        self.drawn: dict[int, tuple[Any, str]] = {}
+        self.generators: dict[int, str] = {}
+        self.counts: dict[tuple[int, float, Any], Counts] = {}
+        self._count_names: dict[int, str] = {}
+        self._count_of: dict[int, Counts] = {}
+        self._written_counts: dict[int, tuple[Tensor, Traced]] = {}
+        self.stepped = False  # whether a schedule has gone on, which cannot be undone
+        self.regions = 0
+
+    # While the function runs ----------------------------------------------------------------------
+
+    def refuse(self, what: str) -> None:
+        """Remember the first reason why the call cannot be replayed."""
+        if self.reason is None and threading.get_ident() == self._thread:
+            self.reason = f"{what}{at(here())}"
+
+    @contextmanager
+    def inside(self) -> Iterator[bool]:
+        """Around something that is recorded as a whole: True if it is not part of such a thing."""
+        if threading.get_ident() != self._thread:
+            yield False
+            return
+        self._depth += 1
+        try:
+            yield self._depth == 1
+        finally:
+            self._depth -= 1
+
+    def read(self) -> None:
+        """Somebody asks for the numbers of a tensor."""
+        self.refuse("it reads the number in a tensor")
+
+    def region(self, region: list[Value]) -> None:
+        """A region is about to run."""
+        if threading.get_ident() != self._thread:
+            return
+        key, values, _ = execute.region_key(region)
+        if any(value.buffer.__class__ is Failure for value in values):
+            self.refuse("it works on the result of an operation that failed")
+            return
+        template = Template(region, key.held)
+        leaves = [self._leaf(value) for value in values]
+        numbers = [self._number(x, position) for x, position in template.numbered()]
+        number = self.regions
+        self.regions += 1
+        Segment(key, template, self.names.table, f"p{number}")
+        self.names.bind_alike(key, key)
+        self.lines.append(Region(number, leaves, numbers))
+        for place, index in enumerate(key.held):
+            value = region[index]
+            self.made[id(value)] = weakref.ref(value), Made(number, place)
+
+    def _number(self, x: Any, position: Any) -> str:
+        traced = self.trace.arguments.get(id(x))
+        if traced is not None:
+            return traced[0]
+        self.constants.append((x, describe(position)))
+        return self.trace.text(x)
+
+    def _leaf(self, value: Value) -> str | Storage:
+        """Where a leaf comes from."""
+        text = self.text_of(value)
+        if text is not None:
+            return text
+        storage = self.memory.source(value)
+        if storage is not None:
+            return storage
+        if self.memory.was_saved(value):
+            self.refuse("it works with a graph that was made before the call")
+        return self.constant(value)
+
+    def text_of(self, value: Value) -> str | None:
+        """A Value that is known by other means than the memory it came from."""
+        made = self.made_of(value)
+        if made is not None:
+            return made.text()
+        drawn = self.drawn.get(id(value.buffer))
+        if drawn is not None:
+            return drawn[1]
+        return self.inputs.text_of(value)
+
+    def made_of(self, value: Value) -> Made | None:
+        """The place of a Value among the results of the regions."""
+        there = self.made.get(id(value))
+        return there[1] if there is not None and there[0]() is value else None
+
+    def constant(self, value: Value) -> str:
+        """A Value of numbers that the function's own code made."""
+        array = value.buffer
+        if not isinstance(array, np.ndarray):
+            self.refuse("it uses a Value that has not been run")
+            return "None"
+        mark = (array.shape, array.dtype.str, array.tobytes())
+        return self.names.bind_alike(array, *mark, prefix="k")
+
+    def draw(
+        self, generator: Any, method: str, args: Any, kwargs: dict[str, Any], array: Any
+    ) -> None:
+        """Random numbers were drawn."""
+        source = self.names.bind(generator, "g")
+        self.generators[id(generator)] = source
+        name = f"d{len(self.drawn)}"
+        arguments = self.names.bind_alike((args, kwargs), args, kwargs)
+        self.lines.append(f"{name} = {source}.{method}(*{arguments}[0], **{arguments}[1])")
+        self.drawn[id(array)] = array, name
+
+    def step_schedule(self, schedule: Any, args: Any, kwargs: Any) -> None:
+        """A learning-rate schedule went on by one step."""
+        if args or kwargs:
+            self.refuse(f"it steps a {type(schedule).__name__} with arguments")
+        self.lines.append(f"{self.names.bind(schedule)}.step()")
+        self.trace.forget()
+        self.stepped = True
+
+    # The numbers of optimizers --------------------------------------------------------------------
+
+    def option(self, group: dict[str, Any], name: str) -> Any:
+        """An option of a parameter group: a traced number, or a value that must stay the same."""
+        value = group[name]
+        text = f"{self.names.bind(group)}[{name!r}]"
+        if name == "params":
+            parameters = self.names.bind_alike(tuple(value), *map(id, value))
+            self.trace.require(f"alike({text}, {parameters})")
+            return value
+        if isinstance(value, (tuple, list)):
+            self.trace.require(f"len({text}) == {len(value)}")
+            return type(value)(
+                self._option(x, f"{text}[{place}]") for place, x in enumerate(value)
+            )
+        return self._option(value, text)
+
+    def _option(self, value: Any, text: str) -> Any:
+        if value.__class__ in (float, int):
+            traced = self.trace.compute(text, value)
+            self.trace.require(f"{traced.name}.__class__ is {value.__class__.__name__}")
+            return traced
+        known = repr(value) if value is None or value.__class__ is bool else None
+        self.trace.require(f"{text} is {known or self.names.bind(value)}")
+        return value
+
+    def require_absence(self, group: dict[str, Any], name: str) -> None:
+        self.trace.require(f"{name!r} not in {self.names.bind(group)}")
+
+    def read_scalar(self, scalars: Any, tensor: Tensor) -> Any:
+        """A number in the state of an optimizer, such as the count of its steps."""
+        written = self._written_counts.get(id(tensor))
+        if written is not None:
+            return written[1]
+        number = scalars.read(tensor)
+        key = id(scalars), number, tensor.dtype
+        counts = self.counts.get(key)
+        if counts is None:
+            counts = self.counts[key] = Counts(scalars, tensor.dtype)
+            self._count_names[id(counts)] = f"q{len(self._count_names)}"
+        counts.add(tensor, number)
+        self._count_of[id(tensor)] = counts
+        return self.trace.compute(f"{self._count_names[id(counts)]}.read()", number)
+
+    def write_scalar(self, scalars: Any, tensor: Tensor, number: Any) -> Any:
+        """The number was exchanged."""
+        if not isinstance(number, Traced):
+            self.refuse("an optimizer computes a number in a way that is not followed")
+            return scalars.write(tensor, number)
+        number = rounded(number, tensor.dtype)
+        scalars.write(tensor, number.value)
+        self._written_counts[id(tensor)] = tensor, number
+        return number
+
+    def count_lines(self) -> list[str]:
+        """Lines that write the counts, and the names that they need."""
+        lines = []
+        for counts in self.counts.values():
+            name = self._count_names[id(counts)]
+            tensors = counts.tensors
+            self.names.bind_alike(counts, *map(id, tensors))
+            self.names.table[name] = counts
+            written = {
+                there[1].name if (there := self._written_counts.get(id(t))) else None
+                for t in tensors
+            }
+            if written == {None}:
+                continue
+            if len(written) > 1 or None in written:
+                raise Refusal("the steps of an optimizer are counted differently for tensors that "
+                              "have the same count now")  # fmt: skip
+            lines.append(f"{name}.write({written.pop()})")
+        return lines
+
+    def counted(self) -> set[int]:
+        """The ids of the storages whose numbers are written by `count_lines`."""
+        return {id(tensor._storage) for tensor, _ in self._written_counts.values()}
+
+    # Around the function --------------------------------------------------------------------------
+
+    def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function and record it. Returns (result, Recording or Refusal)."""
+        pending.flush()
+        found = memory.find(self._learned.selves)
+        self.memory = memory.Memory(found)
+        try:
+            before = self._look_around(function, found, args, kwargs)
+            self.inputs = Inputs(self, before, args, kwargs)
+        except (Refusal, Unwatchable) as problem:
+            return function(*args, **kwargs), Refusal(str(problem))
+        listening = Listening(self, found)
+        del found
+        conduct = Conduct()
+        changes.recorder = self
+        try:
+            with listening, conduct:
+                result = function(*args, **kwargs)
+            account = Account(self, before, result)
+            execute.realize()
+        finally:
+            changes.recorder = None
+        try:
+            if conduct.reason or self.reason:
+                raise Refusal(conduct.reason or self.reason or "")
+            if not set(conduct.codes) <= set(self._learned.codes):
+                raise Refusal("it runs other code in each call", learn_again=True)
+            return result, self._finish(account)
+        except Refusal as refusal:
+            return result, refusal
+        except Unwatchable as problem:
+            return result, Refusal(str(problem))
+
+    def _look_around(
+        self, function: Any, found: memory.Found, args: Any, kwargs: Any
+    ) -> Surroundings:
+        around = Surroundings(self._learned)
+        around.add_object(function, "the function")
+        for code in self._learned.codes:
+            for candidate in gc.get_referrers(code):
+                if isinstance(candidate, FunctionType) and self._learned.ran(candidate):
+                    around.add_function(candidate)
+        around.add_globals()
+        for this in found.selves:
+            around.add_object(this, f"a {type(this).__name__}")
+        for x in (*args, *kwargs.values()):
+            if not isinstance(x, Tensor):
+                around.add_object(x, "an argument")
+        return around
+
+    def _finish(self, account: Account) -> Recording:
+        commit, result = account.text()
+        guards = self.inputs.guards(account.exchanged)
+        body: list[str] = []
+        for line in self.lines:
+            body.extend([line] if isinstance(line, str) else self._region_lines(line))
+        text = _TEMPLATE.format(
+            guards=" and ".join(guards) or "True",
+            accepts=_indented(self.inputs.lines, 8),
+            saves=_indented([f"s_{g} = {g}.get_state()" for g in self.generators.values()], 4),
+            body=_indented(body, 8),
+            restores=_indented([f"{g}.set_state(s_{g})" for g in self.generators.values()], 8),
+            give_up="raise" if self.stepped else "return MISS",
+            commit=_indented(commit, 4),
+            result=result,
+        )
+        programs = [f"p{number}" for number in range(self.regions)]
+        return Recording(text, self.names, self.constants, programs, changes.count)
+
+    def leaf_storages(self) -> set[int]:
+        """The ids of the memory that regions have read."""
+        regions = (line for line in self.lines if isinstance(line, Region))
+        return {id(x) for region in regions for x in region.leaves if isinstance(x, Storage)}
+
+    def _region_lines(self, region: Region) -> list[str]:
+        number = region.number
+        leaves = [
+            x if isinstance(x, str) else self.inputs.leaf_text(x) for x in region.leaves
+        ]
+        texts = f"[{', '.join(leaves)}]"
+        lines = [f"l{number} = {texts}"]
+        if any(isinstance(x, Storage) for x in region.leaves):
+            lines.append(f"if not ONLY_ARRAYS.issuperset(map(type, l{number})):")
+            lines.append(f"    settle(); l{number} = {texts}")
+            lines.append(f"    if not ONLY_ARRAYS.issuperset(map(type, l{number})): raise Departure")
+        lines.append(f"o{number} = p{number}(l{number}, [{', '.join(region.numbers)}])")
+        return lines
+
+
+_TEMPLATE = """\
+def replay(args, kwargs):
+    if changes.count != COUNT or changes.recorder is not None:
+        return MISS
+    ticks.left -= 1
+    if ticks.left < 0:
+        return MISS
+    try:
+        if not ({guards}):
+            return MISS
+{accepts}
+    except Exception:
+        return MISS
+{saves}
+    try:
+{body}
+    except Exception:
+{restores}
+        {give_up}
+{commit}
+    return {result}
+"""
+
+
+def _indented(lines: list[str], width: int) -> str:
+    return "\n".join(" " * width + line for line in lines or ["pass"])
