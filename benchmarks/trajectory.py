@@ -20,7 +20,8 @@ from harness import WORKLOADS, Draws, load
 
 
 def parameters(T: Any) -> list[Any]:
-    """What the living optimizers update."""
+    """What the living optimizers update, in the order in which they were made."""
+    gc.collect()  # which leaves the oldest first
     optimizers = [x for x in gc.get_objects() if issubclass(type(x), T.optim.Optimizer)]
     return [p for optimizer in optimizers for g in optimizer.param_groups for p in g["params"]]
 
@@ -36,8 +37,7 @@ def build(T: Any, workload: Any, double: bool) -> tuple[Any, Draws]:
     step = workload(T, draws)
     if double:
         values = [p.detach().numpy().copy() for p in parameters(T)]
-        del step
-        gc.collect()  # of the optimizers, only the new ones remain
+        del step  # and the optimizers with it, so that only the new ones are found below
         T.set_default_dtype(T.float64)
         draws = Draws(0, double=True)
         step = workload(T, draws)

@@ -44,9 +44,11 @@ def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def check(script: str, **environment: str) -> None:
+def check(script: str, **environment: str) -> str:
+    """Run a script that must succeed, and return what it printed."""
     done = python(script, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
@@ -131,8 +133,8 @@ def test_a_number_of_threads_that_is_none_raises_as_in_pytorch(wrong: object) ->
 
 def test_the_environment_names_the_number_of_threads() -> None:
     script = "from tidu.backends import threads; print(threads.get_num_threads())"
-    assert python(script, TIDU_NUM_THREADS="5").stdout == "5\n"
-    assert python(script, TIDU_NUM_THREADS="").stdout == f"{len(os.sched_getaffinity(0))}\n"
+    assert check(script, TIDU_NUM_THREADS="5") == "5\n"
+    assert check(script, TIDU_NUM_THREADS="") == f"{len(os.sched_getaffinity(0))}\n"
     assert "must be a positive number, got 'many'" in python(script, TIDU_NUM_THREADS="many").stderr
 
 

@@ -23,6 +23,7 @@ from tidu.ir.value import Value
 NUMPY = NumpyScalars()
 LANES = (1, 8, 16)
 EMITTED = [op for op in registry.values() if op.emit is not None and op.kind == "elementwise"]
+REDUCTIONS = [op for op in registry.values() if op.emit is not None and op.kind == "reduction"]
 # One of the two half dtypes is enough: an emission gets both as float32.
 KINDS = ("float32", "float64", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 SIZE = 48
@@ -131,6 +132,38 @@ def test_every_emission_becomes_ptx_without_calls_of_a_library(op: Op) -> None:
     assert ".extern .func" not in ptx
 
 
+def _steps(op: Op, place: int) -> Any:
+    """One step of a reduction, or one of the results of one that carries several along."""
+
+    def step(s: Any, *given: Any) -> Any:
+        assert op.emit is not None
+        made = op.emit(s, *given)
+        return made[place] if type(made) is tuple else made
+
+    return step
+
+
+@pytest.mark.parametrize("op", REDUCTIONS, ids=lambda op: op.name)
+def test_every_step_of_a_reduction_computes_what_it_does_with_numpy(op: Op) -> None:
+    pairs = op.name.startswith("arg")
+    loops = []
+    names = ("bool",) if op.name in ("any", "all") else KINDS
+    for kind, place, lanes in itertools.product(names, range(2 if pairs else 1), LANES):
+        if kind == "bfloat16" or (pairs and kind == "bool"):
+            continue
+        of = dtypes.from_name(kind)
+        kinds = (of, dtypes.int64, of, dtypes.int64) if pairs else (of, of)
+        loops.append((Loop(_steps(op, place), kinds, lanes), place))
+    compile_loops([loop for loop, _ in loops])
+    for loop, place in loops:
+        x, y = _combined(loop.kinds[0])
+        where = np.arange(len(x)), np.arange(len(x)) + 1000
+        given = (x, where[0], y, where[1]) if pairs else (x, y)
+        with np.errstate(all="ignore"):
+            want = _steps(op, place)(NUMPY, *given)
+        np.testing.assert_array_equal(loop(*given), want, err_msg=f"{op.name} {loop.kinds}")
+
+
 # Conversion
 
 FLOATS = [0, -0.0, 0.5, -0.5, 1, -1.5, 255.7, -129, 300, 70000, 2**31 - 1, 2**31, -(2**31), 3e9]
@@ -150,6 +183,12 @@ def _numbers(kind: dtype) -> Any:
     return np.append(drawn, np.array([info.min, info.max, 0, 1], kind.numpy))
 
 
+def _combined(kind: dtype) -> tuple[Any, Any]:
+    """All pairs of the numbers of a dtype."""
+    x, y = np.meshgrid(_numbers(kind), _numbers(kind))
+    return np.ascontiguousarray(x.ravel()), np.ascontiguousarray(y.ravel())
+
+
 def test_conversions_give_what_pytorch_gives() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     cases = []
@@ -162,7 +201,8 @@ def test_conversions_give_what_pytorch_gives() -> None:
         what = f"{source} to {to}, {loop.lanes} lanes"
         if to.is_floating_point:
             got, want = got.astype(np.float64), want.astype(np.float64)
-            np.testing.assert_array_equal(np.signbit(got), np.signbit(want), err_msg=what)
+            negative = np.signbit(got) & (got == got), np.signbit(want) & (want == want)
+            np.testing.assert_array_equal(*negative, err_msg=what)
         np.testing.assert_array_equal(got, want, err_msg=what)
 
 
@@ -174,18 +214,19 @@ def _torch_cast(torch: Any, x: Any, source: dtype, to: dtype) -> Any:
     return tensor.numpy()
 
 
-def _constant_cast(number: Any, source: dtype, to: dtype) -> Any:
-    return lambda s, _: s.cast(s.constant(number, source), to)
-
-
 def test_constants_are_converted_as_registers_are() -> None:
-    for source, to in itertools.product(dtypes.ALL, dtypes.ALL):
+    s = VectorScalars([], 8, str)
+    for source in dtypes.ALL:
         x = _numbers(source)
-        fixed = [Loop(_constant_cast(n.item(), source, to), (dtypes.int64,), 8) for n in x]
-        compile_loops(fixed)
-        want = Loop(lambda s, v, to=to: s.cast(v, to), (source,), 8)(x)
-        got = np.array([loop(np.zeros(8, np.int64))[0] for loop in fixed])
-        np.testing.assert_array_equal(got.view(np.uint8), want.view(np.uint8), f"{source} {to}")
+        loops = [Loop(lambda s, v, to=to: s.cast(v, to), (source,), 8) for to in dtypes.ALL]
+        compile_loops(loops)
+        for to, loop in zip(dtypes.ALL, loops, strict=True):
+            constants = [s.cast(s.constant(n.item(), source), to) for n in x]
+            got = np.array([c.number for c in constants]).astype(to.numpy)
+            want = loop(x)
+            if to.is_half:
+                got, want = got.astype(np.float32), want.astype(np.float32)
+            np.testing.assert_array_equal(got, want, err_msg=f"{source} to {to}")
 
 
 # Integers
@@ -270,6 +311,14 @@ def test_pairs_of_special_numbers(name: str, kind: Any) -> None:
         compile_loops([last, first])
         np.testing.assert_array_equal(last(x), want[0], err_msg=f"{name} {number}")
         np.testing.assert_array_equal(first(x), want[1], err_msg=f"{name} {number}")
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, 7, 63, 64, 100])
+def test_integers_to_a_known_power(exponent: int) -> None:
+    x = np.arange(-9, 10)
+    got = Loop(lambda s, v: s.pow(v, s.const(exponent, v)), (dtypes.int64,))(x)
+    wrapped = [(pow(v, exponent) + (1 << 640)) % (1 << 64) for v in x.tolist()]
+    np.testing.assert_array_equal(got, np.array(wrapped, np.uint64).view(np.int64))
 
 
 @pytest.mark.parametrize("exponent", [0.5, 2.0, 3.0, -1.0, -2.0])

@@ -165,8 +165,10 @@ def run_backward(
 
 def _count_dependencies(starts: Sequence[GradFn]) -> dict[GradFn, Visit]:
     """For each node reachable from the starts, how many edges lead to it."""
-    visits: dict[GradFn, Visit] = {node: [0, None] for node in starts}
-    stack = list(visits)
+    visits: dict[GradFn, Visit] = {}
+    for node in starts:
+        visits[node] = [0, None]
+    stack = [*visits]
     while stack:
         for edge in stack.pop().edges:
             if edge is not None:
@@ -211,12 +213,16 @@ def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: lis
 
 def _deliver(visit: Visit, node: GradFn, output: int, g: Any) -> None:
     """Add a cotangent to what has arrived at one result of a node."""
-    g = _fitted(g, node, output)
+    if g.shape != node.shape or g.dtype is not node.dtype:
+        g = _fitted(g, node, output)
     cotangents = visit[ARRIVED]
     if cotangents is None:
         cotangents = visit[ARRIVED] = [None] * node.outputs
     before = cotangents[output]
-    cotangents[output] = g if before is None else add(before, g)
+    if before is None:
+        cotangents[output] = g
+    else:
+        cotangents[output] = add.value((before, g)) if g.__class__ is Value else add(before, g)
 
 
 def _fitted(g: Any, node: GradFn, output: int) -> Any:
@@ -244,17 +250,20 @@ def sum_to(g: Any, shape: Shape) -> Any:
 def _reach_leaf(node: AccumulateGrad, cotangents: list[Any], create_graph: bool) -> None:
     """A whole gradient has arrived at a leaf: add it, and run the hooks of the leaf's node."""
     watchers = node.watchers
-    if watchers is not None and watchers.before:
+    if watchers is None:
+        accumulate_grad(node, cotangents[0], create_graph)
+        return
+    if watchers.before:
         cotangents = _run_node_pre_hooks(node, watchers, cotangents, create_graph)
     if cotangents[0] is not None:
         accumulate_grad(node, cotangents[0], create_graph)
-    if watchers is not None and watchers.after:
+    if watchers.after:
         _run_node_hooks(node, watchers, (), cotangents, create_graph)
 
 
 def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
     """Add to the gradient of a leaf: the first becomes it, later ones are added in place."""
-    leaf = node.variable
+    leaf = node.reference()
     if leaf is None:
         return
     with _accumulating:

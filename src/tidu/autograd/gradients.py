@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -218,15 +219,13 @@ def _roots(tensors: tuple[Any, ...], gradients: Any, create_graph: bool) -> list
     """Each tensor's edge with the cotangent to start from; ones for a single element."""
     cotangents = _cotangents(gradients, len(tensors))
     roots = []
-    for number, (t, gradient) in enumerate(zip(tensors, cotangents, strict=True)):
+    for number, t in enumerate(tensors):
         edge, shape, d = _start(number, t)
+        gradient = cotangents[number]
         if gradient is not None:
             roots.append((edge, _given(number, gradient, shape, create_graph)))
             continue
-        size = 1
-        for n in shape:
-            size *= n
-        if size != 1:
+        if prod(shape) != 1:
             raise RuntimeError(
                 "grad can be implicitly created only for scalar outputs, but this tensor has "
                 f"shape {list(shape)}; reduce it first (loss.mean() or loss.sum()), or pass a "

@@ -150,6 +150,7 @@ _TOGETHER = """
 @size = internal global i32 1, align 128
 @started = internal global i32 1
 
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare i64 @syscall(i64, ...)
 declare i32 @clock_gettime(i32, ptr)
 declare i32 @sched_yield()
@@ -392,7 +393,7 @@ define void @tidu_forget() nounwind {
   store i32 0, ptr @arrived
   store i32 1, ptr @size
   store i32 1, ptr @started
-  store [MAX_WORKERS x [32 x i32]] zeroinitializer, ptr @tickets
+  call void @llvm.memset.p0.i64(ptr @tickets, i8 0, i64 TICKET_BYTES, i1 false)
   ret void
 }
 """
@@ -414,6 +415,7 @@ def text() -> str:
     pause = _PAUSE.get(platform.machine())
     together = _TOGETHER.replace("MAX_WORKERS", str(MAX_WORKERS))
     together = together.replace("PATIENCE", str(_PATIENCE))
+    together = together.replace("TICKET_BYTES", str(MAX_WORKERS * 32 * 4))
     together = together.replace("i64 FUTEX", f"i64 {_FUTEX[platform.machine()]}")
     if pause is None:
         return _SHARE + together.replace("  PAUSE\n", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-YOUNG, MIDDLE, OLD = 5_000, 20, 200
+YOUNG, MIDDLE, OLD = 20_000, 20, 200
 
 
 def relax() -> None:

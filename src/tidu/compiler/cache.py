@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import tempfile
 import threading
 import time
@@ -30,7 +31,8 @@ class _State:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.warned = False
-        self.written = _LOOK_EVERY  # so that the first write looks
+        # Somewhere between two looks, so that many short processes together look often enough.
+        self.written = random.randrange(_LOOK_EVERY)
 
 
 _state = _State()

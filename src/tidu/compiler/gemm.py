@@ -81,6 +81,10 @@ class GemmParams(NamedTuple):
 
     def array(self) -> npt.NDArray[np.int64]:
         """What the kernel gets as `params`."""
+        # BLAS would print a line and compute nothing.
+        assert self.lda >= max(1, self.m if self.trans_a else self.k), self
+        assert self.ldb >= max(1, self.k if self.trans_b else self.n), self
+        assert self.ldc >= max(1, self.n), self
         return np.array(self, np.int64)
 
 

@@ -281,6 +281,8 @@ class VectorScalars:
         return self._binary("xor", x, self.const(-1, x))
 
     def shift_left(self, x: Register, y: Register) -> Register:
+        if x.dtype is dtypes.bool_:
+            return x  # 1 and 2 are both true
         inside, count = self._shift(x, y)
         return self.select(inside, self._binary("shl", x, count), self.const(0, x))
 
@@ -347,7 +349,7 @@ class VectorScalars:
                 return self.constant(int(held) if inside else least, to)
             if to.is_half:
                 held = held.astype(np.float32)
-        return self.constant(held.astype(to.numpy).item(), to)
+            return self.constant(held.astype(to.numpy).item(), to)
 
     def _resized(self, x: Register, to: dtype) -> Register:
         """An integer or bool as an integer of another width."""
@@ -375,7 +377,9 @@ class VectorScalars:
 
     def _narrowed(self, x: Register, to: dtype) -> Register:
         if to is dtypes.float16:
-            return self._convert("fptrunc", x, to)
+            # Frozen, or LLVM makes one conversion of two and calls a library for it.
+            frozen = self._line(f"freeze {self._typed(x)}", x.dtype)
+            return self._convert("fptrunc", frozen, to)
         # To the nearest, ties to even; a NaN keeps its upper bits and becomes quiet.
         bits = self.bits(x)
         sixteen = self.const(16, bits)
@@ -446,13 +450,25 @@ class VectorScalars:
 
     def pow(self, x: Register, y: Register) -> Register:
         power: Register
-        if not x.dtype.is_floating_point:
-            power = mathematics.integer_power(self, x, y)
-        elif y.number is not None and float(y.number) in _POWERS:
-            power = _POWERS[float(y.number)](self, x)
-        else:
+        if x.dtype.is_floating_point:
+            if y.number is not None and float(y.number) in _POWERS:
+                return _POWERS[float(y.number)](self, x)
             power = mathematics.pow(self, x, y)
+        elif y.number is not None and y.number >= 0:
+            power = self._repeated(x, int(y.number))
+        else:
+            power = mathematics.integer_power(self, x, y)
         return power
+
+    def _repeated(self, x: Register, exponent: int) -> Register:
+        """x to a known power, by repeated squaring."""
+        result = self.const(1, x)
+        while exponent:
+            if exponent & 1:
+                result = self.mul(result, x)
+            exponent >>= 1
+            x = self.mul(x, x) if exponent else x
+        return result
 
 
 # Exponents for which PyTorch has arithmetic of its own.
@@ -532,11 +548,14 @@ class _Helpers:
         kind, lanes = outer.type_of(result), outer.lanes
         signature = self._signature(outer, result, parameters)
         text = [f"define internal {kind} {self.name}({signature}) alwaysinline {{", "entry:"]
+        # Lanes beyond the end of an array may hold anything: a branch needs to know them.
+        text.append(f"%known = freeze {outer.type_of(dtypes.bool_)} %condition")
         if lanes > 1:
-            text.append(f"%bits = bitcast <{lanes} x i1> %condition to i{lanes}")
+            text.append(f"%bits = bitcast <{lanes} x i1> %known to i{lanes}")
             text.append(f"%any = icmp ne i{lanes} %bits, 0")
-        text.append(f"br i1 {'%any' if lanes > 1 else '%condition'}, label %cold, label %done")
-        text += ["cold:", f"%mended = call {kind} {self.name}.loop({signature})", "br label %done"]
+        text.append(f"br i1 {'%any' if lanes > 1 else '%known'}, label %cold, label %done")
+        given = signature.replace("%condition", "%known")
+        text += ["cold:", f"%mended = call {kind} {self.name}.loop({given})", "br label %done"]
         text += ["done:", f"%result = phi {kind} [ %usual, %entry ], [ %mended, %cold ]"]
         text += [f"ret {kind} %result", "}"]
         return "\n".join(text)

@@ -114,6 +114,8 @@ def swap(x: Any, a: int, b: int) -> Any:
 
 def _expand_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (shape,) = inputs, attrs
+    if not x.shape:
+        return inputs, shape, x.dtype
     extra = len(shape) - len(x.shape)
     if extra < 0:
         raise RuntimeError(

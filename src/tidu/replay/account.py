@@ -99,7 +99,7 @@ class Account:
     def _check_tensors(self, tensors: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """What became of the attributes of tensors; returns those that have new gradients."""
         fresh = []
-        for tensor in tensors:
+        for tensor in sorted(tensors, key=id):
             before = self._memory.state_of(tensor)
             if before is None:
                 continue

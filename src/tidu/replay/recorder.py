@@ -300,11 +300,12 @@ class Recorder:
         around = Surroundings(self._learned)
         around.add_object(function, "the function")
         for code in self._learned.codes:
-            for candidate in gc.get_referrers(code):
+            # In an order that is the same in every call.
+            for candidate in sorted(gc.get_referrers(code), key=id):
                 if isinstance(candidate, FunctionType) and self._learned.ran(candidate):
                     around.add_function(candidate)
         around.add_globals()
-        for this in found.selves:
+        for this in sorted(found.selves, key=id):
             around.add_object(this, f"a {type(this).__name__}")
         for x in (*args, *kwargs.values()):
             if not isinstance(x, Tensor):

@@ -35,7 +35,7 @@ def _with_numpy_names(call: Any) -> Any:
     @functools.wraps(call, updated=())
     def method(*args: Any, **kwargs: Any) -> Any:
         try:
-            return call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
+            return call(*args, **_renamed(kwargs, parameters)) if kwargs else call(*args)
         except Exception as error:
             locate(error)
             raise
@@ -67,7 +67,7 @@ def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
 
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         try:
-            result = call(*args, **(_renamed(kwargs, parameters) if kwargs else kwargs))
+            result = call(*args, **_renamed(kwargs, parameters)) if kwargs else call(*args)
         except Exception as error:
             locate(error)
             raise

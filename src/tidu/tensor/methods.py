@@ -400,9 +400,17 @@ def _binary(op: Op) -> tuple[Any, Any, Any]:
 
 def _if_supported(function: Any) -> Any:
     def method(self: Tensor, other: Any) -> Any:
-        return function(self, other) if _supported(other) else NotImplemented
+        if other.__class__ in _USUAL or _supported(other):
+            return function(self, other)
+        return NotImplemented
 
     return method
+
+
+def _power(self: Tensor, other: Any) -> Any:
+    if other.__class__ is float or other.__class__ is int:  # an exponent that is itself no tensor
+        return apply_pair(e.pow_, self, other)
+    return e.power(self, other)
 
 
 _BINARY = {
@@ -421,7 +429,7 @@ _BINARY = {
 }
 # PyTorch has its own nodes for these, by which of the two operands is a number.
 _NAMED: dict[str, Any] = {
-    "pow": e.power,
+    "pow": _power,
     "rpow": lambda self, other: e.power(other, self),
     "mod": e.remainder_of,
     "rsub": e.rsub,

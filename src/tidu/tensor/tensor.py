@@ -495,7 +495,13 @@ class Tensor:
 
     def accumulate_(self, g: Value) -> None:
         """Add to a gradient, in place and beside the tape."""
-        self._write(add.value((self._value, g)))
+        if self._chain is not None or self._counter is not None:
+            self._write(add.value((self._value, g)))
+            return
+        storage = self._storage
+        storage.value = add.value((storage.value, g))
+        storage.version += 1
+        storage.edits += 1
 
     def zero_(self) -> Tensor:
         """Overwrite with zeros."""
