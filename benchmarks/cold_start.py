@@ -28,30 +28,32 @@ import tidu
 FIRST, EMPTY, WARM = 1.0, 5.0, 0.5  # seconds
 
 
+def progress() -> dict[str, float]:
+    """Those of the compiler's counters that stand still once it is done."""
+    stats = tidu.compiler.stats()
+    return {key: stats[key] for key in ("programs", "kernels", "compile_seconds")}
+
+
 def observe(name: str, workloads: Path, seconds: float) -> dict[str, Any]:
     """Train for some seconds and watch the compiler's counters."""
     tidu.manual_seed(0)
     step = load(workloads).ALL[name](tidu, np.random.default_rng(0))
-    before, changed, first = tidu.compiler.stats(), 0.0, 0.0
+    ends, seen, compiled = [0.0], progress(), 0.0
     start = time.perf_counter()
-    while (now := time.perf_counter() - start) < seconds or not first:
+    while ends[-1] < seconds:
         step().item()
-        first = first or time.perf_counter() - start
-        after = tidu.compiler.stats()
-        if after != before:
-            before, changed = after, time.perf_counter() - start
-    return {
-        "first": first,
-        "compiled": changed,
-        "steady": time.perf_counter() - start - now,
-        **before,
-    }
+        ends.append(time.perf_counter() - start)
+        if (now := progress()) != seen:
+            seen, compiled = now, ends[-1]
+    hits = tidu.compiler.stats()["cache_hits"]
+    times = {"first": ends[1], "compiled": compiled, "last": ends[-1] - ends[-2]}
+    return {**times, **seen, "cache_hits": hits}
 
 
 def describe(name: str, cache: str, row: dict[str, Any]) -> list[str]:
     if "error" in row:
         return [name, cache, row["error"], *[""] * 6]
-    times = [short(row[key], 1e-3) for key in ("first", "compiled", "steady")]
+    times = [short(row[key], 1e-3) for key in ("first", "compiled", "last")]
     counts = [str(row[key]) for key in ("programs", "kernels", "cache_hits")]
     return [name, cache, *times, short(row["compile_seconds"], 1e-3), *counts]
 

@@ -22,7 +22,6 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 WORKLOADS = HERE / "workloads.py"
-COMPILER = "tidu.compiler"
 
 
 def load(path: Path) -> ModuleType:

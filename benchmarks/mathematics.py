@@ -3,8 +3,8 @@
     python benchmarks/mathematics.py [points] [name ...]
 
 Each function runs as a compiled loop on one core: over `points` numbers (a million) of all sizes
-and of the range in which it changes, over the special ones, and over 4096 numbers again and again for
-the time. The reference is the C library in long double, which has 11 digits more than float64.
+and of the range in which it changes, over the special ones, and over 4096 numbers again and again
+for the time. The reference is the C library in long double, with 11 digits more than float64.
 """
 
 from __future__ import annotations

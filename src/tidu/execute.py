@@ -23,6 +23,7 @@ from tidu.base.state import Pending
 from tidu.compiler.graph import capture
 from tidu.ir.value import Value, pending
 from tidu.ir.verify import verify_region
+from tidu.programs import programs
 
 _lock = threading.RLock()
 _BACKENDS: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend, "null": NullBackend}
@@ -54,33 +55,6 @@ class Engine:
 # A smaller region costs less to run than to tell apart from others.
 _FEW_VALUES = 16
 engine = Engine()
-_SEEN_LIMIT = 1024
-
-
-class Programs:
-    """Compiled programs by the structure of their regions, and how often each has been seen."""
-
-    def __init__(self) -> None:
-        self.seen: dict[Key, int] = {}
-        self.made: dict[Key, CpuProgram | None] = {}
-
-    def ready(self, key: Key, region: list[Value], leaves: list[Value]) -> CpuProgram | None:
-        """The program for a region if there is one. A region seen again gets one."""
-        found = self.made.get(key)
-        if found is not None or key in self.made:
-            return found
-        count = self.seen.get(key, 0) + 1
-        if count == 1 and len(self.seen) >= _SEEN_LIMIT:
-            self.seen.clear()
-        self.seen[key] = count
-        if engine.tier == 1 or count == 2:
-            graph = capture(region, leaves, key.held)
-            self.made[key] = made = CpuProgram(graph)
-            return made
-        return None
-
-
-programs = Programs()
 
 
 def stats() -> dict[str, int]:
@@ -230,10 +204,10 @@ def _run(region: list[Value]) -> BaseException | None:
         changes.recorder.region(region)
     if engine.tier != 0 and len(region) >= engine.fewest:
         key, leaves, numbers = region_key(region)
-        program = programs.ready(key, region, leaves)
+        program = programs.ready(key, lambda: capture(region, leaves, key.held))
         if program is not None and _run_compiled(program, key, region, leaves, numbers):
             return None
-        del leaves
+        del leaves, program
     return engine.backend.run(region)
 
 

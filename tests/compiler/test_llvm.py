@@ -135,27 +135,31 @@ def test_the_same_text_gives_the_same_code() -> None:
     assert llvm.compile_module(vector_kernel("k")) == llvm.compile_module(vector_kernel("k"))
 
 
-def test_a_child_forked_in_the_middle_of_a_compilation_can_compile() -> None:
+def test_a_child_forked_while_another_thread_is_inside_llvm_can_compile() -> None:
     check("""
-import os, threading, time
-from tests.compiler.test_llvm import answer, call, vector_kernel
+import os, signal, threading, time
+from tests.compiler.test_llvm import answer, call
 from tidu.compiler import llvm
 stop = threading.Event()
+long_text = "".join(answer(n, f"answer{n}") for n in range(5000))
 def work():
     while not stop.is_set():
-        llvm.compile_module("".join(vector_kernel(f"k{n}", 8).split("declare")[0]
-            for n in range(20)) + "declare" + vector_kernel("k", 8).split("declare", 1)[1])
+        llvm.binding.parse_assembly(long_text, llvm.binding.create_context())
+        llvm.compile_module(answer(1))
 worker = threading.Thread(target=work)
 worker.start()
-for n in range(8):
-    time.sleep(0.01)
-    child = os.fork()
-    if not child:
-        assert call(llvm.load([llvm.compile_module(answer(n))], ["answer"])["answer"]) == n
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-stop.set()
-worker.join()
+try:
+    for n in range(8):
+        time.sleep(0.005)
+        child = os.fork()
+        if not child:
+            signal.alarm(30)  # ends a child that waits for ever
+            assert call(llvm.load([llvm.compile_module(answer(n))], ["answer"])["answer"]) == n
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+finally:
+    stop.set()
+    worker.join()
 """)
 
 

@@ -87,7 +87,9 @@ def checkpoint(
         raise ValueError(
             "Passing `context_fn` or `debug` is only supported when use_reentrant=False."
         )
-    if state.own.grad_enabled and not any(isinstance(a, Tape.tensor) and a.requires_grad for a in args):
+    if state.own.grad_enabled and not any(
+        isinstance(a, Tape.tensor) and a.requires_grad for a in args
+    ):
         warnings.warn(
             "None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2
         )

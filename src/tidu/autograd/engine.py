@@ -20,7 +20,6 @@ from tidu.ops.movement import reshape
 from tidu.ops.reduce import sum_
 
 _accumulating = threading.Lock()  # backward passes in several threads may reach one leaf
-_FIRST = -(1 << 62)  # leaves accumulate as soon as everything has arrived
 
 # One node's part in a pass: how many edges to it have not been followed yet, and the cotangents
 # that have arrived, one for each of its results, or None before the first.
@@ -94,15 +93,29 @@ def run_backward(
     outer = own.position, own.grad_enabled, own.running
     own.grad_enabled, own.running = create_graph, Running(visits, needed)
     checked = Anomaly.enabled
+
+    def reach(leaf: GradFn) -> None:
+        cotangents = visits[leaf][ARRIVED]
+        if cotangents is not None:
+            if leaf.watchers is not None:
+                _run_tensor_hooks(leaf, leaf.watchers, cotangents, create_graph)
+            if captured:
+                _capture(captured, leaf, cotangents)
+            if accumulate and (needed is None or (id(leaf), 0) in captured):
+                _reach_leaf(leaf, cotangents, create_graph)
+
+    leaves: list[GradFn] = []
     try:
         while ready or only is not None:
             if only is None:
                 node = heapq.heappop(ready)[2]
             else:
                 node, only = only, None
+            if node.__class__ is AccumulateGrad:  # a leaf that is itself a root
+                reach(node)
+                continue
             visit = visits[node]
             cotangents = visit[ARRIVED]
-            edges = node.edges
             results: Sequence[Any] | None = None
             if cotangents is not None:
                 visit[ARRIVED] = None
@@ -114,10 +127,6 @@ def run_backward(
                     _run_tensor_hooks(node, watchers, cotangents, create_graph)
                 if captured and not runs:
                     _capture(captured, node, cotangents)
-                if node.__class__ is AccumulateGrad:
-                    if accumulate and (needed is None or (id(node), 0) in captured):
-                        _reach_leaf(node, cotangents, create_graph)
-                    continue
                 if runs:
                     if watchers is not None and watchers.before:
                         cotangents = _run_node_pre_hooks(node, watchers, cotangents, create_graph)
@@ -130,7 +139,7 @@ def run_backward(
                         results = _run_node_hooks(node, watchers, results, cotangents, create_graph)
                     if not retain_graph:
                         node.release()
-            for edge, g in zip(edges, repeat(None) if results is None else results):
+            for edge, g in zip(node.edges, repeat(None) if results is None else results):
                 if edge is None:
                     continue
                 target, output = edge
@@ -148,14 +157,18 @@ def run_backward(
                 visit[WAITING] = left
                 if left:
                     continue
-                if only is None and not ready:
+                if target.__class__ is AccumulateGrad:
+                    leaves.append(target)
+                elif only is None and not ready:
                     only = target
-                    continue
-                for following in (target,) if only is None else (target, only):
-                    first = following.__class__ is AccumulateGrad
-                    number = _FIRST if first else -following.number
-                    heapq.heappush(ready, (number, id(following), following))
-                only = None
+                else:
+                    for following in (target,) if only is None else (target, only):
+                        heapq.heappush(ready, (-following.number, id(following), following))
+                    only = None
+            # Leaves accumulate as soon as everything has arrived.
+            for leaf in leaves:
+                reach(leaf)
+            leaves.clear()
     finally:
         own.position, own.grad_enabled, own.running = outer
     if wanted is None:
@@ -238,10 +251,14 @@ def _fitted(g: Any, node: GradFn, output: int) -> Any:
 
 def sum_to(g: Any, shape: Shape) -> Any:
     """Sum over the dimensions along which something of `shape` was repeated."""
-    extra = len(g.shape) - len(shape)
-    dims = tuple(
-        i for i, n in enumerate(g.shape) if i < extra or (shape[i - extra] == 1 and n != 1)
-    )
+    have = g.shape
+    extra = len(have) - len(shape)
+    if have[extra:] == shape:
+        dims = tuple(range(extra))
+    else:
+        dims = tuple(
+            [i for i, n in enumerate(have) if i < extra or (shape[i - extra] == 1 and n != 1)]
+        )
     if dims:
         g = sum_(g, dims, False)
     return g if g.shape == shape else reshape(g, shape)

@@ -77,8 +77,9 @@ class _GradMode(_Mode):
     mode: bool
 
     def __enter__(self) -> None:
-        self.before = state.own.grad_enabled
-        state.own.grad_enabled = self.mode
+        own = state.own
+        self.before = own.grad_enabled
+        own.grad_enabled = self.mode
 
     def __exit__(self, *exception: object) -> None:
         state.own.grad_enabled = self.before
@@ -120,7 +121,8 @@ class set_grad_enabled(_GradMode):  # noqa: N801
         state.own.grad_enabled = self.mode
 
     def __call__(self, function: F) -> F:
-        state.own.grad_enabled = self.before  # as a decorator it changes nothing outside the function
+        # As a decorator it changes nothing outside the function.
+        state.own.grad_enabled = self.before
         return super().__call__(function)
 
     def clone(self) -> set_grad_enabled:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
+from tidu.base.changes import changes
 from tidu.base.dtypes import dtype, int64
 from tidu.base.shapes import Shape
 from tidu.base.source import at
@@ -141,9 +142,11 @@ class Handle:
         self.id = next(Handle._ids)
         self._hooks = hooks
         hooks[self.id] = hook
+        changes.count += 1
 
     def remove(self) -> None:
         self._hooks.pop(self.id, None)
+        changes.count += 1
 
     def __enter__(self) -> Handle:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from tidu.backends import numpy as tier_zero
 from tidu.backends import threads
+from tidu.backends.arrays import Addresses
 from tidu.backends.blas import blas_address
 from tidu.base import dtypes
 from tidu.compiler import cache, gemm, llvm
@@ -83,30 +85,55 @@ def _compile(functions: dict[str, Function]) -> dict[str, int]:
 
 
 class CpuProgram:
-    """A compiled region: run it with other leaves and numbers as often as you like."""
+    """A compiled region: run it with other leaves and numbers as often as you like.
+
+    Its table has the leaves first, then the results that native code writes, constants, what host
+    calls make, the arena, and last the numbers: floats, then integers.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.plan = plan = compile_graph(graph, llvm.vector_bytes())
-        self.results = plan.results()
-        self.slots: dict[int, int] = {}
-        for number in (*plan.leaves, *plan.constants, *self.results, *plan.offsets):
-            self.slots.setdefault(number, _FIRST_SLOT + len(self.slots))
+        results = plan.results()
+        given = {*plan.leaves, *plan.constants}
+        self.made = [n for n in results if n not in given and not self._by_host(n)]
+        slots: dict[int, int] = {}
+        for number in (*plan.leaves, *self.made, *plan.constants, *results, *plan.offsets):
+            slots.setdefault(number, _FIRST_SLOT + len(slots))
         for call in plan.calls:
             if isinstance(call, HostCall):
                 for buffer in call.results:
-                    self.slots.setdefault(buffer.number, _FIRST_SLOT + len(self.slots))
-        self.first_argument = _FIRST_SLOT + len(self.slots)
-        self.table = np.zeros(self.first_argument + graph.numbers, np.int64)
-        self.floats = self.table.view(np.float64)
-        addresses = _functions.get(plan.functions)
-        self.segments = list(self._segments(addresses))
-        self.arena_address = 0
+                    slots.setdefault(buffer.number, _FIRST_SLOT + len(slots))
+        self.slots = slots
+        first = _FIRST_SLOT + len(slots)
+        kinds = graph.numbers
+        self.floats = [i for i, kind in enumerate(kinds) if kind is float]
+        self.integers = [i for i, kind in enumerate(kinds) if kind is not float]
+        self.arguments = {n: first + i for i, n in enumerate((*self.floats, *self.integers))}
+        self.table = np.zeros(first + len(kinds), np.int64)
+        self.address = self.table.ctypes.data
+        start = self.address + 8 * first
+        self.float_slots = (ctypes.c_double * len(self.floats)).from_address(start)
+        start += 8 * len(self.floats)
+        self.integer_slots = (ctypes.c_int64 * len(self.integers)).from_address(start)
+        self.error = ctypes.c_int64.from_address(self.address)
+        self.addresses = Addresses(
+            self.address + 8 * _FIRST_SLOT, len(plan.leaves) + len(self.made)
+        )
+        self.shapes = [(plan.buffers[n].shape, plan.buffers[n].dtype.numpy) for n in self.made]
         self.constants = {n: np.ascontiguousarray(a) for n, a in plan.constants.items()}
         for number, array in self.constants.items():
-            self.table[self.slots[number]] = array.ctypes.data
-        given = {*plan.leaves, *plan.constants}
-        self.made = [n for n in self.results if n not in given and not self._by_host(n)]
-        self.shapes = {n: (plan.buffers[n].shape, plan.buffers[n].dtype.numpy) for n in self.results}
+            self.table[slots[number]] = array.ctypes.data
+        self.segments = list(self._segments(_functions.get(plan.functions)))
+        self.arena_address = 0
+        self.order = [*plan.leaves, *self.made]
+        # Where each output is among leaves and what is made, if all of them are there.
+        place = {n: i for i, n in enumerate(self.order)}
+        self.places = (
+            [place[n] for n in plan.outputs]
+            if all(n.__class__ is int and n in place for n in plan.outputs)
+            and all(segment.__class__ is threads.NativeProgram for segment in self.segments)
+            else None
+        )
 
     def _by_host(self, number: int) -> bool:
         return any(
@@ -136,7 +163,7 @@ class CpuProgram:
         for x in given:
             if x.__class__ is tuple:
                 kind, number = x
-                x = self.slots[number] if kind == "slot" else self.first_argument + number
+                x = self.slots[number] if kind == "slot" else self.arguments[number]
             numbers.append(x)
         return np.array(numbers, np.int64)
 
@@ -156,38 +183,38 @@ class CpuProgram:
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """The buffers of the held Values, in order. Raises OutOfRange for an index."""
-        plan, table = self.plan, self.table
-        base = _arena.reserve(plan.arena)
+        base = _arena.reserve(self.plan.arena)
         if base != self.arena_address:
-            for number, offset in plan.offsets.items():
-                table[self.slots[number]] = base + offset
+            for number, offset in self.plan.offsets.items():
+                self.table[self.slots[number]] = base + offset
             self.arena_address = base
-        known: dict[int, Any] = dict(self.constants)
-        for number, array in zip(plan.leaves, leaves, strict=True):
-            if not array.flags.c_contiguous:
-                array = np.ascontiguousarray(array)
-            known[number] = array
-            table[self.slots[number]] = array.ctypes.data
-        for number in self.made:
-            array = known[number] = np.empty(*self.shapes[number])
-            table[self.slots[number]] = array.ctypes.data
-        first = self.first_argument
-        for place, x in enumerate(numbers):
-            if x.__class__ is float:
-                self.floats[first + place] = x
-            else:
-                table[first + place] = x
-        table[0] = 0
+        arrays = [*leaves, *(np.empty(shape, kind) for shape, kind in self.shapes)]
+        self.addresses.fill(arrays)
+        if numbers:
+            self.float_slots[:] = [numbers[i] for i in self.floats]
+            self.integer_slots[:] = [numbers[i] for i in self.integers]
+        self.error.value = 0
+        if self.places is not None:
+            for segment in self.segments:
+                threads.run(segment, self.address)
+            if self.error.value:
+                raise OutOfRange
+            return [arrays[i] for i in self.places]
+        return self._with_host_calls(arrays, numbers)
+
+    def _with_host_calls(self, arrays: list[Any], numbers: Sequence[Any]) -> list[Any]:
+        known = dict(self.constants)
+        known.update(zip(self.order, arrays, strict=True))
         for segment in self.segments:
             if isinstance(segment, HostCall):
                 self._call(segment, known, numbers)
             else:
-                threads.run(segment, table.ctypes.data)
-                if table[0]:
+                threads.run(segment, self.address)
+                if self.error.value:
                     raise OutOfRange
         return [
             tuple(known[n] for n in output) if output.__class__ is tuple else known[output]
-            for output in plan.outputs
+            for output in self.plan.outputs
         ]
 
     def _call(self, call: HostCall, known: dict[int, Any], numbers: Sequence[Any]) -> None:

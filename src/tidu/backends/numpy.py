@@ -61,11 +61,13 @@ def run_value(value: Value) -> None:
     attrs = value.attrs
     result_type = value.dtype
     kernel = op.numpy
-    if op.outputs == 1 and len(inputs) == 2 and not (attrs or kernel is None or result_type.is_half):
+    if len(inputs) == 2 and not attrs and kernel is not None and op.outputs == 1:
         x, y = inputs  # most operations: what follows below, without detours
-        result = kernel(
-            x.buffer if x.__class__ is Value else x, y.buffer if y.__class__ is Value else y
-        )
+        x = x.buffer if x.__class__ is Value else x
+        y = y.buffer if y.__class__ is Value else y
+        if result_type.is_half:
+            x, y = _widen(x), _widen(y)
+        result = kernel(x, y)
         if result.__class__ is not np.ndarray or result.dtype is not result_type.numpy:
             result = _fit(result, result_type)
         value.buffer = result

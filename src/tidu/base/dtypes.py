@@ -12,6 +12,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from tidu.base.changes import changes
+
 BOOL, INTEGER, FLOAT = 0, 1, 2
 
 
@@ -119,6 +121,7 @@ def set_default_dtype(d: dtype) -> None:
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError("only floating-point types are supported as the default type")
     _default = d
+    changes.count += 1
 
 
 def _promote(a: dtype, b: dtype) -> dtype:

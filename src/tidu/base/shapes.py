@@ -103,14 +103,14 @@ def reduced(shape: Shape, dims: Sequence[int], keepdim: bool) -> Shape:
     if len(dims) == len(shape):
         return (1,) * len(shape) if keepdim else ()
     if keepdim:
-        return tuple(1 if i in dims else n for i, n in enumerate(shape))
-    return tuple(n for i, n in enumerate(shape) if i not in dims)
+        return tuple([1 if i in dims else n for i, n in enumerate(shape)])
+    return tuple([n for i, n in enumerate(shape) if i not in dims])
 
 
 def infer_size(shape: Sequence[int], numel: int) -> Shape:
     """`shape` with its one -1 worked out from the number of elements."""
     if prod(shape) == numel and shape.__class__ is tuple and (not shape or min(shape) >= 0):
-        return shape  # type: ignore[return-value]
+        return shape
     sizes = tuple(int(n) for n in shape)
     if any(n < -1 for n in sizes):
         raise RuntimeError(

@@ -61,10 +61,6 @@ class Trace:
             self._known[condition] = ""
             self.lines.append(f"if not ({condition}): raise Departure")
 
-    def forget(self) -> None:
-        """What was read before may have changed: read it again from here on."""
-        self._known.clear()
-
     def text(self, x: Any) -> str:
         """A number as part of an expression."""
         if x.__class__ is Traced:
@@ -127,7 +123,8 @@ class Traced:
 def _arithmetic(symbol: str, apply: Callable[[Any, Any], Any], swapped: bool) -> Any:
     def method(self: Traced, other: Any) -> Any:
         if other.__class__ is not Traced and not isinstance(other, (int, float)):
-            return NotImplemented
+            plain = self.trace.argument(self)  # beside a Value, it goes into the graph
+            return apply(other, plain) if swapped else apply(plain, other)
         a, b = (other, self) if swapped else (self, other)
         x, y = (n.value if n.__class__ is Traced else n for n in (a, b))
         text = self.trace.text

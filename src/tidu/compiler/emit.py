@@ -54,10 +54,14 @@ class Emitted:
     work: int
     stored: set[int]
     checks: bool  # whether an index may be out of range
+    kernel: Kernel  # as it was emitted: with neighboring dimensions joined
+    loops: Loops
 
 
 def emit(kernel: Kernel, make: Expressions, stored: set[int], vector_bytes: int) -> Emitted:
-    """The text of `kernel`, of which the buffers in `stored` have to be written."""
+    """The text of `kernel`, of which the buffers in `stored` have to be written. Without
+    `vector_bytes` it has no vectors.
+    """
     return _Emitter(_coalesced(kernel, make), stored, vector_bytes).run()
 
 
@@ -136,7 +140,7 @@ def _coalesced(kernel: Kernel, make: Expressions) -> Kernel:
 
 
 @dataclass(slots=True)
-class _Plan:
+class Loops:
     """Which dimension the lanes run along, and the loops from the outermost."""
 
     vector: int | None
@@ -192,7 +196,7 @@ def _depends(x: Expression, d: int) -> bool:
     return False
 
 
-def _plan(kernel: Kernel, vector_bytes: int) -> _Plan:
+def _plan(kernel: Kernel, vector_bytes: int) -> Loops:
     space, reduced = kernel.space, kernel.reduced
     sequential = frozenset().union(
         *(r.scatter.sequential for r in kernel.roots if r.scatter is not None)
@@ -200,7 +204,7 @@ def _plan(kernel: Kernel, vector_bytes: int) -> _Plan:
     vector = _vector_dimension(kernel, sequential)
     wide = any(_is_wide(root) for root in kernel.roots)
     lanes = 1
-    if vector is not None:
+    if vector is not None and vector_bytes:
         lanes = vector_bytes // (8 if wide else 4)
         operations = kernel.operations
         for limit in (10, 40):
@@ -225,7 +229,7 @@ def _plan(kernel: Kernel, vector_bytes: int) -> _Plan:
         units = max(1, min(work // _UNIT_WORK, most, _MOST_UNITS))
         chunk = -(-most // units) * step
         units = -(-space[divided] // chunk)
-    return _Plan(vector, lanes, kept, inner, divided, chunk, units)
+    return Loops(vector, lanes, kept, inner, divided, chunk, units)
 
 
 def _is_wide(root: Root) -> bool:
@@ -299,6 +303,8 @@ class _Emitter:
             max(1, prod(self.kernel.space) * operations // max(plan.units, 1)),
             self.stored,
             self.checks,
+            self.kernel,
+            plan,
         )
 
     # Names, parameters, lines ---------------------------------------------------------------------

@@ -19,7 +19,7 @@ class Graph:
 
     `leaves` have neither op nor buffer; `constants` have a buffer. `outputs` are wanted after a
     run: one entry for each held Value of the region, a tuple of Values for an op with several
-    results. `numbers` tells how many Python numbers a run is given.
+    results. `numbers` tells of each Python number that a run is given whether it is float or int.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Graph:
         values: list[Value],
         leaves: list[Value],
         outputs: list[Any],
-        numbers: int,
+        numbers: Sequence[type],
         constants: Sequence[Value] = (),
     ) -> None:
         self.values = values
@@ -44,15 +44,15 @@ def capture(region: Sequence[Value], leaves: Sequence[Value], held: Iterable[int
         copies[id(x)] = Value(None, (), (), x.shape, x.dtype, None)
     leaf_copies = list(copies.values())
     made = []
-    numbers = 0
+    numbers: list[type] = []
     for value in region:
         inputs = []
         for x in value.inputs:
             if x.__class__ is Value:
                 inputs.append(copies[id(x)])
             elif x.__class__ is float or x.__class__ is int:
-                inputs.append(argument(x, numbers))
-                numbers += 1
+                inputs.append(argument(x, len(numbers)))
+                numbers.append(x.__class__)
             else:
                 inputs.append(x)
         copy = Value(
@@ -84,14 +84,15 @@ class _Expansion:
         graph = self.graph
         for leaf in graph.leaves:
             self.now[id(leaf)] = leaf
-        outer, state.pending = state.pending, Pending(limit=_ANY_NUMBER)
-        position = state.position
+        own = state.own
+        outer, own.pending = own.pending, Pending(limit=_ANY_NUMBER)
+        position = own.position
         try:
             for value in graph.values:
                 self._visit(value)
         finally:
-            state.pending = outer
-            state.position = position
+            own.pending = outer
+            own.position = position
         outputs = [self.now[id(value)] for value in graph.outputs]
         values = _reachable(self.made, outputs)
         return Graph(values, graph.leaves, outputs, graph.numbers, self.constants)
@@ -140,8 +141,9 @@ def _decomposed(value: Value, op: Op) -> tuple[list[Value], Any] | None:
     number of the program.
     """
     assert op.decompose is not None
-    state.pending.values = inner = []
-    state.position = value.position
+    own = state.own
+    own.pending.values = inner = []
+    own.position = value.position
     try:
         arguments = (value.inputs,) if op.variadic else value.inputs
         return inner, op.decompose(*arguments, *value.attrs)

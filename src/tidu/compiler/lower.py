@@ -265,7 +265,9 @@ class Lowering:
         if op.kind == "pick":
             return self.pick
         if op.kind == "elementwise" and op.emit is not None:
-            if op.raises and value.dtype.category == dtypes.INTEGER:
+            if op.raises and value.dtype.category == dtypes.INTEGER and (
+                value.inputs[-1].__class__ is Value
+            ):
                 return None
             return self.elementwise
         if op.layout is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tidu.compiler.emit import Emitted, emit
+from tidu.compiler.emit import Emitted, Loops, emit
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused, Kernel, loaded, root_loads
 from tidu.compiler.gemm import ceiling, panels
@@ -33,6 +33,8 @@ class NativeCall:
     reads: frozenset[int]
     writes: frozenset[int]
     barrier: bool = False
+    loops: Loops | None = None  # of a kernel, over the space of `nest`
+    nest: Kernel | None = None
 
 
 @dataclass(slots=True)
@@ -162,7 +164,7 @@ def _kernel_call(
     reads = {load.what[0] for root in kernel.roots for load in root_loads(root)} - forwarded
     return NativeCall(
         name, emitted.parameters, emitted.units, emitted.work, kernel,
-        frozenset(reads), frozenset(emitted.stored),
+        frozenset(reads), frozenset(emitted.stored), loops=emitted.loops, nest=emitted.kernel,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ expanded by `tidu.ir.mathematics`.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
+from tidu.compiler.rare import Helpers, Parameter
 from tidu.ir import mathematics
 
 _ELEMENTS = {
@@ -418,10 +420,22 @@ class VectorScalars:
         *arguments: Register,
     ) -> Register:
         """A branch around a call, lane by lane, of a function that is not inlined."""
-        text = _Helpers(self, function, usual.dtype, [a.dtype for a in arguments])
-        self.declarations |= text.declarations
-        given = ", ".join(self._typed(a) for a in (condition, usual, *arguments))
-        return self._line(f"call {self.type_of(usual.dtype)} {text.name}({given})", usual.dtype)
+        count = itertools.count()
+        inner = VectorScalars([], 1, lambda: f"%v{next(count)}", self.scales)
+        given = [Register(f"%a{i}", x.dtype) for i, x in enumerate(arguments)]
+        answer = function(inner, *given)
+        parameters = tuple(Parameter(_ELEMENTS[x.dtype], x.name) for x in given)
+        element = _ELEMENTS[usual.dtype]
+        typed = ", ".join(p.typed() for p in parameters)
+        body = "\n".join([*inner.lines, f"ret {element} {answer.name}"])
+        scalar = f"@tidu.rare.{_digest(typed + body)}"
+        helpers = Helpers(scalar, element, parameters, self.lanes)
+        self.declarations |= inner.declarations | helpers.texts()
+        self.declarations.add(
+            f"define internal {element} {scalar}({typed}) noinline cold {{\n{body}\n}}"
+        )
+        passed = ", ".join(self._typed(a) for a in (condition, usual, *arguments))
+        return self._line(f"call {self.type_of(usual.dtype)} {helpers.name}({passed})", usual.dtype)
 
     # Functions
 
@@ -483,79 +497,3 @@ _POWERS: dict[float, Callable[[VectorScalars, Register], Register]] = {
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-class _Helpers:
-    """The functions behind one `rare`: the scalar one, the loop over the lanes, and the branch."""
-
-    def __init__(
-        self,
-        outer: VectorScalars,
-        function: Callable[..., Any],
-        result: dtype,
-        kinds: list[dtype],
-    ) -> None:
-        lines: list[str] = []
-        count = iter(range(1 << 30))
-        inner = VectorScalars(lines, 1, lambda: f"%v{next(count)}", outer.scales)
-        parameters = [Register(f"%a{i}", kind) for i, kind in enumerate(kinds)]
-        answer = function(inner, *parameters)
-        element = _ELEMENTS[result]
-        named = ", ".join(f"{_ELEMENTS[p.dtype]} {p.name}" for p in parameters)
-        body = "\n".join([*lines, f"ret {element} {answer.name}"])
-        scalar = f"@tidu.rare.{_digest(named + body)}"
-        self.name = f"{scalar}.{outer.lanes}"
-        self.declarations = inner.declarations | {
-            f"define internal {element} {scalar}({named}) noinline cold {{\n{body}\n}}",
-            self._loop(outer, scalar, result, parameters),
-            self._branch(outer, result, parameters),
-        }
-
-    def _signature(self, outer: VectorScalars, result: dtype, parameters: list[Register]) -> str:
-        """The parameters of the loop and of the branch."""
-        typed = [f"{outer.type_of(p.dtype)} {p.name}" for p in parameters]
-        condition = f"{outer.type_of(dtypes.bool_)} %condition"
-        return ", ".join([condition, f"{outer.type_of(result)} %usual", *typed])
-
-    def _loop(
-        self, outer: VectorScalars, scalar: str, result: dtype, parameters: list[Register]
-    ) -> str:
-        """Calls the scalar function for the lanes that need it; one lane needs no loop."""
-        kind, element, lanes = outer.type_of(result), _ELEMENTS[result], outer.lanes
-        signature = self._signature(outer, result, parameters)
-        head = f"define internal {kind} {self.name}.loop({signature}) noinline cold"
-        if lanes == 1:
-            given = ", ".join(f"{_ELEMENTS[p.dtype]} {p.name}" for p in parameters)
-            return f"{head} {{\n%r = call {element} {scalar}({given})\nret {element} %r\n}}"
-        text = [f"{head} {{", "entry:", "br label %lane", "lane:"]
-        text.append("%i = phi i32 [ 0, %entry ], [ %following, %next ]")
-        text.append(f"%sofar = phi {kind} [ %usual, %entry ], [ %result, %next ]")
-        text.append(f"%needed = extractelement <{lanes} x i1> %condition, i32 %i")
-        text += ["br i1 %needed, label %work, label %next", "work:"]
-        for p in parameters:
-            vector = f"{outer.type_of(p.dtype)} {p.name}"
-            text.append(f"{p.name}.lane = extractelement {vector}, i32 %i")
-        given = ", ".join(f"{_ELEMENTS[p.dtype]} {p.name}.lane" for p in parameters)
-        text.append(f"%one = call {element} {scalar}({given})")
-        text.append(f"%more = insertelement {kind} %sofar, {element} %one, i32 %i")
-        text += ["br label %next", "next:"]
-        text.append(f"%result = phi {kind} [ %sofar, %lane ], [ %more, %work ]")
-        text += ["%following = add i32 %i, 1", f"%done = icmp eq i32 %following, {lanes}"]
-        text += ["br i1 %done, label %exit, label %lane", "exit:", f"ret {kind} %result", "}"]
-        return "\n".join(text)
-
-    def _branch(self, outer: VectorScalars, result: dtype, parameters: list[Register]) -> str:
-        kind, lanes = outer.type_of(result), outer.lanes
-        signature = self._signature(outer, result, parameters)
-        text = [f"define internal {kind} {self.name}({signature}) alwaysinline {{", "entry:"]
-        # Lanes beyond the end of an array may hold anything: a branch needs to know them.
-        text.append(f"%known = freeze {outer.type_of(dtypes.bool_)} %condition")
-        if lanes > 1:
-            text.append(f"%bits = bitcast <{lanes} x i1> %known to i{lanes}")
-            text.append(f"%any = icmp ne i{lanes} %bits, 0")
-        text.append(f"br i1 {'%any' if lanes > 1 else '%known'}, label %cold, label %done")
-        given = signature.replace("%condition", "%known")
-        text += ["cold:", f"%mended = call {kind} {self.name}.loop({given})", "br label %done"]
-        text += ["done:", f"%result = phi {kind} [ %usual, %entry ], [ %mended, %cold ]"]
-        text += [f"ret {kind} %result", "}"]
-        return "\n".join(text)

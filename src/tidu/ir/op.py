@@ -195,14 +195,17 @@ class Op:
 
     def named(self, grad_name: str, *args: Any) -> Any:
         """Call the op, under another name on the tape: transpose and permute are one op to us."""
-        inputs = tuple(args[0]) if self.variadic else args[: self.arity]
+        arity = self.arity
+        inputs, attrs = args[:arity], args[arity:]
+        if self.variadic:
+            inputs = tuple(inputs[0])
         for x in inputs:
             if x.__class__ not in PLAIN:
                 apply_op = getattr(x, "apply_op", None)
                 if apply_op is None:
-                    return self._elsewhere(inputs, args[self.arity :], grad_name)
-                return apply_op(self, inputs, args[self.arity :], grad_name)
-        return self.value(inputs, args[self.arity :])
+                    return self._elsewhere(inputs, attrs, grad_name)
+                return apply_op(self, inputs, attrs, grad_name)
+        return self.value(inputs, attrs)
 
     def _elsewhere(self, inputs: tuple[Any, ...], attrs: tuple[Any, ...], *grad_name: str) -> Any:
         """Leave the call to an input that is neither a Value nor a number."""
@@ -350,7 +353,8 @@ def define(
     layout      for a movement that is no view to users: as `View.layout`; strides may be negative
     pieces      for an op that puts its result together: (input shapes, *attrs) -> Pieces
     indexed     for reading and writing at indices: (input shapes, *attrs) -> Indexed, or None
-    raises      some integers are an error, so integers are left to `numpy` in every tier
+    raises      some integers in the last input are an error: where that is a tensor of integers,
+                `numpy` does it in every tier
     identity    for a reduction: dtype -> the number that changes nothing
     saved       for an op on a list: the part of it whose numbers the vjp reads view        for ops
     whose result shares memory with the input grad_name   the name shown in grad_fn=<...> public

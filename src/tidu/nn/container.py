@@ -10,6 +10,7 @@ from itertools import chain, islice
 from operator import index as as_index
 from typing import Any, TypeVar
 
+from tidu.base.changes import changes
 from tidu.nn.module import Module
 from tidu.nn.naming import indent, layout
 from tidu.nn.parameter import Parameter
@@ -250,6 +251,7 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
+        changes.of(self)
         del self._modules[key]
 
     def __len__(self) -> int:
@@ -263,6 +265,7 @@ class ModuleDict(Module):
 
     def clear(self) -> None:
         """Take out everything."""
+        changes.of(self)
         self._modules.clear()
 
     def pop(self, key: str) -> Module:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from tidu.base import devices, dtypes
+from tidu.base.changes import changes
 from tidu.base.dtypes import dtype
 from tidu.base.source import at, here, locate
 from tidu.nn.hooks import GlobalHooks, Hooked, no_hooks
@@ -97,6 +98,8 @@ class Module(Hooked, Stateful):
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
+        if state.get(name, self) is not value:
+            changes.of(self)
         if isinstance(value, Parameter):
             if "_parameters" not in state:
                 raise AttributeError(_too_early("parameters"))
@@ -150,6 +153,7 @@ class Module(Hooked, Stateful):
         self._non_persistent_buffers_set.discard(name)
 
     def __delattr__(self, name: str) -> None:
+        changes.of(self)
         for table in (self._parameters, self._buffers, self._modules):
             if name in table:
                 del table[name]
@@ -178,6 +182,7 @@ class Module(Hooked, Stateful):
         """
         if "_parameters" not in self.__dict__:
             raise AttributeError(_too_early("parameter"))
+        changes.of(self)
         self._check_name("parameter", name, name in self._parameters)
         if param is None:
             self._parameters[name] = None
@@ -202,6 +207,7 @@ class Module(Hooked, Stateful):
         """
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
+        changes.of(self)
         self._check_name("buffer", name, name in self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
@@ -226,6 +232,7 @@ class Module(Hooked, Stateful):
             raise KeyError(f'module name can\'t contain ".", got: {name}')
         if name == "":
             raise KeyError('module name can\'t be empty string ""')
+        changes.of(self)
         self._modules[name] = module
 
     def register_module(self, name: str, module: Module | None) -> None:
@@ -264,8 +271,14 @@ class Module(Hooked, Stateful):
 
     def modules(self) -> Iterator[Module]:
         """Itself and every module inside."""
-        for _, module in self.named_modules():
-            yield module
+        seen = set()
+        waiting = [self]
+        while waiting:
+            module = waiting.pop()
+            if module not in seen:
+                seen.add(module)
+                yield module
+                waiting += [m for m in reversed(module._modules.values()) if m is not None]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right inside, with their names."""
@@ -307,8 +320,12 @@ class Module(Hooked, Stateful):
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Every parameter: what is given to an optimizer."""
-        for _, parameter in self.named_parameters(recurse=recurse):
-            yield parameter
+        seen = set()
+        for module in self.modules() if recurse else (self,):
+            for parameter in module._parameters.values():
+                if parameter is not None and parameter not in seen:
+                    seen.add(parameter)
+                    yield parameter
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -427,6 +444,7 @@ class Module(Hooked, Stateful):
             parameter.data = fn(parameter.data)
             if parameter._grad is not None:
                 parameter._grad.data = fn(parameter._grad.data)
+        changes.of(self)
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 self._buffers[name] = fn(buffer)

@@ -55,15 +55,18 @@ def _class_index_numpy(target: Any, classes: int, ignore_index: int) -> Any:
     return np.where(target == ignore_index, 0, target)
 
 
-# Targets that can be used as indices: 0 in the place of what is ignored. Checks when it is run.
+# Targets that can be used as indices: 0 in the place of what is ignored. Checked when it is run:
+# compiled, by the reading or writing at that index.
 class_index = define(
     "class_index",
     inputs="target",
     attrs="classes ignore_index",
-    kind="host",
+    kind="composite",
     infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, dtypes.int64),
     numpy=_class_index_numpy,
-    host=True,
+    decompose=lambda target, classes, ignore_index: where(
+        eq(target, ignore_index), 0, cast(target, dtypes.int64)
+    ),
     samples=lambda: [Sample((Array((5,), 0, 3, "int64"), 3, 1))],
     reference=lambda torch, target, classes, ignore_index: torch.where(
         target == ignore_index, 0, target

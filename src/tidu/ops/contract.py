@@ -17,6 +17,8 @@ from tidu.ops.rules import class_name
 
 def _matmul_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, y = inputs
+    if x.dtype is y.dtype and len(x.shape) == len(y.shape) == 2 and x.shape[1] == y.shape[0]:
+        return inputs, (x.shape[0], y.shape[1]), x.dtype
     if x.dtype is not y.dtype:
         raise RuntimeError(
             f"expected m1 and m2 to have the same dtype, but got: {_c_name(x)} != {_c_name(y)} "
@@ -234,6 +236,9 @@ def dot(input: Any, tensor: Any) -> Any:
 
 def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, weight, bias = inputs
+    fits = x.dtype is weight.dtype and (bias is None or x.dtype is bias.dtype)
+    if fits and len(weight.shape) == 2 and x.shape[-1:] == weight.shape[1:]:
+        return inputs, (*x.shape[:-1], weight.shape[0]), x.dtype
     for role, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype is not x.dtype:
             raise RuntimeError(

@@ -104,6 +104,15 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     return sub.named(name, other, input if alpha == 1 else input * alpha)
 
 
+def _division(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `arithmetic`; an integer cannot be divided by the number 0."""
+    inputs, shape, d = arithmetic(op, inputs, attrs)
+    divisor = inputs[1]
+    if d.category == dtypes.INTEGER and divisor.__class__ is int and divisor == 0:
+        raise ZeroDivisionError(f"{op.name}: integer division of a tensor by zero")
+    return inputs, shape, d
+
+
 def _floor_divide_numpy(x: Any, y: Any) -> Any:
     integers = np.asarray(x).dtype.kind != "f" and np.asarray(y).dtype.kind != "f"
     if integers and np.any(np.asarray(y) == 0):
@@ -128,7 +137,7 @@ floor_divide = define(
     "floor_divide",
     raises=True,
     inputs="input other",
-    infer=arithmetic,
+    infer=_division,
     numpy=_floor_divide_numpy,
     emit=_floor_divide_emit,
     samples=binary(-6, 6, 1, 4),
@@ -165,7 +174,7 @@ remainder = define(
     "remainder",
     raises=True,
     inputs="input other",
-    infer=arithmetic,
+    infer=_division,
     numpy=np.remainder,
     emit=lambda s, x, y: s.rem(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * floor_divide(x, y)),
@@ -176,7 +185,7 @@ fmod = define(
     "fmod",
     raises=True,
     inputs="input other",
-    infer=arithmetic,
+    infer=_division,
     numpy=np.fmod,
     emit=lambda s, x, y: s.fmod(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * trunc(x / y)),
@@ -205,7 +214,24 @@ def _pow_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         if base.dtype is dtypes.bool_ and isinstance(exponent, int):
             inputs = (base, int(exponent))
-    return arithmetic(op, inputs, attrs)
+    (base, exponent), shape, d = arithmetic(op, inputs, attrs)
+    known = _KNOWN.get(exponent.__class__)
+    if known is not None and exponent in _OWN_ARITHMETIC:
+        exponent = known(exponent)
+    return (base, exponent), shape, d
+
+
+class _KnownFloat(float):
+    """A number that programs are compiled for; all others are arguments of a program."""
+
+
+class _KnownInt(int):
+    """The same for integers."""
+
+
+_KNOWN: dict[type, type] = {float: _KnownFloat, int: _KnownInt}
+# Exponents that cost one or two products, roots or quotients, instead of a logarithm.
+_OWN_ARITHMETIC = (2, 0.5, 3, -1, -2)
 
 
 def _pow_numpy(x: Any, y: Any) -> Any:
@@ -800,8 +826,24 @@ tanh = _function(
     "tanh",
     np.tanh,
     lambda s, x: s.tanh(x),
-    lambda g, out, x: g * (1.0 - out * out),
+    lambda g, out, x: tanh_gradient(g, out),
     torch_paths="torch.nn.functional.tanh",
+)
+# The gradients of tanh and sigmoid are operations of their own: one to record instead of three.
+tanh_gradient: Op = define(
+    "tanh_gradient",
+    inputs="gradient output",
+    infer=arithmetic,
+    numpy=lambda g, out: g * (1 - out * out),
+    emit=lambda s, g, out: s.mul(g, s.sub(s.const(1, out), s.mul(out, out))),
+    vjp=(
+        lambda g, out, gradient, output: g * (1.0 - output * output),
+        lambda g, out, gradient, output: g * gradient * output * -2.0,
+    ),
+    grad_name="TanhBackwardBackward0",
+    samples=binary_tensors(),
+    dtypes="float",
+    reference=lambda torch, g, out: torch.ops.aten.tanh_backward(*torch.broadcast_tensors(g, out)),
 )
 asinh = _function(
     "asinh",
@@ -839,8 +881,25 @@ sigmoid = _function(
     "sigmoid",
     lambda x: 1 / (1 + np.exp(-x)),
     _sigmoid_emit,
-    lambda g, out, x: g * ((1.0 - out) * out),
+    lambda g, out, x: sigmoid_gradient(g, out),
     torch_paths="torch.special.expit torch.nn.functional.sigmoid",
+)
+sigmoid_gradient: Op = define(
+    "sigmoid_gradient",
+    inputs="gradient output",
+    infer=arithmetic,
+    numpy=lambda g, out: g * ((1 - out) * out),
+    emit=lambda s, g, out: s.mul(g, s.mul(s.sub(s.const(1, out), out), out)),
+    vjp=(
+        lambda g, out, gradient, output: g * ((1.0 - output) * output),
+        lambda g, out, gradient, output: g * gradient * (1.0 - output * 2.0),
+    ),
+    grad_name="SigmoidBackwardBackward0",
+    samples=binary_tensors(),
+    dtypes="float",
+    reference=lambda torch, g, out: torch.ops.aten.sigmoid_backward(
+        *torch.broadcast_tensors(g, out)
+    ),
 )
 # The gradient of relu. An op of its own, because PyTorch's counts as depending on the output too.
 gate: Op = define(

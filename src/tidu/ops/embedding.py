@@ -94,7 +94,7 @@ embedding_ = define(
     "embedding",
     inputs="weight indices",
     attrs="padding_idx scale_grad_by_freq",
-    kind="indexing",
+    kind="composite",
     infer=_embedding_infer,
     numpy=_embedding_numpy,
     decompose=lambda weight, indices, padding_idx, scale_grad_by_freq: index(

@@ -79,7 +79,7 @@ def _inverse(dims: Shape) -> Shape:
 def _permute_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (dims,) = inputs, attrs
     shape = x.shape
-    return inputs, tuple(shape[d] for d in dims), x.dtype
+    return inputs, tuple([shape[d] for d in dims]), x.dtype
 
 
 permute: Op = define(
@@ -433,6 +433,46 @@ def _cat_pieces(shapes: tuple[Shape, ...], dim: int) -> Pieces:
         pieces.append(Piece(number, tuple(ranges)))
         start += shape[dim]
     return Pieces(False, tuple(pieces))
+
+
+def _assemble_numpy(*arguments: Any) -> Any:
+    *parts, shape, places = arguments
+    out = np.zeros(shape, parts[0].dtype)
+    for part, ranges in zip(parts, places, strict=True):
+        out[_as_slices(ranges)] += part
+    return out
+
+
+# Zeros, to which each part is added at a place of its own.
+assemble = define(
+    "assemble",
+    inputs="*tensors",
+    attrs="shape places",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, attrs[0], inputs[0].dtype),
+    numpy=_assemble_numpy,
+    pieces=lambda shapes, shape, places: Pieces(
+        True, tuple(Piece(i, ranges, adds=True) for i, ranges in enumerate(places))
+    ),
+    vjp=(
+        lambda g, out, tensors, shape, places: [slice_(g, ranges) for ranges in places],
+    ),
+    samples=lambda: [
+        Sample(((Array((2,)), Array((3,))), (5,), (((0, 4, 2),), ((1, 4, 1),)))),
+        Sample(((Array((2, 2)),), (3, 4), (((1, 3, 1), (0, 4, 2)),))),
+    ],
+    dtypes="number",
+    reference=lambda torch, tensors, shape, places: sum(
+        _torch_assembled(torch, x, shape, ranges)
+        for x, ranges in zip(tensors, places, strict=True)
+    ),
+)
+
+
+def _torch_assembled(torch: Any, x: Any, shape: Shape, ranges: Ranges) -> Any:
+    whole = torch.zeros(shape, dtype=x.dtype)
+    whole[_as_slices(ranges)] = x
+    return whole
 
 
 def _cat_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]:

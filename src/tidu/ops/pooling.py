@@ -33,6 +33,7 @@ from tidu.ops.windows import (
     inner_ranges,
     negated,
     padded_sizes,
+    span,
     windows,
     zero_pad,
     zero_padded,
@@ -283,8 +284,24 @@ def _flat(x: Any, n: int) -> Any:
     return reshape(x, (*lead, prod(x.shape[len(lead) :])))
 
 
-def _place(g: Any, position: Any, sizes: Shape, kernel: Shape, *attrs: Any) -> Any:
+def _place(
+    g: Any,
+    position: Any,
+    sizes: Shape,
+    kernel: Shape,
+    stride: Shape,
+    pads: Pads,
+    dilation: Shape,
+) -> Any:
     n = len(sizes)
+    attrs = (stride, pads, dilation)
+    if all(s >= span(k, d) for k, s, d in zip(kernel, stride, dilation, strict=True)):
+        # Every element lies in one window at most, so each tap writes places of its own.
+        number: Any = reshape(arange_(0, 1, prod(kernel), dtypes.int64), kernel)
+        beside = (*g.shape, *(1,) * n)
+        taps = where(eq(reshape(position, beside), number), reshape(g, beside), 0.0)
+        whole = fold_windows(taps, padded_sizes(sizes, pads), stride, dilation)
+        return zero_pad(whole, negated(pads))
     index = _flat(flat_index(position, sizes, kernel, *attrs), n)
     zeros = full(0.0, (*_lead(g, sizes), prod(sizes)), g.dtype)
     result = scatter_add(zeros, index, _flat(g, n), len(zeros.shape) - 1)

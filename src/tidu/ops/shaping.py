@@ -163,11 +163,10 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 @function("torch.t Tensor.t")
 def t(input: Any) -> Any:
     """The transpose of a matrix; vectors and 0-d tensors as they are."""
-    if len(input.shape) > 2:
-        raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D"
-        )
-    return permute.named("TBackward0", input, tuple(range(len(input.shape)))[::-1])
+    rank = input.ndim
+    if rank > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {rank}D")
+    return permute.named("TBackward0", input, ((), (0,), (1, 0))[rank])
 
 
 @function("torch.movedim torch.moveaxis Tensor.movedim Tensor.moveaxis")

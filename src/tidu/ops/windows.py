@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, View, define, function
-from tidu.ops.movement import permute, place, reshape, slice_
+from tidu.ops.movement import assemble, permute, place, reshape, select_, slice_
 
 Shape = tuple[int, ...]
 # For each windowed dimension, how many elements are put before and after it. Negative ones cut off.
@@ -244,6 +244,30 @@ def _fold_numpy(g: Any, sizes: Shape, stride: Shape, dilation: Shape) -> Any:
     return result
 
 
+def _fold(g: Any, sizes: Shape, stride: Shape, dilation: Shape) -> Any:
+    """Every tap as one part of the result; with stride 1 each element is a sum of some of them."""
+    n = len(sizes)
+    lead, outs = g.shape[: len(g.shape) - 2 * n], g.shape[len(g.shape) - 2 * n : len(g.shape) - n]
+    parts, places = [], []
+    for tap in product(*map(range, g.shape[len(g.shape) - n :])):
+        part = g
+        for i in reversed(range(n)):
+            part = select_(part, len(lead) + n + i, tap[i])
+        parts.append(part)
+        starts = (t * d for t, d in zip(tap, dilation, strict=True))
+        inner = (
+            (a, a + (c - 1) * s + 1, s) for a, c, s in zip(starts, outs, stride, strict=True)
+        )
+        places.append((*((0, m, 1) for m in lead), *inner))
+    shape = (*lead, *sizes)
+    if any(s != 1 for s in stride) or 0 in g.shape:
+        return assemble(parts, shape, tuple(places))
+    total = place(parts[0], shape, places[0])
+    for part, ranges in zip(parts[1:], places[1:], strict=True):
+        total = total + place(part, shape, ranges)
+    return total
+
+
 def _torch_fold(torch: Any, g: Any, sizes: Shape, stride: Shape, dilation: Shape) -> Any:
     n = len(sizes)
     lead, kernel = g.shape[: g.dim() - 2 * n], tuple(g.shape[g.dim() - n :])
@@ -257,9 +281,10 @@ def _torch_fold(torch: Any, g: Any, sizes: Shape, stride: Shape, dilation: Shape
 fold_windows: Op = define(
     "fold_windows",
     attrs="sizes stride dilation",
-    kind="indexing",
+    kind="composite",
     infer=_fold_infer,
     numpy=_fold_numpy,
+    decompose=_fold,
     vjp=(
         lambda g, out, x, sizes, stride, dilation: windows(
             g, x.shape[len(x.shape) - len(sizes) :], stride, dilation

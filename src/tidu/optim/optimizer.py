@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from tidu.autograd.tape import Handle
+from tidu.base.changes import changes
 from tidu.base.source import here
 from tidu.base.state import state as thread_state
 from tidu.ops.elementwise import neg
@@ -164,14 +165,15 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         on_tape = self.defaults.get("differentiable", False)
-        before = thread_state.own.grad_enabled, thread_state.own.position
+        own = thread_state.own
+        before = own.grad_enabled, own.position
         # All operations of the update belong to the line that calls step().
-        thread_state.own.grad_enabled, thread_state.own.position = on_tape, here()
+        own.grad_enabled, own.position = on_tape, here()
         try:
             for group in self.param_groups:
                 self._update(group, advance_on_tape if on_tape else advance)
         finally:
-            thread_state.own.grad_enabled, thread_state.own.position = before
+            own.grad_enabled, own.position = before
         return loss
 
     def _update(self, group: Group, advance: Advance) -> None:
@@ -305,16 +307,17 @@ class Optimizer:
             if any(id(parameter) in identities for parameter in group["params"]):
                 raise ValueError("some parameters appear in more than one parameter group")
         self.param_groups.append(param_group)
+        changes.count += 1
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or with `set_to_none=False` make them zeros."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                grad = parameter.grad
+                grad = parameter._grad
                 if grad is None:
                     continue
                 if set_to_none:
-                    parameter.grad = None
+                    parameter._grad = None
                     continue
                 if grad.grad_fn is not None:
                     grad.detach_()
@@ -403,6 +406,7 @@ class Optimizer:
         if "_step_pre_hooks" not in self.__dict__:
             self._make_hooks()
         self._scalars.forget()
+        changes.count += 1
         # Options that came after the checkpoint was written, and step counts that were plain
         # numbers then.
         self.defaults.setdefault("differentiable", False)

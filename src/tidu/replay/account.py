@@ -36,7 +36,7 @@ class Account:
         self._inputs = recorder.inputs
         self._memory = recorder.memory
         self._names = recorder.names
-        self._around = around
+        self.around = around
         self._result = result
         self.exchanged: set[int] = set()
         self._lines: list[str] = []
@@ -65,6 +65,7 @@ class Account:
         ]
         result = self._structure(self._result)
         self._lines += exchanges
+        self._lines += self._recorder.schedule_lines()
         self._nothing_else_was_made(made)
         return self._lines, result
 
@@ -73,7 +74,7 @@ class Account:
     def _slots(self) -> list[tuple[Entry, Any]]:
         """The variables that hold other tensors now; everything else has to be as it was."""
         slots = []
-        for entry, value in self._around.changes():
+        for entry, value in self.around.changes():
             before, after = list(_tensors(entry.value)), list(_tensors(value))
             if not before or len(before) != len(after) or not _is_tree(value):
                 raise Refusal(f"it changes {entry.place.text}")
@@ -143,8 +144,8 @@ class Account:
                 continue
             value = storage.value
             text = self._value_text(value)
+            target = self._inputs.storage_text(storage)
             if id(storage) in self._inputs.changeable:
-                target = self._inputs.storage_text(storage)
                 if target.startswith(("args", "kwargs")):
                     raise Refusal("it writes to an argument")
                 other.append((self._order(value), target, text, value.dtype))

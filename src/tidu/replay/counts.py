@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from tidu.ir.value import Value, leaf
 from tidu.optim.scalars import HostScalars
-from tidu.replay.runtime import Departure, count_up
+from tidu.replay.runtime import Departure, count_up, value_of
 from tidu.tensor import Storage, Tensor
 
 
@@ -32,7 +34,7 @@ class Counts:
 
     def read(self) -> float:
         value = self._value
-        if value is None or [s.value for s in self._storages].count(value) != len(self._storages):
+        if value is None or not all(map(is_, map(value_of, self._storages), repeat(value))):
             numbers = {self._scalars.read(tensor) for tensor in self.tensors}
             if len(numbers) != 1:
                 raise Departure

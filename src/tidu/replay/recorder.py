@@ -69,12 +69,13 @@ class Recorder:
         self.constants: list[tuple[Any, str]] = []
         self.made: dict[int, tuple[weakref.ref[Value], Made]] = {}
         self.drawn: dict[int, tuple[Any, str]] = {}
+        self._used: set[str] = set()  # the names of the draws that went into the graph
         self.generators: dict[int, str] = {}
         self.counts: dict[tuple[int, float, Any], Counts] = {}
         self._count_names: dict[int, str] = {}
         self._count_of: dict[int, Counts] = {}
         self._written_counts: dict[int, tuple[Tensor, Traced]] = {}
-        self.stepped = False  # whether a schedule has gone on, which cannot be undone
+        self.schedules: list[Any] = []  # those that went on
         self.regions = 0
 
     # While the function runs ----------------------------------------------------------------------
@@ -146,6 +147,7 @@ class Recorder:
             return made.text()
         drawn = self.drawn.get(id(value.buffer))
         if drawn is not None:
+            self._used.add(drawn[1])
             return drawn[1]
         return self.inputs.text_of(value)
 
@@ -178,14 +180,18 @@ class Recorder:
         """A learning-rate schedule went on by one step."""
         if args or kwargs:
             self.refuse(f"it steps a {type(schedule).__name__} with arguments")
-        self.lines.append(f"{self.names.bind(schedule)}.step()")
-        self.trace.forget()
-        self.stepped = True
+        self.schedules.append(schedule)
+
+    def schedule_lines(self) -> list[str]:
+        """Schedules go on when all is done that could fail: to go on cannot be undone."""
+        return [f"{self.names.bind(schedule)}.step()" for schedule in self.schedules]
 
     # The numbers of optimizers --------------------------------------------------------------------
 
     def option(self, group: dict[str, Any], name: str) -> Any:
         """An option of a parameter group: a traced number, or a value that must stay the same."""
+        if any(group is g for s in self.schedules for g in s.optimizer.param_groups):
+            self.refuse("it steps a schedule before the optimizer that it belongs to")
         value = group[name]
         text = f"{self.names.bind(group)}[{name!r}]"
         if name == "params":
@@ -229,8 +235,7 @@ class Recorder:
     def write_scalar(self, scalars: Any, tensor: Tensor, number: Any) -> Any:
         """The number was exchanged."""
         if not isinstance(number, Traced):
-            self.refuse("an optimizer computes a number in a way that is not followed")
-            return scalars.write(tensor, number)
+            number = self.trace.compute(self.trace.text(number), number)
         number = rounded(number, tensor.dtype)
         scalars.write(tensor, number.value)
         self._written_counts[id(tensor)] = tensor, number
@@ -314,6 +319,8 @@ class Recorder:
 
     def _finish(self, account: Account) -> Recording:
         commit, result = account.text()
+        if any(name not in self._used for _, name in self.drawn.values()):
+            raise Refusal("it computes with random numbers outside the graph")
         guards = self.inputs.guards(account.exchanged)
         body: list[str] = []
         for line in self.lines:
@@ -324,12 +331,14 @@ class Recorder:
             saves=_indented([f"s_{g} = {g}.get_state()" for g in self.generators.values()], 4),
             body=_indented(body, 8),
             restores=_indented([f"{g}.set_state(s_{g})" for g in self.generators.values()], 8),
-            give_up="raise" if self.stepped else "return MISS",
             commit=_indented(commit, 4),
             result=result,
         )
         programs = [f"p{number}" for number in range(self.regions)]
-        return Recording(text, self.names, self.constants, programs, changes.count)
+        recording = Recording(text, self.names, self.constants, programs, changes.count)
+        recording.watched = {*account.around.tensors, *account.around.modules}
+        recording.watched |= self.names.ids_of(Tensor)
+        return recording
 
     def leaf_storages(self) -> set[int]:
         """The ids of the memory that regions have read."""
@@ -369,7 +378,7 @@ def replay(args, kwargs):
 {body}
     except Exception:
 {restores}
-        {give_up}
+        return MISS
 {commit}
     return {result}
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tidu.base.changes import changes
 from tidu.replay import runtime
 
 
@@ -57,6 +58,10 @@ class Names:
         self._marks[name] = Alike(*marks)
         return name
 
+    def ids_of(self, kind: type) -> set[int]:
+        """The ids of the objects of a kind."""
+        return {id(x) for x in self._marks.values() if isinstance(x, kind)}
+
     def difference(self, other: Names) -> str | None:
         """A name that does not mean the same in `other`, or None."""
         for name, mark in self._marks.items():
@@ -79,6 +84,7 @@ class Recording:
     ) -> None:
         self.text = text
         self.programs = programs
+        self.watched: set[int] = set()  # ids of the modules and tensors that it depends on
         self.names = names
         self.constants = constants
         self.set_count(count)
@@ -110,6 +116,7 @@ class Recording:
 
     def compile(self) -> Callable[[Any, Any], Any]:
         """The function: (args, kwargs) -> the result, or MISS."""
+        changes.watched |= self.watched
         exec(compile(self.text, "<replayed call>", "exec"), self.names.table)
         replay: Callable[[Any, Any], Any] = self.names.table["replay"]
         return replay

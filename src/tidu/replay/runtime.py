@@ -34,7 +34,7 @@ class Departure(Exception):
 # What generated code refers to by name, besides the functions below.
 GLOBALS = {"Anomaly": Anomaly, "changes": changes, "same": same, "state": state}
 _new = object.__new__
-_value_of = operator.attrgetter("value")
+value_of = operator.attrgetter("value")
 _grad_of = operator.attrgetter("_grad")
 _set_value: Callable[[Storage, Value], None] = Storage.value.__set__  # type: ignore[attr-defined]
 _set_buffer: Callable[[Value, Any], None] = Value.buffer.__set__  # type: ignore[attr-defined]
@@ -107,7 +107,7 @@ def look(storage: Storage, chain: Any, base: Tensor | None) -> Tensor:
 
 def put(storages: Sequence[Storage], dtypes: Sequence[Any], buffers: Iterable[Any]) -> None:
     """Let each storage hold a buffer: in its present Value if nobody else refers to that."""
-    values = list(map(_value_of, storages))
+    values = list(map(value_of, storages))
     if max(map(sys.getrefcount, values)) > _HELD_ONCE:
         values = list(map(leaf, buffers, dtypes))
         deque(map(_set_value, storages, values), 0)
@@ -148,7 +148,7 @@ class Gradients:
             return
         self._made = list(map(fresh, buffers, self._dtypes))
         self._storages = [tensor._storage for tensor in self._made]
-        self._values = list(map(_value_of, self._storages))
+        self._values = list(map(value_of, self._storages))
         for owner, gradient in zip(self._owners, self._made, strict=True):
             owner._grad = gradient
 
@@ -159,7 +159,7 @@ class Gradients:
         return (
             bool(made)
             and all(map(operator.is_, map(_grad_of, self._owners), made))
-            and all(map(operator.is_, map(_value_of, storages), values))
+            and all(map(operator.is_, map(value_of, storages), values))
             and max(map(count, made)) <= _HELD_ONCE
             and max(map(count, storages)) <= _HELD_ONCE
             and max(map(count, values)) <= _HELD_ONCE

@@ -75,7 +75,7 @@ class Entry(NamedTuple):
 
 class Surroundings:
     """A snapshot of what functions read: `entries` are places with what stands there, `sizes` the
-    containers with their keys, `tensors` all tensors among them.
+    containers with their keys, `tensors` and `modules` all of those among them.
     """
 
     def __init__(self, conduct: Conduct) -> None:
@@ -84,6 +84,7 @@ class Surroundings:
         self.entries: list[Entry] = []
         self.sizes: list[tuple[Any, str, list[Any] | int]] = []
         self.tensors: dict[int, Tensor] = {}
+        self.modules: dict[int, Module] = {}
         self._visited: dict[int, Any] = {}
         self._stack: list[tuple[Any, str, bool]] = []
 
@@ -162,6 +163,7 @@ class Surroundings:
 
     def _follow_module(self, module: Module, text: str) -> None:
         """Attributes of modules are counted when they are set; what they hold may change itself."""
+        self.modules[id(module)] = module
         state = vars(module)
         for name, child in state.get("_modules", {}).items():
             self._stack.append((child, f"{text}.{name}", True))

@@ -13,8 +13,10 @@ from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator
 from tidu.base.poisson import poisson as poisson_number
 from tidu.base.shapes import flatten_sizes, sizes_from
+from tidu.ir.value import leaf
+from tidu.ops.cast import cast
 from tidu.tensor.creation import default_generator, finish
-from tidu.tensor.tensor import Tensor, from_array
+from tidu.tensor.tensor import Tensor, from_array, from_value
 
 
 def _float(d: dtype | None) -> dtype:
@@ -22,6 +24,9 @@ def _float(d: dtype | None) -> dtype:
 
 
 def _drawn(array: Any, d: dtype, requires_grad: bool = False) -> Tensor:
+    if array.dtype == np.bool_ and d is not dtypes.bool_:
+        # Converted as part of the graph, where a compiled step can draw other ones.
+        return finish(from_value(cast.value((leaf(array, dtypes.bool_),), (d,))), requires_grad)
     return finish(from_array(array.astype(d.numpy, copy=False), d), requires_grad)
 
 
@@ -194,7 +199,7 @@ def randint_like(
 
 
 def _fill_with(self: Tensor, array: Any) -> Tensor:
-    return self.copy_(from_array(array.astype(self.dtype.numpy, copy=False), self.dtype))
+    return self.copy_(_drawn(array, self.dtype))
 
 
 def uniform_(

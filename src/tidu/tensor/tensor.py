@@ -68,10 +68,6 @@ class Storage:
         self.value = value
         self.version = self.edits = 0
 
-    def write(self, value: Value) -> None:
-        self.value = value
-        self.version += 1
-
 
 class InferenceStorage(Storage):
     """Memory made in inference mode: outside, it can neither be written nor saved for backward."""
@@ -179,7 +175,9 @@ class Tensor:
         strides, offset = contiguous_strides(shape), 0
         for op, attrs in self._chain or ():
             assert op.view is not None
-            strides, offset = op.view.layout(shape, strides, offset, *attrs)
+            laid_out = op.view.layout(shape, strides, offset, *attrs)
+            assert laid_out is not None, "a view has strides"
+            strides, offset = laid_out
             shape = op.infer(op, (_Shaped(shape, self.dtype),), attrs)[1]
         return strides, offset
 
@@ -258,6 +256,8 @@ class Tensor:
                 "Setting requires_grad=True on inference tensor outside InferenceMode is not "
                 f"allowed; clone() makes an ordinary tensor of it{at(here())}"
             )
+        if requires_grad != self._leaf_requires_grad:
+            changes.of(self)
         self._leaf_requires_grad = bool(requires_grad)
         return self
 
@@ -410,6 +410,7 @@ class Tensor:
     def data(self, other: Tensor) -> None:
         if not isinstance(other, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
+        changes.of(self)
         self._storage = other._storage
         self._chain, self._cached, self._seen = other._chain, other._cached, other._seen
         self._base = None
@@ -472,12 +473,16 @@ class Tensor:
 
     def _write(self, value: Value) -> None:
         storage = self._storage
+        storage.version += 1
         if self._chain is None:
-            storage.write(value)
+            storage.value = value
         else:
-            storage.write(write_through(storage.value, self._chain, value))
+            storage.value = write_through(storage.value, self._chain, value)
             self._cached, self._seen = value, storage.version
-        self._edits.edits += 1
+        if self._counter is None:
+            storage.edits += 1
+        else:
+            self._counter.edits += 1
 
     def _refuse_overlap(self) -> None:
         """An expanded tensor has several elements in one place: writing to it has no meaning."""
@@ -495,13 +500,7 @@ class Tensor:
 
     def accumulate_(self, g: Value) -> None:
         """Add to a gradient, in place and beside the tape."""
-        if self._chain is not None or self._counter is not None:
-            self._write(add.value((self._value, g)))
-            return
-        storage = self._storage
-        storage.value = add.value((storage.value, g))
-        storage.version += 1
-        storage.edits += 1
+        self._write(add.value((self._value, g)))
 
     def zero_(self) -> Tensor:
         """Overwrite with zeros."""

@@ -28,16 +28,12 @@ def erf(s: Builder, x: Any) -> Any:
 
 def erfc(s: Builder, x: Any) -> Any:
     """1 - erf(x), with small relative error where that is close to 0."""
-    one = s.const(1, x)
-    square, y = s.mul(x, x), s.abs(x)
-    near = s.sub(one, s.fma(x, table(s, square, coefficients.ERF), x))
-    tail = _erfc_tail(s, y)
-    far = s.select(s.lt(x, s.const(0, x)), s.sub(s.const(2, x), tail), tail)
-    return s.select(s.lt(y, s.const(0.5, x)), near, far)
+    tail = _erfc_tail(s, s.abs(x))
+    return s.select(s.lt(x, s.const(0, x)), s.sub(s.const(2, x), tail), tail)
 
 
 def _erfc_tail(s: Builder, y: Any) -> Any:
-    """erfc(y) for y >= 1/2. What each step rounds away is carried along to the last."""
+    """erfc(y) for y >= 0. What each step rounds away is carried along to the last."""
     single = s.kind(y) is float32
     y = s.min(y, s.const(10.5 if single else 27.5, y))
     one, three = s.const(1, y), s.const(3, y)
