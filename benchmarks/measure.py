@@ -5,9 +5,9 @@
 Prints one JSON object, all times in seconds:
 
 first    the first call of `step` and reading its loss, compilation included where it happens there
-settled  from the beginning of the first step to the first nine steps that on average take at most
-         1.4 times as long as the steady step: when what compiles in the background, or again for
-         the second step, has done so
+settled  from the beginning of the first step to the first nine steps after it that on average take
+         at most 1.4 times as long as the steady step: when what compiles in the background, or
+         again for the second step, has done so
 median   of the steady steps, after --warmup seconds of steps that do not count
 faults   page faults for each steady step: memory asked of the system (minor ones, no disk involved)
 peak     resident memory of this process at its highest, in MiB; processes that a compiler starts
@@ -47,7 +47,7 @@ def build(args: argparse.Namespace) -> Callable[[], Any]:
 
 def timed_steps(step: Callable[[], Any], seconds: float) -> list[tuple[float, float]]:
     """When each step began and ended; each reads its loss. At least one."""
-    times = []
+    times: list[tuple[float, float]] = []
     stop = time.perf_counter() + seconds
     while not times or (times[-1][1] < stop and len(times) < MOST_STEPS):
         begin = time.perf_counter()
@@ -59,7 +59,7 @@ def timed_steps(step: Callable[[], Any], seconds: float) -> list[tuple[float, fl
 def settled(times: list[tuple[float, float]], steady: float) -> float:
     """When the steps became as fast as they will be, counted from the beginning of the first."""
     durations = [end - begin for begin, end in times]
-    for i in range(len(times) - WINDOW):
+    for i in range(1, len(times) - WINDOW):
         if statistics.fmean(durations[i : i + WINDOW]) <= NEAR * steady:
             return times[i][0] - times[0][0]
     return times[-1][1] - times[0][0]

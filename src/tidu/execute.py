@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from tidu.backends.base import Backend, Failure
-from tidu.backends.cpu import CpuProgram, OutOfRange
+from tidu.backends.base import Backend, Failure, Program
+from tidu.backends.cpu import OutOfRange
 from tidu.backends.null import NullBackend
 from tidu.backends.numpy import NumpyBackend
 from tidu.base.changes import changes
 from tidu.base.state import Pending
-from tidu.compiler.graph import capture
+from tidu.compiler import pipeline
+from tidu.compiler.graph import Graph, capture
+from tidu.compiler.verify import verify_form
 from tidu.ir.value import Value, pending
 from tidu.ir.verify import verify_region
 from tidu.programs import programs
@@ -47,6 +50,8 @@ class Engine:
         # 0: everything by the backend; 1: everything compiled, at once; else what comes again.
         tier = os.environ.get("TIDU_TIER", "")
         self.tier = int(tier) if tier in ("0", "1") else None
+        if self.backend.name == "null":
+            self.tier = 1
         self.fewest = 1 if self.tier == 1 else _FEW_VALUES
         self.regions = 0
         self.values = 0
@@ -55,6 +60,20 @@ class Engine:
 # A smaller region costs less to run than to tell apart from others.
 _FEW_VALUES = 16
 engine = Engine()
+if engine.verify:
+    pipeline.watchers.append(verify_form)
+
+
+@contextmanager
+def compiling(make: Callable[[Graph], Program]) -> Iterator[None]:
+    """For a while, every region is compiled by `make` before it is run, however small it is."""
+    kept = engine.tier, engine.fewest
+    engine.tier, engine.fewest = 1, 1
+    try:
+        with programs.apart(make):
+            yield
+    finally:
+        engine.tier, engine.fewest = kept
 
 
 def stats() -> dict[str, int]:
@@ -212,7 +231,7 @@ def _run(region: list[Value]) -> BaseException | None:
 
 
 def _run_compiled(
-    program: CpuProgram,
+    program: Program,
     key: Key,
     region: list[Value],
     leaves: list[Value],
@@ -237,7 +256,7 @@ def _run_compiled(
     return True
 
 
-def run_program(program: CpuProgram, leaves: list[Any], numbers: list[Any]) -> list[Any]:
+def run_program(program: Program, leaves: list[Any], numbers: list[Any]) -> list[Any]:
     """The buffers that a compiled program makes of those of its leaves. Raises OutOfRange."""
     with _lock:
         return program.run(leaves, numbers)

@@ -11,10 +11,13 @@ import queue
 import threading
 import time
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from tidu.backends.base import Program
 from tidu.backends.cpu import CpuProgram
+from tidu.backends.null import NullProgram
 from tidu.base.state import Pending, state
 from tidu.compiler.graph import Graph
 from tidu.compiler.statistics import statistics
@@ -27,20 +30,21 @@ _MOST_SEEN, _MOST_PROGRAMS = 4096, 512
 class Programs:
     """What has been seen how often, and what has been compiled.
 
-    `immediate` compiles what is seen for the first time, before it is run.
+    `immediate` compiles what is seen for the first time, before it is run. `make` compiles.
     """
 
-    def __init__(self, *, immediate: bool) -> None:
+    def __init__(self, *, immediate: bool, make: Callable[[Graph], Program]) -> None:
         self.immediate = immediate
+        self.make = make
         self.seen: dict[Hashable, int] = {}
         # None while a program is being compiled, and where it cannot be.
-        self.made: dict[Hashable, CpuProgram | None] = {}
+        self.made: dict[Hashable, Program | None] = {}
         self._queue: queue.SimpleQueue[tuple[Hashable, Graph]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._waiting = 0
         self._warned = False
 
-    def ready(self, key: Hashable, captured: Callable[[], Graph]) -> CpuProgram | None:
+    def ready(self, key: Hashable, captured: Callable[[], Graph]) -> Program | None:
         """The program for a structure if there is one by now. One seen again will have one."""
         try:
             return self.made[key]
@@ -65,6 +69,17 @@ class Programs:
                 return False
             time.sleep(0.001)
         return True
+
+    @contextmanager
+    def apart(self, make: Callable[[Graph], Program]) -> Iterator[None]:
+        """Compile everything at once with `make` for a while, and forget it afterwards."""
+        self.wait()
+        kept = self.seen, self.made, self.immediate, self.make
+        self.seen, self.made, self.immediate, self.make = {}, {}, True, make
+        try:
+            yield
+        finally:
+            self.seen, self.made, self.immediate, self.make = kept
 
     def after_fork(self) -> None:
         """The child has no compiling thread; what was waiting is ordered when it is seen again."""
@@ -100,9 +115,9 @@ class Programs:
                 self._waiting -= 1
                 key = graph = program = None  # type: ignore[assignment]
 
-    def _compile(self, graph: Graph) -> CpuProgram:
+    def _compile(self, graph: Graph) -> Program:
         started = time.perf_counter()
-        program = CpuProgram(graph)
+        program = self.make(graph)
         statistics.programs += 1
         statistics.compile_seconds += time.perf_counter() - started
         return program
@@ -123,5 +138,9 @@ class Programs:
         return {"compiled": compiled, "numpy": len(self.seen) - compiled}
 
 
-programs: Any = Programs(immediate=os.environ.get("TIDU_TIER", "") == "1")
+_null = os.environ.get("TIDU_BACKEND", "") == "null"
+programs: Any = Programs(
+    immediate=_null or os.environ.get("TIDU_TIER", "") == "1",
+    make=NullProgram if _null else CpuProgram,
+)
 os.register_at_fork(after_in_child=programs.after_fork)

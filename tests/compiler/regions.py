@@ -43,8 +43,8 @@ class Item(NamedTuple):
 
 
 class Program:
-    """One run of a list of steps. `nudge` moves numbers that need not be exact by so much of
-    themselves.
+    """One run of a list of steps. `nudge` moves numbers that need not be exact by so many units in
+    the last place.
     """
 
     def __init__(self, steps: list[Step], nudge: float = 0.0) -> None:
@@ -52,6 +52,7 @@ class Program:
         self.leaves: list[Tensor] = []
         self.nudge = nudge
         self.errors: list[str] = []
+        self.coarsest = PRECISION[tidu.float64]  # of all numbers that results may be made of
         first, second = (abs(steps[0][1]), abs(steps[0][2])) if steps else (0, 0)
         self.sizes = (SIZES[first % len(SIZES)], SIZES[second % len(SIZES)], 2)
         self.rng = np.random.default_rng(0)
@@ -81,6 +82,7 @@ class Program:
             return
         if made is not None and made.tensor.numel() <= LARGEST:
             self.items.append(made)
+            self.coarsest = min(self.coarsest, PRECISION.get(made.tensor.dtype, self.coarsest))
 
     def any(self, number: int) -> Item:
         return self.items[number % len(self.items)]
@@ -128,7 +130,8 @@ class Program:
             numbers = self.rng.integers(-7, 8, shape) / 4.0
         else:
             numbers = self.rng.uniform(-1.5, 1.5, shape)
-            numbers = numbers * (1.0 + self.nudge * self.rng.choice((-1.0, 1.0), shape))
+            moved = self.nudge * 2.0 ** -PRECISION[dtype] * self.rng.choice((-1.0, 1.0), shape)
+            numbers = numbers * (1.0 + moved)
         tensor = tidu.tensor(numbers, dtype=dtype)
         if how % 2:
             tensor.requires_grad_()
@@ -403,7 +406,7 @@ def _reduction(p: Program, first: int, second: int, how: int) -> Item | None:
         lambda: t.sum(),
         lambda: (t * t).sum(dims, keep) * 0.1,
         lambda: t.var(dims, unbiased=False, keepdim=keep) if count else t,
-        lambda: t.std(dims, unbiased=False, keepdim=keep) if count > 1 else t,
+        lambda: (t.var(dims, unbiased=False, keepdim=keep) + 0.1).sqrt() if count else t,
         lambda: tidu.logsumexp(t, dims, keep) if t.numel() else t,
         lambda: (t * 0.5 + 1.0).prod(last, keep) if t.dim() and t.shape[last] < 20 else t,
         lambda: (t * t + 0.1).norm() * 0.1,
@@ -423,8 +426,8 @@ def _row(p: Program, first: int, second: int, how: int) -> Item | None:
     choices = [
         lambda: tidu.softmax(t, d),
         lambda: tidu.log_softmax(t, d),
-        lambda: F.layer_norm(t, (n,)) if n > 1 else t,
-        lambda: F.layer_norm(t, (n,), t.new_ones(n) * 0.5, t.new_ones(n), 1e-2),
+        lambda: F.layer_norm(t, (n,), eps=0.1),
+        lambda: F.layer_norm(t, (n,), t.new_ones(n) * 0.5, t.new_ones(n), 0.1),
         lambda: F.normalize(t + 2.0, dim=d),
         lambda: F.batch_norm(t.reshape(-1, n), None, None, training=True, eps=0.1)
         if t.numel() > n

@@ -94,7 +94,7 @@ def run_backward(
     own.grad_enabled, own.running = create_graph, Running(visits, needed)
     checked = Anomaly.enabled
 
-    def reach(leaf: GradFn) -> None:
+    def reach(leaf: Any) -> None:
         cotangents = visits[leaf][ARRIVED]
         if cotangents is not None:
             if leaf.watchers is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from tidu.ir.value import Value
 
@@ -16,6 +17,13 @@ class Failure:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+class Program(Protocol):
+    """A compiled region."""
+
+    def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+        """The buffers of the held Values, in order, made of those of the leaves."""
 
 
 class Backend(Protocol):

@@ -41,7 +41,7 @@ class Arena:
         self.address = 0
 
     def reserve(self, size: int) -> int:
-        if size > self.memory.size:
+        if size + 64 > self.memory.size:  # room to start at a line of the cache
             self.memory = np.empty(size + 64, np.uint8)
             self.address = -(-self.memory.ctypes.data // 64) * 64
         return self.address
@@ -123,6 +123,8 @@ class CpuProgram:
         self.constants = {n: np.ascontiguousarray(a) for n, a in plan.constants.items()}
         for number, array in self.constants.items():
             self.table[slots[number]] = array.ctypes.data
+        # Whether a leaf is all the results of an op with several.
+        self.nested = any(x.dtype.__class__ is tuple for x in graph.leaves)
         self.segments = list(self._segments(_functions.get(plan.functions)))
         self.arena_address = 0
         self.order = [*plan.leaves, *self.made]
@@ -188,6 +190,8 @@ class CpuProgram:
             for number, offset in self.plan.offsets.items():
                 self.table[self.slots[number]] = base + offset
             self.arena_address = base
+        if self.nested:
+            leaves = [a for x in leaves for a in (x if x.__class__ is tuple else (x,))]
         arrays = [*leaves, *(np.empty(shape, kind) for shape, kind in self.shapes)]
         self.addresses.fill(arrays)
         if numbers:

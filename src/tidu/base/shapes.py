@@ -36,12 +36,14 @@ def broadcast(operation: str, *shapes: Shape) -> Shape:
     """
     result = shapes[0]
     for shape in shapes[1:]:
-        if shape != result:
-            result = _broadcast_pair(operation, result, shape)
+        if shape != result and shape:  # everything is as large as a single number, or larger
+            result = _broadcast_pair(operation, result, shape) if result else shape
     return result
 
 
 def _broadcast_pair(operation: str, a: Shape, b: Shape) -> Shape:
+    if b == a[len(a) - len(b) :] and len(b) < len(a):
+        return a
     rank = max(len(a), len(b))
     result = [1] * rank
     for back in range(1, rank + 1):

@@ -47,6 +47,8 @@ _TRIVIAL = 1
 # A reduction of so many elements to so few results is done in two steps, so that it can be shared
 # among workers; the partial results are of chunks of this size.
 _LONG, _FEW, _CHUNK = 1 << 15, 64, 1 << 13
+# The outermost dimension is cut, unless that gives less than so many parts.
+_FEW_PARTS = 8
 
 
 @dataclass(slots=True)
@@ -179,9 +181,7 @@ class Lowering:
     def run(self) -> Steps:
         graph, steps = self.graph, self.steps
         for leaf in graph.leaves:
-            buffer = self.buffer(leaf.shape, leaf.dtype)
-            steps.leaves.append(buffer)
-            self.found[id(leaf)] = self.whole(buffer)
+            self.found[id(leaf)] = self.leaf(leaf)
         for constant in graph.constants:
             buffer = self.buffer(constant.shape, constant.dtype)
             steps.constants[buffer.number] = constant.buffer
@@ -204,6 +204,15 @@ class Lowering:
         return steps
 
     # Buffers --------------------------------------------------------------------------------------
+
+    def leaf(self, value: Value) -> Any:
+        """What a leaf is read as: each of the results of an op with several."""
+        several = value.dtype.__class__ is tuple
+        pairs = zip(value.shape, value.dtype, strict=True) if several else [(value.shape, value.dtype)]  # type: ignore[call-overload]
+        buffers = [self.buffer(shape, d) for shape, d in pairs]
+        self.steps.leaves += buffers
+        made = tuple(map(self.whole, buffers))
+        return made if several else made[0]
 
     def buffer(self, shape: Shape, d: dtype) -> Buffer:
         made = Buffer(len(self.steps.buffers), prod(shape), d, tuple(shape))
@@ -358,6 +367,9 @@ class Lowering:
         zero, pieces = op.pieces(shapes, *value.attrs)
         if zero and len(pieces) == 1 and all(step == 1 for _, _, step in pieces[0].ranges):
             return self.placed(inputs[pieces[0].input], pieces[0].ranges, value.shape)
+        around = self.filling(inputs, pieces, value)
+        if around is not None:
+            return self.placed(inputs[pieces[1].input], pieces[1].ranges, value.shape, around)
         buffer = self.buffer(value.shape, value.dtype)
         if zero:
             nothing = self.number(0, value.dtype)
@@ -371,6 +383,20 @@ class Lowering:
             self.piece(buffer, part, piece.ranges, value, adds=piece.adds)
         return self.whole(buffer)
 
+    def filling(self, inputs: Any, pieces: Any, value: Value) -> float | None:
+        """The number around the one piece that is put into a constant tensor."""
+        if len(pieces) != 2 or pieces[1].adds or any(r[2] != 1 for r in pieces[1].ranges):
+            return None
+        base, part = inputs[pieces[0].input], inputs[pieces[1].input]
+        if base.__class__ is not Value or part.__class__ is not Value:
+            return None
+        x = self.found[id(base)]
+        if tuple(base.shape) != tuple(value.shape) or x.kind != COMPUTE or len(x.inputs) != 1:
+            return None
+        known = x.what[0].kind == "source" and x.inputs[0].kind == CONSTANT
+        inside = tuple(part.shape) == tuple(len(range(*r)) for r in pieces[1].ranges)
+        return x.inputs[0].what if known and inside else None
+
     def piece(
         self, buffer: Buffer, x: Expression, ranges: Any, value: Value, adds: bool
     ) -> None:
@@ -383,8 +409,8 @@ class Lowering:
         root.after = (buffer,)
         self.steps.steps.append(root)
 
-    def placed(self, x: Value, ranges: Any, shape: Shape) -> Expression:
-        """`x` inside a larger space, and zero around it."""
+    def placed(self, x: Value, ranges: Any, shape: Shape, around: float = 0) -> Expression:
+        """`x` inside a larger space, and one number around it."""
         starts = tuple(r[0] for r in ranges)
 
         def shift(layout: Layout) -> Layout:
@@ -401,7 +427,7 @@ class Lowering:
         inner = self.make.relaid(self.found[id(x)], shift)
         if not guards:
             return inner
-        return self.make.make(GUARDED, (guards, 0), (inner,), x.dtype)
+        return self.make.make(GUARDED, (guards, around), (inner,), x.dtype)
 
     # Reductions -----------------------------------------------------------------------------------
 
@@ -448,7 +474,9 @@ class Lowering:
     ) -> Expression | None:
         """Partial results of chunks of one reduced dimension, then those of the others."""
         shape = tuple(value.inputs[0].shape)
-        cut = max(dims, key=lambda d: shape[d])
+        cut = next(d for d in sorted(dims) if shape[d] != 1)
+        if shape[cut] < _FEW_PARTS:
+            cut = max(dims, key=lambda d: shape[d])
         parts = _parts(shape[cut], prod(shape) // shape[cut])
         if parts == 1:
             return None

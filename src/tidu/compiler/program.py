@@ -192,7 +192,7 @@ def _size(buffer: Buffer) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def _lifetimes(made: Plan) -> dict[int, tuple[int, int]]:
+def lifetimes(made: Plan) -> dict[int, tuple[int, int]]:
     """For each buffer in the arena, the first and the last call that uses it."""
     outside = {*made.leaves, *made.constants, *made.results()}
     lives: dict[int, tuple[int, int]] = {}
@@ -210,7 +210,7 @@ def _lifetimes(made: Plan) -> dict[int, tuple[int, int]]:
 
 def _place(made: Plan) -> None:
     """Offsets in the arena, the largest buffers first, each in the lowest place that is free."""
-    lives = _lifetimes(made)
+    lives = lifetimes(made)
     placed: list[tuple[int, int, int]] = []  # (start, end, buffer), sorted
     for number in sorted(lives, key=lambda n: (-_size(made.buffers[n]), lives[n], n)):
         first, last = lives[number]

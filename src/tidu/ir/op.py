@@ -179,6 +179,7 @@ class Op:
         if kwargs:
             args = self._positional(args, kwargs)
         arity = self.arity
+        attrs: tuple[Any, ...]
         if len(args) == arity:
             inputs, attrs = args, ()
         else:

@@ -271,6 +271,10 @@ class Module(Hooked, Stateful):
 
     def modules(self) -> Iterator[Module]:
         """Itself and every module inside."""
+        if type(self).named_modules is not Module.named_modules:  # a subclass's own idea
+            for _, module in self.named_modules():
+                yield module
+            return
         seen = set()
         waiting = [self]
         while waiting:
@@ -320,6 +324,10 @@ class Module(Hooked, Stateful):
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Every parameter: what is given to an optimizer."""
+        if type(self).named_parameters is not Module.named_parameters:  # a subclass's own idea
+            for _, parameter in self.named_parameters(recurse=recurse):
+                yield parameter
+            return
         seen = set()
         for module in self.modules() if recurse else (self,):
             for parameter in module._parameters.values():

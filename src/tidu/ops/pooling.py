@@ -17,9 +17,18 @@ from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import eq, isnan, where
+from tidu.ops.elementwise import (
+    eq,
+    floor_divide,
+    gt,
+    isnan,
+    logical_or,
+    maximum,
+    ne,
+    where,
+)
 from tidu.ops.indexing import gather, scatter_add
-from tidu.ops.movement import expand, reshape, slice_write
+from tidu.ops.movement import assemble, expand, reshape, slice_write
 from tidu.ops.reduce import amax, amin, sum_
 from tidu.ops.sources import arange_, full
 from tidu.ops.windows import (
@@ -34,6 +43,8 @@ from tidu.ops.windows import (
     negated,
     padded_sizes,
     span,
+    tap_of,
+    tap_places,
     windows,
     zero_pad,
     zero_padded,
@@ -97,7 +108,47 @@ def _pad_lowest(x: Any, pads: Pads) -> Any:
     return slice_write(full(_lowest(x.dtype.numpy), shape, x.dtype), x, ranges)
 
 
+# Windows of at most so many taps are gone through tap by tap, larger ones are reduced.
+_FEW_TAPS = 32
+
+
+def _each_tap(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape) -> list[Any]:
+    """For each tap, in order, what it sees in every window: views of the padded input."""
+    found = windows(_pad_lowest(x, pads), kernel, stride, dilation)
+    return [tap_of(found, tap) for tap in np.ndindex(*kernel)]
+
+
+def _first_tap_inside(
+    outs: Shape, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape
+) -> Any:
+    """The number of the first tap of each window that does not lie in the pads."""
+    number: Any = 0
+    for i, k in enumerate(kernel):
+        # ⌈(pad - place of the window) / dilation⌉, at least 0
+        missing = arange_(pads[i][0] + dilation[i] - 1, -stride[i], outs[i], dtypes.int64)
+        first = maximum(floor_divide(missing, dilation[i]), 0)
+        number = number * k + _along(first, i, len(kernel))
+    return number
+
+
+def _position_by_taps(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape) -> Any:
+    best, *others = _each_tap(x, kernel, stride, pads, dilation)
+    kind = _position_dtype(kernel)
+    outs = _outs(_sizes(x, kernel), kernel, stride, pads, dilation)
+    if any(low for low, _ in pads):
+        place = cast(_first_tap_inside(outs, kernel, stride, pads, dilation), kind)
+        place = expand(place, best.shape)
+    else:
+        place = full(0, best.shape, kind)
+    for number, seen in enumerate(others, 1):
+        better = logical_or(gt(seen, best), ne(seen, seen))  # the last of several NaNs
+        best, place = where(better, seen, best), where(better, number, place)
+    return place
+
+
 def _position(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape) -> Any:
+    if prod(kernel) <= _FEW_TAPS and 0 not in x.shape:
+        return _position_by_taps(x, kernel, stride, pads, dilation)
     n, sizes = len(kernel), _sizes(x, kernel)
     found = windows(_pad_lowest(x, pads), kernel, stride, dilation)
     last = tuple(range(len(found.shape) - n, len(found.shape)))
@@ -247,6 +298,11 @@ def _max_pool_numpy(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: 
 
 
 def _max_pool(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape) -> Any:
+    if prod(kernel) <= _FEW_TAPS and 0 not in x.shape:
+        best, *others = _each_tap(x, kernel, stride, pads, dilation)
+        for seen in others:
+            best = maximum(best, seen)
+        return best
     found = windows(_pad_lowest(x, pads), kernel, stride, dilation)
     rank = len(found.shape)
     return amax(found, tuple(range(rank - len(kernel), rank)), False)
@@ -297,10 +353,10 @@ def _place(
     attrs = (stride, pads, dilation)
     if all(s >= span(k, d) for k, s, d in zip(kernel, stride, dilation, strict=True)):
         # Every element lies in one window at most, so each tap writes places of its own.
-        number: Any = reshape(arange_(0, 1, prod(kernel), dtypes.int64), kernel)
-        beside = (*g.shape, *(1,) * n)
-        taps = where(eq(reshape(position, beside), number), reshape(g, beside), 0.0)
-        whole = fold_windows(taps, padded_sizes(sizes, pads), stride, dilation)
+        lead, outs = _lead(g, kernel), _sizes(g, kernel)
+        places = [ranges for _, ranges in tap_places(lead, outs, kernel, stride, dilation)]
+        parts = [where(eq(position, number), g, 0.0) for number in range(len(places))]
+        whole = assemble(parts, (*lead, *padded_sizes(sizes, pads)), tuple(places))
         return zero_pad(whole, negated(pads))
     index = _flat(flat_index(position, sizes, kernel, *attrs), n)
     zeros = full(0.0, (*_lead(g, sizes), prod(sizes)), g.dtype)

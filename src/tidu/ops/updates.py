@@ -20,15 +20,17 @@ def _like_first(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     shape, d = first.shape, first.dtype
     fitting = True
     for x in inputs:
-        if x.__class__ is Value:
-            if x.shape != shape and x.shape != ():
+        kind = x.__class__
+        if kind is Value:
+            if x.shape != shape and x.shape:
                 raise RuntimeError(
                     f"{op.name}(): a tensor of shape {list(shape)} cannot be updated with one of "
                     f"shape {list(x.shape)}: parameter, gradient and state must agree in shape"
                 )
-            fitting = fitting and x.dtype is d
-        else:
-            fitting = fitting and x.__class__ is float
+            if x.dtype is not d:
+                fitting = False
+        elif kind is not float:
+            fitting = False
     return inputs if fitting else tuple(cast_to(x, d) for x in inputs), shape, d
 
 

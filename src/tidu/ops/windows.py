@@ -5,7 +5,7 @@ Convolution, pooling and unfolding are all said in terms of these two.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from math import prod
 from typing import Any
@@ -244,27 +244,38 @@ def _fold_numpy(g: Any, sizes: Shape, stride: Shape, dilation: Shape) -> Any:
     return result
 
 
+def tap_places(
+    lead: Shape, outs: Shape, kernel: Shape, stride: Shape, dilation: Shape
+) -> Iterator[tuple[Shape, tuple[tuple[int, int, int], ...]]]:
+    """Each tap of the kernel, and the places that it sees in all windows, as a slice."""
+    whole = tuple((0, n, 1) for n in lead)
+    for tap in product(*map(range, kernel)):
+        starts = (t * d for t, d in zip(tap, dilation, strict=True))
+        inner = ((a, a + (n - 1) * s + 1, s) for a, n, s in zip(starts, outs, stride, strict=True))
+        yield tap, (*whole, *inner)
+
+
+def tap_of(taps: Any, tap: Shape) -> Any:
+    """What one tap sees in all windows: the last dimensions of `taps` at one position."""
+    lead = len(taps.shape) - len(tap)
+    for i in reversed(range(len(tap))):
+        taps = select_(taps, lead + i, tap[i])
+    return taps
+
+
 def _fold(g: Any, sizes: Shape, stride: Shape, dilation: Shape) -> Any:
     """Every tap as one part of the result; with stride 1 each element is a sum of some of them."""
     n = len(sizes)
-    lead, outs = g.shape[: len(g.shape) - 2 * n], g.shape[len(g.shape) - 2 * n : len(g.shape) - n]
-    parts, places = [], []
-    for tap in product(*map(range, g.shape[len(g.shape) - n :])):
-        part = g
-        for i in reversed(range(n)):
-            part = select_(part, len(lead) + n + i, tap[i])
-        parts.append(part)
-        starts = (t * d for t, d in zip(tap, dilation, strict=True))
-        inner = (
-            (a, a + (c - 1) * s + 1, s) for a, c, s in zip(starts, outs, stride, strict=True)
-        )
-        places.append((*((0, m, 1) for m in lead), *inner))
+    lead, kernel = g.shape[: len(g.shape) - 2 * n], g.shape[len(g.shape) - n :]
     shape = (*lead, *sizes)
+    taps = tuple(tap_places(lead, g.shape[len(lead) : len(lead) + n], kernel, stride, dilation))
+    parts = [tap_of(g, tap) for tap, _ in taps]
     if any(s != 1 for s in stride) or 0 in g.shape:
-        return assemble(parts, shape, tuple(places))
-    total = place(parts[0], shape, places[0])
-    for part, ranges in zip(parts[1:], places[1:], strict=True):
-        total = total + place(part, shape, ranges)
+        return assemble(parts, shape, tuple(ranges for _, ranges in taps))
+    total: Any = None
+    for part, (_, ranges) in zip(parts, taps, strict=True):
+        placed = place(part, shape, ranges)
+        total = placed if total is None else total + placed
     return total
 
 

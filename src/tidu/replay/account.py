@@ -111,7 +111,7 @@ class Account:
             ):
                 raise Refusal("it changes a tensor, or its history, by an in-place operation")
             if before.storage() is not tensor._storage:
-                self._rebind(tensor)
+                self._rebind(tensor, before.storage())
             gradient = tensor._grad
             if gradient is (None if before.grad is None else before.grad()):
                 if gradient is None and before.grad is not None:
@@ -124,11 +124,12 @@ class Account:
                 fresh.append((tensor, gradient))
         return fresh
 
-    def _rebind(self, tensor: Tensor) -> None:
+    def _rebind(self, tensor: Tensor, before: Storage | None) -> None:
         """`x.data = y`: the tensor has other memory."""
         if tensor._chain is not None or self._memory.had(tensor._storage):
             raise Refusal("it lets a tensor share the memory of another one")
         text = self._inputs.tensor_text(tensor)
+        self._inputs.name_memory(before, f"{text}._storage")
         value, d = self._value_text(tensor._storage.value), self._names.bind(tensor.dtype)
         self._lines.append(f"{text}._storage = fresh({value}, {d})._storage")
         self._written[id(tensor._storage)] = f"{text}._storage"

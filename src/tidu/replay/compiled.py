@@ -45,12 +45,13 @@ class Plan:
         recording.names.table["ticks"] = self.ticks
         self.replay = recording.compile()
         self._checks = 0
+        self._earlier = 0
         self._since = time.perf_counter()
 
     @property
     def replayed(self) -> int:
-        """How many calls were replayed since the last check."""
-        return min(self.ticks.limit - self.ticks.left, self.ticks.limit)
+        """How many calls were replayed so far."""
+        return self._earlier + self.ticks.limit - max(self.ticks.left, 0)
 
     @property
     def is_due(self) -> bool:
@@ -64,9 +65,11 @@ class Plan:
             self._checks += 1
         limit = _CHECKS[self._checks] if self._checks < len(_CHECKS) else _LATER_CHECKS
         now = time.perf_counter()
-        if self.replayed:
-            each = (now - self._since) / self.replayed
+        count = self.replayed - self._earlier
+        if count:
+            each = (now - self._since) / count
             limit = max(limit, int(cost / _PART_OF_TIME / max(each, 1e-6)))
+        self._earlier += count
         self.ticks.limit = self.ticks.left = limit
         self._since = now
 
@@ -86,6 +89,7 @@ class Site:
         self._wait = 1  # the first call sets things up: lazy modules, the state of optimizers
         self._attempts = _ATTEMPTS
         self._patience = _FIRST_PATIENCE
+        self._replayed = 0
         self._warned: set[str] = set()
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -112,8 +116,10 @@ class Site:
 
     def _record(self, args: Any, kwargs: Any) -> Any:
         assert self._learned is not None
-        if any(plan.replayed for plan in self.plans):
+        replayed = sum(plan.replayed for plan in self.plans)
+        if replayed > self._replayed:  # it was worth it
             self._attempts, self._patience = _ATTEMPTS, _FIRST_PATIENCE
+        self._replayed = replayed
         self._attempts -= 1
         start = time.perf_counter()
         recorder = Recorder(self._learned)

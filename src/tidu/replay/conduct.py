@@ -109,15 +109,10 @@ class Conduct:
             found.update(x for x in code.co_consts if isinstance(x, str))
         return frozenset(found)
 
-    def ran(self, function: FunctionType) -> bool:
-        """Whether the function, and not only another one with the same code, was among those
-        called.
-        """
-        code = function.__code__
-        if code not in self.codes:
-            return False
-        cells = function.__closure__ or ()
-        return not cells or tuple(map(_contents, cells)) in self.variables.get(code, ())
+
+def variables_of(function: FunctionType) -> tuple[int, ...]:
+    """The ids of what the free variables of a function hold now."""
+    return tuple(map(_contents, function.__closure__ or ()))
 
 
 def _contents(cell: CellType) -> int:
@@ -128,9 +123,9 @@ def _contents(cell: CellType) -> int:
 
 
 def _origin_of(frame: FrameType) -> str:
-    """Whose code a frame runs; what named tuples and dataclasses generate is their module's."""
+    """Whose code a frame runs; code that was generated belongs to its module."""
     filename = frame.f_code.co_filename
-    if filename == "<string>":
+    if filename.startswith("<") and not filename.startswith("<frozen"):
         name = frame.f_globals.get("__name__", "")
         return INSIDE if name.split(".")[0] == "tidu" or name.startswith("namedtuple_") else OUTSIDE
     return origin(filename)

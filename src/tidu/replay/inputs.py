@@ -37,9 +37,9 @@ class Inputs:
         self.lines: list[str] = []
         self.around = around
         self._checks = [
-            f"state.own.grad_enabled is {own.grad_enabled}",
-            f"state.own.inference is {own.inference}",
-            "not state.own.saved_hooks",
+            f"own.grad_enabled is {own.grad_enabled}",
+            f"own.inference is {own.inference}",
+            "not own.saved_hooks",
             "not Anomaly.enabled",
             f"len(args) == {len(args)}",
             f"len(kwargs) == {len(kwargs)}",
@@ -151,6 +151,12 @@ class Inputs:
         if there is not None and there[0] is storage:
             return there[1]
         return f"{self.storage_text(storage)}.value.buffer"
+
+    def name_memory(self, storage: Storage | None, text: str) -> None:
+        """Memory that is another one in every call, and how to reach it."""
+        if storage is not None:
+            self._storages[id(storage)] = text
+            self.changeable.add(id(storage))
 
     def storage_text(self, storage: Storage) -> str:
         """Memory that was there before the call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from tidu.autograd.function import FunctionNode
@@ -67,8 +67,8 @@ class Memory:
     """What there was when a call began.
 
     Every piece of memory gets a Value that no other has, nor the tape, and views forget what they saw: so each
-    Value that the call reads tells which memory it was read from. Nothing is held that the call
-    would free.
+    Value that the call reads tells which memory it was read from. Gradients are not kept alive: the
+    call would free them.
     """
 
     def __init__(self, found: Found) -> None:
@@ -77,12 +77,15 @@ class Memory:
         self._saved = {id(value): weakref.ref(value) for value in _saved(found)}
         self._make_distinct([s for s in found.storages if id(s) not in counted])
         self.storages: dict[int, tuple[weakref.ref[Storage], weakref.ref[Value]]] = {}
-        self._sources: dict[int, tuple[weakref.ref[Value], weakref.ref[Storage]]] = {}
+        self._sources: dict[int, tuple[weakref.ref[Value], Callable[[], Storage | None]]] = {}
+        gradients = {id(t._grad._storage) for t in found.tensors if t._grad is not None}
         for storage in found.storages:
             reference, content = weakref.ref(storage), weakref.ref(storage.value)
             self.storages[id(storage)] = reference, content
-            if id(storage) not in counted:
+            if id(storage) in gradients:
                 self._sources[id(storage.value)] = content, reference
+            elif id(storage) not in counted:
+                self._sources[id(storage.value)] = content, lambda storage=storage: storage
         self.tensors: dict[int, TensorState] = {}
         for tensor in found.tensors:
             if tensor._chain is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tidu.backends.cpu import CpuProgram
+from tidu.backends.base import Program
 from tidu.base.state import Position
 from tidu.execute import Key, engine, programs, run_program
 from tidu.ir.op import Op
@@ -124,7 +124,7 @@ class Segment:
         run = self._table[self._name] = self._native(program)
         return run(leaves, numbers)
 
-    def _native(self, program: CpuProgram) -> Callable[[list[Any], list[Any]], Sequence[Any]]:
+    def _native(self, program: Program) -> Callable[[list[Any], list[Any]], Sequence[Any]]:
         shapes = [self._template.instructions[place][3] for place in self._template.held]
 
         def run(leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:

@@ -291,7 +291,7 @@ class Recorder:
         try:
             if conduct.reason or self.reason:
                 raise Refusal(conduct.reason or self.reason or "")
-            if not set(conduct.codes) <= set(self._learned.codes):
+            if not set(conduct.codes) <= set(self._learned.codes) or before.others_ran(conduct):
                 raise Refusal("it runs other code in each call", learn_again=True)
             return result, self._finish(account)
         except Refusal as refusal:
@@ -304,11 +304,13 @@ class Recorder:
     ) -> Surroundings:
         around = Surroundings(self._learned)
         around.add_object(function, "the function")
+        if isinstance(function, FunctionType):
+            around.add_function(function)
         for code in self._learned.codes:
-            # In an order that is the same in every call.
-            for candidate in sorted(gc.get_referrers(code), key=id):
-                if isinstance(candidate, FunctionType) and self._learned.ran(candidate):
-                    around.add_function(candidate)
+            functions = [x for x in gc.get_referrers(code) if isinstance(x, FunctionType)]
+            if functions:
+                # In an order that is the same in every call.
+                around.add_functions(sorted(functions, key=id))
         around.add_globals()
         for this in sorted(found.selves, key=id):
             around.add_object(this, f"a {type(this).__name__}")
@@ -364,14 +366,15 @@ _TEMPLATE = """\
 def replay(args, kwargs):
     if changes.count != COUNT or changes.recorder is not None:
         return MISS
-    ticks.left -= 1
-    if ticks.left < 0:
-        return MISS
     try:
+        own = state.own
         if not ({guards}):
             return MISS
 {accepts}
     except Exception:
+        return MISS
+    ticks.left -= 1
+    if ticks.left < 0:
         return MISS
 {saves}
     try:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import (
     BuiltinFunctionType,
+    CodeType,
     FunctionType,
     GenericAlias,
     MethodType,
@@ -28,7 +29,7 @@ from tidu.base.devices import device, layout, memory_format
 from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator
 from tidu.nn import Module
-from tidu.replay.conduct import OUTSIDE, Conduct, origin
+from tidu.replay.conduct import OUTSIDE, Conduct, origin, variables_of
 from tidu.tensor import Tensor
 
 MISSING = object()
@@ -85,11 +86,17 @@ class Surroundings:
         self.sizes: list[tuple[Any, str, list[Any] | int]] = []
         self.tensors: dict[int, Tensor] = {}
         self.modules: dict[int, Module] = {}
+        self._functions: set[int] = set()
+        # Functions with the code of some that ran, but other variables, as they are now.
+        self._others: list[tuple[CodeType, tuple[int, ...]]] = []
         self._visited: dict[int, Any] = {}
         self._stack: list[tuple[Any, str, bool]] = []
 
     def add_function(self, function: FunctionType) -> None:
         """Follow the variables of a function that ran."""
+        if id(function) in self._functions:
+            return
+        self._functions.add(id(function))
         code = function.__code__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self._enter(Place("cell", cell, None, f"the variable '{name}'", False))
@@ -97,6 +104,23 @@ class Surroundings:
         for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._stack.append((default, "a default argument", True))
         self._finish()
+
+    def add_functions(self, functions: list[FunctionType]) -> None:
+        """Follow those of several functions with one code that ran, as far as can be told."""
+        code = functions[0].__code__
+        seen = self._conduct.variables.get(code, set())
+        now = {id(function): variables_of(function) for function in functions}
+        # Where a variable has changed since, it may have been any of them.
+        unclear = bool(seen - set(now.values()))
+        for function in functions:
+            if unclear or not now[id(function)] or now[id(function)] in seen:
+                self.add_function(function)
+            else:
+                self._others.append((code, now[id(function)]))
+
+    def others_ran(self, conduct: Conduct) -> bool:
+        """Whether functions ran that are not followed."""
+        return any(now in conduct.variables.get(code, ()) for code, now in self._others)
 
     def add_globals(self) -> None:
         """Follow the global names of all code that ran."""
@@ -144,8 +168,7 @@ class Surroundings:
             if file is not None and origin(file) is OUTSIDE:
                 self._follow_attributes(value, vars(value), text)
         elif isinstance(value, FunctionType):
-            if self._conduct.ran(value):
-                self.add_function(value)
+            pass  # those that ran are followed in any case
         elif isinstance(value, functools.partial):
             for part in (value.func, value.args, value.keywords):
                 self._stack.append((part, text, True))
@@ -207,7 +230,10 @@ class Surroundings:
             slots or hasattr(value, "__dict__")
         ):
             raise Unwatchable(f"{text} is a {kind.__name__}, whose changes cannot be noticed")
-        self._follow_attributes(value, getattr(value, "__dict__", {}), text)
+        attributes = getattr(value, "__dict__", {})
+        # A new attribute may hide one of the class, or be what the code has looked for in vain.
+        self.sizes.append((attributes, text, len(attributes)))
+        self._follow_attributes(value, attributes, text)
         for name in slots:
             if name in self._names:
                 self._enter(Place("attribute", value, name, f"{text}.{name}", False))

@@ -1,0 +1,4 @@
+"""Direct convolution."""
+
+from tidu.compiler.correlation.forward import CorrelateParams, Cut, Tile, correlate_text, cut
+from tidu.compiler.correlation.text import Vector
