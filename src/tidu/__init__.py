@@ -8,7 +8,9 @@ from math import e, inf, nan, pi
 
 import tidu.tensor as _tensor
 from tidu import (
+    _dynamo,
     autograd,
+    compiler,
     cuda,
     interop,
     linalg,
@@ -22,10 +24,19 @@ from tidu import (
     utils,
 )
 from tidu.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from tidu.backends import cuda as _cuda
 from tidu.backends import cudnn as _cudnn
 from tidu.backends import mps as _mps
+from tidu.backends.threads import get_num_threads, set_num_threads
 from tidu.base import collector as _collector
 from tidu.base import dtypes as _dtypes
+from tidu.base.determinism import (
+    are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode,
+    is_deterministic_algorithms_warn_only_enabled,
+    set_deterministic_debug_mode,
+    use_deterministic_algorithms,
+)
 from tidu.base.devices import (
     channels_last,
     contiguous_format,

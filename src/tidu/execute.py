@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tidu.backends.base import Backend, Failure, Program
-from tidu.backends.cpu import OutOfRange
+from tidu.backends.cpu import Declined
 from tidu.backends.null import NullBackend
 from tidu.backends.numpy import NumpyBackend
 from tidu.base.changes import changes
@@ -243,7 +243,7 @@ def _run_compiled(
         return False
     try:
         results = program.run(arrays, numbers)
-    except OutOfRange:
+    except Declined:
         return False
     for number, buffer in zip(key.held, results, strict=True):
         value = region[number]

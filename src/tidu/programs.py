@@ -13,17 +13,16 @@ import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
 from tidu.backends.base import Program
 from tidu.backends.cpu import CpuProgram
 from tidu.backends.null import NullProgram
+from tidu.base.determinism import Determinism
 from tidu.base.state import Pending, state
 from tidu.compiler.graph import Graph
 from tidu.compiler.statistics import statistics
 
-# Structures seen once are forgotten when there are more than this, and programs not used for the
-# longest time when there are more than that.
+# Counts are forgotten when there are more than this, and the oldest programs when there are more
+# than that.
 _MOST_SEEN, _MOST_PROGRAMS = 4096, 512
 
 
@@ -54,7 +53,7 @@ class Programs:
         if count == 1 and len(self.seen) >= _MOST_SEEN:
             self.seen.clear()
         self.seen[key] = count
-        if self.immediate:
+        if self.immediate or Determinism.enabled:
             self.made[key] = program = self._compile(captured())
             return program
         if count == 2:
@@ -144,3 +143,4 @@ programs: Any = Programs(
     make=NullProgram if _null else CpuProgram,
 )
 os.register_at_fork(after_in_child=programs.after_fork)
+statistics.tiers = programs.tiers

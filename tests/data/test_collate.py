@@ -104,7 +104,8 @@ def test_which_samples_are_in_a_batch_is_not_part_of_a_program() -> None:
 
 def structure_of(function: Callable[[], Any]) -> Any:
     result = function()
-    return tidu.execute.region_key(tidu.execute.cut(tidu.ir.value.pending.take())), result is None
+    key, _, _ = tidu.execute.region_key(tidu.execute.cut(tidu.ir.value.pending.take()))
+    return key, result is None
 
 
 def test_types_of_users_can_be_registered() -> None:

@@ -63,10 +63,10 @@ def test_intermediate_values_are_freed_while_the_region_runs() -> None:
     )
 
 
-def _program(scale: float, size: int = 3) -> tuple[Any, ...]:
+def _program(scale: float, size: int = 3) -> execute.Key:
     x = tidu.ones(size)
     y = (x * scale).tanh()
-    key = execute.region_key(_cut())
+    key, _, _ = execute.region_key(_cut())
     del y
     return key
 
@@ -83,10 +83,10 @@ def test_what_is_held_is_part_of_the_key() -> None:
     x = tidu.ones(3)
     a = x * 2
     b = a + 1
-    first = execute.region_key(_cut())
+    first, _, _ = execute.region_key(_cut())
     x = tidu.ones(3)
     b = x * 2 + 1
-    second = execute.region_key(_cut())
+    second, _, _ = execute.region_key(_cut())
     assert first != second
     del a, b
 

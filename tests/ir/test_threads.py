@@ -107,7 +107,7 @@ def test_what_an_interrupted_run_left_over_is_run_for_whoever_asks(
     tidu.realize()
     y = tidu.ones(2) + 1
     with monkeypatch.context() as patch:
-        patch.setattr(execute.engine.backend, "run", interrupt)
+        patch.setattr(execute, "_run", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tidu.realize()
     z = y * 2

@@ -260,7 +260,7 @@ def sum_to(g: Any, shape: Shape) -> Any:
             [i for i, n in enumerate(have) if i < extra or (shape[i - extra] == 1 and n != 1)]
         )
     if dims:
-        g = sum_(g, dims, False)
+        g = sum_.value((g,), (dims, False)) if g.__class__ is Value else sum_(g, dims, False)
     return g if g.shape == shape else reshape(g, shape)
 
 

@@ -182,21 +182,20 @@ class OpNode(GradFn):
             return self._backward_of_list(g, saved[0], saved[1:])
         if vjps.__class__ is tuple:
             if attrs:
-                return [
-                    None if edge is None or vjp is None else vjp(g, *saved, *attrs)
-                    for edge, vjp in zip(self.edges, vjps)
-                ]
-            if len(saved) == 3:  # two operands; calls without * are the quickest
+                saved = (*saved, *attrs)
+            elif len(saved) == 3:  # two operands; calls without * are the quickest
                 out, x, y = saved
                 for_x, for_y = self.edges
                 return (
                     None if for_x is None or vjps[0] is None else vjps[0](g, out, x, y),
                     None if for_y is None or vjps[1] is None else vjps[1](g, out, x, y),
                 )
-            return [
-                None if edge is None or vjp is None else vjp(g, *saved)
-                for edge, vjp in zip(self.edges, vjps)
-            ]
+            elif len(saved) == 2:  # one
+                return (vjps[0](g, saved[0], saved[1]),)
+            results = []
+            for edge, vjp in zip(self.edges, vjps):
+                results.append(None if edge is None or vjp is None else vjp(g, *saved))
+            return results
         # One function for all; what is not needed stays lazy, and is dropped.
         every = vjps(g, *saved, *attrs)
         return [None if edge is None else c for edge, c in zip(self.edges, every, strict=True)]
@@ -336,7 +335,7 @@ def _keeper(op: Op, mask: int, count: int) -> Callable[[Value, tuple[Any, ...]],
         name = f"inputs[{place - 1}]" if place else "out"
         entries[place] = name if numbers else f"spec_of({name})"
     text = f"lambda out, inputs: ({', '.join(entries)},)"
-    return eval(text, {"spec_of": _spec_of})  # type: ignore[no-any-return]
+    return eval(text, {"__name__": __name__, "spec_of": _spec_of})  # type: ignore[no-any-return]
 
 
 def _saved_of_list(op: Op, values: tuple[Any, ...], out: Value) -> tuple[Any, ...]:

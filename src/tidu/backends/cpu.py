@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from tidu.compiler.gemm import GemmParams
 from tidu.compiler.graph import Graph
 from tidu.compiler.lower import Buffer, HostCall, Product, Stored
 from tidu.compiler.pipeline import compile_graph
+from tidu.compiler.statistics import statistics
 from tidu.compiler.program import Function, NativeCall, Plan, module_text
 from tidu.ir.argument import FloatArgument, IntArgument
 from tidu.ir.value import Value, leaf
@@ -29,8 +31,12 @@ _FIRST_SLOT = 2
 _KERNELS_IN_MODULE = 8
 
 
-class OutOfRange(Exception):
-    """An index of a program was out of range; nothing of its results may be used."""
+class Declined(Exception):
+    """A program could not do it. Nothing has changed; running op by op gives results or errors."""
+
+
+class OutOfRange(Declined):
+    """An index of a program was out of range."""
 
 
 class Arena:
@@ -39,6 +45,7 @@ class Arena:
     def __init__(self) -> None:
         self.memory = np.empty(0, np.uint8)
         self.address = 0
+        self.busy = False
 
     def reserve(self, size: int) -> int:
         if size + 64 > self.memory.size:  # room to start at a line of the cache
@@ -62,10 +69,17 @@ class Functions:
             missing = {n: f for n, f in functions.items() if n not in self.addresses}
             if missing:
                 self.addresses.update(_compile(missing))
+                statistics.kernels += len(missing)
             return self.addresses
 
 
+    def after_fork(self) -> None:
+        """The thread that held the lock is not in the child."""
+        self.lock = threading.Lock()
+
+
 _functions = Functions()
+os.register_at_fork(after_in_child=_functions.after_fork)
 
 
 def _compile(functions: dict[str, Function]) -> dict[str, int]:
@@ -184,7 +198,16 @@ class CpuProgram:
         ).array()  # fmt: skip
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
-        """The buffers of the held Values, in order. Raises OutOfRange for an index."""
+        """The buffers of the held Values, in order. Raises Declined if something prevents it."""
+        if _arena.busy:  # a signal handler or a finalizer computes in the middle of a run
+            raise Declined
+        _arena.busy = True
+        try:
+            return self._run(leaves, numbers)
+        finally:
+            _arena.busy = False
+
+    def _run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         base = _arena.reserve(self.plan.arena)
         if base != self.arena_address:
             for number, offset in self.plan.offsets.items():
@@ -225,8 +248,11 @@ class CpuProgram:
         value = call.value
         inputs = tuple(self._input(x, known, numbers) for x in call.inputs)
         made = Value(value.op, inputs, value.attrs, value.shape, value.dtype, value.position)
-        with np.errstate(all="ignore"):
-            tier_zero.run_value(made)
+        try:
+            with np.errstate(all="ignore"):
+                tier_zero.run_value(made)
+        except Exception as error:
+            raise Declined from error
         buffers = made.buffer if made.buffer.__class__ is tuple else (made.buffer,)
         for buffer, array in zip(call.results, buffers, strict=True):
             array = np.ascontiguousarray(array).reshape(buffer.shape)

@@ -30,7 +30,9 @@ class NullProgram:
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         return [
-            tuple(map(self._nothing, output)) if output.__class__ is tuple else self._nothing(output)
+            tuple(map(self._nothing, output))
+            if output.__class__ is tuple
+            else self._nothing(output)
             for output in self.plan.outputs
         ]
 
@@ -47,12 +49,15 @@ class NullBackend:
     def run(self, region: list[Value]) -> BaseException | None:
         for position, value in enumerate(region):
             region[position] = None  # type: ignore[call-overload]
-            if value.dtype.__class__ is tuple:
-                value.buffer = tuple(map(nothing, value.shape, value.dtype))  # type: ignore[arg-type]
-            else:
-                value.buffer = nothing(value.shape, value.dtype)
+            value.buffer = _nothing_of(value.shape, value.dtype)
             value.op, value.inputs, value.attrs = None, (), ()
         return None
+
+
+def _nothing_of(shape: Any, d: Any) -> Any:
+    if d.__class__ is tuple:
+        return tuple(map(nothing, shape, d))
+    return nothing(shape, d)
 
 
 def nothing(shape: Shape, d: dtype) -> Any:

@@ -64,7 +64,7 @@ class Trace:
     def text(self, x: Any) -> str:
         """A number as part of an expression."""
         if x.__class__ is Traced:
-            return x.name  # type: ignore[no-any-return]
+            return x.name
         return f"({x!r})" if x == x and abs(x) != float("inf") else f"float('{x}')"
 
     def argument(self, number: Traced) -> float:

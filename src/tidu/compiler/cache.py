@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 from tidu.compiler import llvm
+from tidu.compiler.statistics import statistics
 
 # Another layout of the files needs another magic: old files then count as damaged and are removed.
 _MAGIC = b"tidu-object-1\n"
@@ -69,7 +70,10 @@ def object_code(text: str) -> bytes:
     """Object code of IR text, from the disk if it was compiled before on such a machine."""
     key = hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
     code = load(key)
-    if code is None:
+    if code is not None:
+        statistics.cache_hits += 1
+    else:
+        statistics.cache_misses += 1
         code = llvm.compile_module(text)
         store(key, code)
     return code

@@ -126,7 +126,8 @@ class _Fusion:
         for alignment in (_whole, _kept):
             merged = alignment(self.make, kernel, root)
             if merged is not None and _forwards(merged, root.buffer, writes):
-                kernel.space, kernel.reduced, kernel.roots = merged
+                kernel.space, kernel.reduced = merged[:2]
+                kernel.roots = [_inside(kernel, r) for r in merged[2]]
                 return True
         return False
 
@@ -136,6 +137,12 @@ Merged = tuple[Shape, frozenset[int], list[Root]]
 
 def _results(step: Product | HostCall) -> tuple[Buffer, ...]:
     return (step.c.buffer,) if isinstance(step, Product) else step.results
+
+
+def _inside(kernel: Kernel, root: Root) -> Root:
+    """The root with the dimensions of the kernel that has taken it in."""
+    reduced = kernel.reduced if root.reduction is not None else frozenset()
+    return replace(root, space=kernel.space, reduced=reduced)
 
 
 def _relaid(make: Expressions, root: Root, change: Callable[[Layout], Layout]) -> Root:

@@ -379,9 +379,9 @@ class VectorScalars:
 
     def _narrowed(self, x: Register, to: dtype) -> Register:
         if to is dtypes.float16:
-            # Frozen, or LLVM makes one conversion of two and calls a library for it.
-            frozen = self._line(f"freeze {self._typed(x)}", x.dtype)
-            return self._convert("fptrunc", frozen, to)
+            # Fenced, or LLVM makes one conversion of two and calls a library for it.
+            fenced = self._intrinsic("arithmetic.fence", x)
+            return self._convert("fptrunc", fenced, to)
         # To the nearest, ties to even; a NaN keeps its upper bits and becomes quiet.
         bits = self.bits(x)
         sixteen = self.const(16, bits)

@@ -1,4 +1,371 @@
-"""PLACEHOLDER"""
+"""What must hold of each form of a program, as a program: run after every pass in tests, and
+wherever TIDU_VERIFY=1 is set.
+
+The rules are written down from what the forms mean, not from how the passes make them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from functools import singledispatch
 from typing import Any
+
+from tidu.base.shapes import Shape
+from tidu.compiler.bounds import outside
+from tidu.compiler.expressions import (
+    ARGUMENT,
+    COMPUTE,
+    GUARDED,
+    IOTA,
+    LOAD,
+    Expression,
+    Guard,
+    Layout,
+)
+from tidu.compiler.fuse import Kernel
+from tidu.compiler.graph import Graph
+from tidu.compiler.lower import Buffer, HostCall, Operand, Product, Root, Steps
+from tidu.compiler.notation import Names, expressions
+from tidu.compiler.pipeline import Lowered, Merged
+from tidu.compiler.program import Plan
+from tidu.compiler.render import names_of
+from tidu.compiler.verify_plan import plan_complaints, root_reads, stored
+from tidu.ir.argument import NotConstant
+from tidu.ir.render import render_value
+from tidu.ir.verify import value_complaints
+
+
+class InvalidFormError(AssertionError):
+    """A pass has made something that breaks a rule: a bug in tidu, never in a user's program."""
+
+
 def verify_form(name: str, form: Any) -> None:
-    pass
+    """Raise InvalidFormError if what the pass of this name has made breaks a rule."""
+    for complaint in complaints(form):
+        raise InvalidFormError(f"after pass '{name}': {complaint}")
+
+
+@singledispatch
+def complaints(form: Any) -> Iterator[str]:
+    """Everything that is wrong with a form."""
+    raise TypeError(f"no rules for {type(form).__name__}")
+
+
+# Graphs -------------------------------------------------------------------------------------------
+
+
+@complaints.register
+def _graph(graph: Graph) -> Iterator[str]:
+    """Each operation stands after its inputs and has the type that its rule gives."""
+    defined = {id(x) for x in (*graph.leaves, *graph.constants)}
+    for leaf in graph.leaves:
+        if leaf.op is not None or leaf.buffer is not None:
+            yield f"a leaf has an operation or numbers: {render_value(leaf)}"
+    for value in graph.values:
+        try:
+            for complaint in value_complaints(value, defined):
+                yield f"{complaint}: {render_value(value)}"
+        except NotConstant:
+            pass  # the rule asks for a number that is known when the program runs
+        defined.add(id(value))
+    for output in graph.outputs:
+        for x in output if output.__class__ is tuple else (output,):
+            if id(x) not in defined:
+                yield f"an output is nowhere computed: {render_value(x)}"
+
+
+# Steps --------------------------------------------------------------------------------------------
+
+
+@complaints.register
+def _lowered(lowered: Lowered) -> Iterator[str]:
+    """Each step by itself, and in the order in which they run."""
+    names = names_of(lowered)
+    yield from _buffers(lowered.steps)
+    memory = _Memory(lowered.steps, names)
+    for step in lowered.steps.steps:
+        yield from _step(step, lowered, names)
+        yield from memory.step(step)
+    yield from memory.outputs(lowered.steps)
+
+
+def _buffers(steps: Steps) -> Iterator[str]:
+    for place, buffer in enumerate(steps.buffers):
+        if buffer.number != place:
+            yield f"buffer {buffer.number} stands at place {place}"
+        if buffer.size != math.prod(buffer.shape):
+            yield f"buffer {buffer.number} of shape {list(buffer.shape)} has size {buffer.size}"
+
+
+@singledispatch
+def _step(step: Any, lowered: Lowered, names: Names) -> Iterator[str]:
+    """What is wrong with a step by itself."""
+    raise TypeError(f"no rules for {type(step).__name__}")
+
+
+@_step.register
+def _root(root: Root, lowered: Lowered, names: Names) -> Iterator[str]:
+    where = f"the root of {names[root.buffer.number]}"
+    rank = len(root.space)
+    layouts = [("the store", root.store)]
+    if root.scatter is not None:
+        layouts.append(("the scatter", root.scatter.layout))
+    for x in expressions(root):
+        layouts += [(x.kind, layout) for layout in _layouts(x)]
+        if x.kind == ARGUMENT and not 0 <= x.what[0] < lowered.numbers:
+            yield f"{where} uses n{x.what[0]} of {lowered.numbers} numbers"
+    for what, layout in layouts:
+        if len(layout.strides) != rank:
+            yield f"{where}: {what} has {len(layout.strides)} strides in {rank} dimensions"
+            return
+    if not root.reduced <= set(range(rank)):
+        yield f"{where} is reduced over dimensions {sorted(root.reduced)} of {rank}"
+        return
+    if bool(root.reduced) != (root.reduction is not None):
+        yield f"{where} has dimensions to reduce, or a reduction, but not both"
+    yield from _loads(root, lowered.steps.buffers, where, names)
+    yield from _store(root, where)
+
+
+def _layouts(x: Expression) -> Iterator[Layout]:
+    if x.kind == LOAD:
+        yield x.what[1]
+    elif x.kind == IOTA:
+        yield x.what
+    elif x.kind == GUARDED:
+        for guard in x.what[0]:
+            yield guard.layout
+
+
+def _loads(root: Root, buffers: Sequence[Buffer], where: str, names: Names) -> Iterator[str]:
+    """Every load stays inside its buffer where the guards around it hold."""
+    tops = [root.expression, *(root.scatter.places if root.scatter is not None else ())]
+    stack: list[tuple[Expression, tuple[Guard, ...]]] = [(x, ()) for x in tops]
+    seen: set[tuple[int, tuple[Guard, ...]]] = set()
+    while stack:
+        x, guards = stack.pop()
+        if (x.number, guards) in seen:
+            continue
+        seen.add((x.number, guards))
+        if x.kind == LOAD:
+            number, layout, indices = x.what
+            if len(indices) != len(x.inputs):
+                yield f"{where}: {len(indices)} indices and {len(x.inputs)} expressions for them"
+            if x.dtype is not buffers[number].dtype:
+                yield f"{where} loads {x.dtype.short} from {names.typed(number)}"
+            found = outside(root.space, layout, indices, guards, buffers[number].size)
+            if found:
+                yield f"{where} loads {names.typed(number)} {found}"
+        if x.kind == COMPUTE and x.what[0].emit is None:
+            yield f"{where} computes with '{x.what[0].name}', which has no scalar emission"
+        inner = (*guards, *x.what[0]) if x.kind == GUARDED else guards
+        stack.extend((y, inner) for y in x.inputs)
+
+
+def _store(root: Root, where: str) -> Iterator[str]:
+    """What is stored stays inside the buffer, and no two elements go to one place."""
+    size = root.buffer.size
+    if root.scatter is not None:
+        scatter = root.scatter
+        found = outside(root.space, scatter.layout, scatter.indices, (), size)
+        if found:
+            yield f"{where} scatters into {size} elements {found}"
+        return
+    found = outside(root.space, root.store, (), (), size)
+    if found:
+        yield f"{where} stores into {size} elements {found}"
+    moving = [d for d in root.reduced if root.store.strides[d] and root.space[d] > 1]
+    if moving:
+        yield f"{where} stores its result elsewhere for each element of a reduced dimension"
+    kept = [d for d in range(len(root.space)) if d not in root.reduced]
+    if _meets(root, kept):
+        yield f"{where} stores several elements in one place"
+
+
+def _meets(root: Root, dims: Iterable[int]) -> bool:
+    """Whether two elements along `dims` may be stored in one place."""
+    steps = sorted((abs(root.store.strides[d]), root.space[d]) for d in dims if root.space[d] > 1)
+    reach = 0
+    for stride, n in steps:
+        if stride <= reach:
+            return True
+        reach += stride * (n - 1)
+    return False
+
+
+@_step.register
+def _product(product: Product, lowered: Lowered, names: Names) -> Iterator[str]:
+    m, n, k = product.m, product.n, product.k
+    for x, rows, columns in ((product.a, m, k), (product.b, k, n), (product.c, m, n)):
+        where = f"the product into {names[product.c.buffer.number]}"
+        name = names.typed(x.buffer.number)
+        if x.transposed:
+            rows, columns = columns, rows
+        if x.leading < max(columns, 1):
+            yield f"{where}: rows of {columns} elements of {name} are {x.leading} apart"
+        if len(x.batch) != len(product.batch):
+            yield f"{where}: {len(x.batch)} strides of {name} for {len(product.batch)} dimensions"
+            continue
+        low, high = _operand_ends(x, rows, columns, product.batch)
+        if low < 0 or high >= x.buffer.size:
+            yield f"{where} uses {name} at places {low} to {high}"
+        if x.buffer.dtype is not product.dtype:
+            yield f"{where} of {product.dtype.short} uses {name}"
+    if product.c.transposed:
+        yield f"{where} is stored by columns"
+
+
+def _operand_ends(x: Operand, rows: int, columns: int, batch: Shape) -> tuple[int, int]:
+    steps = [s * (n - 1) for s, n in zip(x.batch, batch, strict=True)]
+    low = x.offset + sum(min(s, 0) for s in steps)
+    high = x.offset + sum(max(s, 0) for s in steps)
+    return low, high + (rows - 1) * x.leading + columns - 1
+
+
+@_step.register
+def _host(call: HostCall, lowered: Lowered, names: Names) -> Iterator[str]:
+    op = call.value.op
+    assert op is not None
+    for x in stored(call):
+        if math.prod(x.shape) != x.buffer.size:
+            name = names.typed(x.buffer.number)
+            yield f"the host call '{op.name}' reads {name} as {list(x.shape)}"
+
+
+# Order --------------------------------------------------------------------------------------------
+
+
+class _Memory:
+    """Which elements have been written so far, and what has been read."""
+
+    def __init__(self, steps: Steps, names: Names) -> None:
+        self.names = names
+        self.steps = steps
+        given = [*(b.number for b in steps.leaves), *steps.constants]
+        self.given = set(given)
+        self.written = {number: steps.buffers[number].size for number in given}
+        self.finished: dict[int, str] = {}  # by buffer: who has read it
+
+    def step(self, step: Any) -> Iterator[str]:
+        if isinstance(step, Root):
+            who = f"the root of {self.names[step.buffer.number]}"
+            yield from self.read(root_reads(step), who)
+            yield from self.write(step.buffer.number, _count(step), who)
+        elif isinstance(step, Product):
+            who = f"the product into {self.names[step.c.buffer.number]}"
+            yield from self.read((step.a.buffer.number, step.b.buffer.number), who)
+            yield from self.write(step.c.buffer.number, step.c.buffer.size, who)
+        elif isinstance(step, HostCall):
+            assert step.value.op is not None
+            who = f"the host call '{step.value.op.name}'"
+            yield from self.read((x.buffer.number for x in stored(step)), who)
+            for buffer in step.results:
+                yield from self.write(buffer.number, buffer.size, who)
+
+    def read(self, numbers: Iterable[int], who: str) -> Iterator[str]:
+        for number in numbers:
+            count, size = self.written.get(number, 0), self.steps.buffers[number].size
+            if count < size:
+                what = f"{count} of its {size} elements are" if count else "it is"
+                yield f"{who} reads {self.names[number]} before {what} written"
+            self.finished.setdefault(number, who)
+
+    def write(self, number: int, count: int, who: str) -> Iterator[str]:
+        name = self.names[number]
+        if number in self.given:
+            yield f"{who} writes to {name}, which the program was given"
+        if number in self.finished:
+            yield f"{who} writes to {name} after {self.finished[number]} has read it"
+        if count == 0 and self.written.get(number, 0) < self.steps.buffers[number].size:
+            yield f"{who} changes elements of {name} that are not written yet"
+        self.written[number] = self.written.get(number, 0) + count
+
+    def outputs(self, steps: Steps) -> Iterator[str]:
+        for output in steps.outputs:
+            for buffer in output if output.__class__ is tuple else (output,):
+                yield from self.read((buffer.number,), "the caller")
+
+
+def _count(root: Root) -> int:
+    """How many elements a root is the first to write."""
+    if root.adds or root.scatter is not None:
+        return 0
+    kept = (n for d, n in enumerate(root.space) if d not in root.reduced and root.store.strides[d])
+    return math.prod(kept)
+
+
+# Kernels ------------------------------------------------------------------------------------------
+
+
+@complaints.register
+def _merged(merged: Merged) -> Iterator[str]:
+    """Kernels keep the rules of their roots, run in an order that gives each what it reads, and
+    use of their own results only what the same iteration makes.
+    """
+    lowered = merged.lowered
+    names = names_of(lowered)
+    memory = _Memory(lowered.steps, names)
+    for step in merged.order:
+        if isinstance(step, Kernel):
+            yield from _kernel(step, lowered, names)
+        else:
+            yield from _step(step, lowered, names)
+        for inner in step.roots if isinstance(step, Kernel) else (step,):
+            yield from memory.step(inner)
+    yield from memory.outputs(lowered.steps)
+    yield from _nothing_lost(merged, names)
+
+
+def _nothing_lost(merged: Merged, names: Names) -> Iterator[str]:
+    def stored(steps: Iterable[Any]) -> list[int]:
+        roots = (x for s in steps for x in (s.roots if isinstance(s, Kernel) else (s,)))
+        return sorted(root.buffer.number for root in roots if isinstance(root, Root))
+
+    before, after = stored(merged.lowered.steps.steps), stored(merged.order)
+    if before != after:
+        numbers = sorted({n for n in {*before, *after} if before.count(n) != after.count(n)})
+        yield f"roots lost or doubled: {', '.join(names[n] for n in numbers)}"
+
+
+def _kernel(kernel: Kernel, lowered: Lowered, names: Names) -> Iterator[str]:
+    done: dict[int, Root] = {}
+    for root in kernel.roots:
+        where = f"the root of {names[root.buffer.number]}"
+        if root.space != kernel.space:
+            yield f"{where} runs over {list(root.space)} in a kernel over {list(kernel.space)}"
+            return
+        if root.reduced and root.reduced != kernel.reduced:
+            yield f"{where} and its kernel are reduced over different dimensions"
+        if _is_kept(root, kernel):
+            yield from _kept(root, kernel, where)
+        else:
+            yield from _root(root, lowered, names)
+        for x in expressions(root):
+            other = done.get(x.what[0]) if x.kind == LOAD else None
+            if other is not None and (x.what[1] != other.store or x.what[2]):
+                name = names[x.what[0]]
+                yield f"{where} asks for another element of {name} than its iteration makes"
+        done[root.buffer.number] = root
+
+
+def _is_kept(root: Root, kernel: Kernel) -> bool:
+    """Whether a root has one element for each iteration over what the reductions keep."""
+    return (
+        bool(kernel.reduced)
+        and root.reduction is None
+        and not any(root.store.strides[d] for d in kernel.reduced)
+    )
+
+
+def _kept(root: Root, kernel: Kernel, where: str) -> Iterator[str]:
+    dims = [d for d in range(len(kernel.space)) if d not in kernel.reduced]
+    if _meets(root, dims):
+        yield f"{where} stores several elements in one place"
+    for x in expressions(root):
+        if any(layout.strides[d] for layout in _layouts(x) for d in kernel.reduced):
+            yield f"{where} is stored once, but changes along a reduced dimension"
+            return
+
+
+complaints.register(Plan)(plan_complaints)

@@ -26,12 +26,13 @@ def verify_region(region: Sequence[Value]) -> None:
     """
     defined: set[int] = set()
     for value in region:
-        for complaint in _complaints(value, defined):
+        for complaint in value_complaints(value, defined):
             raise InvalidGraphError(f"{complaint}: {render_value(value)}")
         defined.add(id(value))
 
 
-def _complaints(value: Value, defined: set[int]) -> Iterator[str]:
+def value_complaints(value: Value, defined: set[int]) -> Iterator[str]:
+    """What is wrong with a Value, given the ids of those that stand before it."""
     op = value.op
     if op is None:
         yield "a leaf is not run"

@@ -68,7 +68,7 @@ class Module(Hooked, Stateful):
             or GlobalHooks.used
         ):
             try:
-                return self.forward(*args, **kwargs)
+                return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
             except Exception as error:
                 locate(error)
                 raise
@@ -282,7 +282,8 @@ class Module(Hooked, Stateful):
             if module not in seen:
                 seen.add(module)
                 yield module
-                waiting += [m for m in reversed(module._modules.values()) if m is not None]
+                if module._modules:
+                    waiting += [m for m in reversed(module._modules.values()) if m is not None]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right inside, with their names."""

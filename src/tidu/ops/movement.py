@@ -380,9 +380,7 @@ diagonal_write: Op = define(
 )
 
 
-def _flip_layout(
-    shape: Shape, strides: Strides, offset: int, dims: Shape
-) -> tuple[Strides, int]:
+def _flip_layout(shape: Shape, strides: Strides, offset: int, dims: Shape) -> tuple[Strides, int]:
     offset += sum((shape[d] - 1) * strides[d] for d in dims)
     return tuple(-s if d in dims else s for d, s in enumerate(strides)), offset
 
@@ -454,17 +452,14 @@ assemble = define(
     pieces=lambda shapes, shape, places: Pieces(
         True, tuple(Piece(i, ranges, adds=True) for i, ranges in enumerate(places))
     ),
-    vjp=(
-        lambda g, out, tensors, shape, places: [slice_(g, ranges) for ranges in places],
-    ),
+    vjp=(lambda g, out, tensors, shape, places: [slice_(g, ranges) for ranges in places],),
     samples=lambda: [
         Sample(((Array((2,)), Array((3,))), (5,), (((0, 4, 2),), ((1, 4, 1),)))),
         Sample(((Array((2, 2)),), (3, 4), (((1, 3, 1), (0, 4, 2)),))),
     ],
     dtypes="number",
     reference=lambda torch, tensors, shape, places: sum(
-        _torch_assembled(torch, x, shape, ranges)
-        for x, ranges in zip(tensors, places, strict=True)
+        _torch_assembled(torch, x, shape, ranges) for x, ranges in zip(tensors, places, strict=True)
     ),
 )
 

@@ -62,7 +62,9 @@ def arithmetic(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
                 if d is y.dtype:
                     return (
                         inputs,
-                        x.shape if x.shape == y.shape else broadcast(op.name, x.shape, y.shape),
+                        x.shape
+                        if x.shape == y.shape or not y.shape
+                        else broadcast(op.name, x.shape, y.shape),
                         d,
                     )
             elif d.category == FLOAT:

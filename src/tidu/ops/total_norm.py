@@ -25,8 +25,9 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
                 f"{class_name(x.dtype)}"
             )
     d = inputs[0].dtype
-    for x in inputs[1:]:
-        d = dtypes.promote_types(d, x.dtype)
+    for x in inputs:
+        if x.dtype is not d:
+            d = dtypes.promote_types(d, x.dtype)
     return inputs, (), d
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from tidu.base.traced import Traced
+from tidu.ir.op import Op
 from tidu.tensor import Tensor
 
 # Advance(target, rule, *operands) makes `target` hold rule(target, *operands), and returns that.
@@ -16,7 +18,13 @@ def advance(target: Tensor, rule: Callable[..., Any], *operands: Any) -> Any:
 
     Working on Values spares the making of a tensor for every intermediate result.
     """
-    value = rule(target._value, *operands)
+    for x in operands:
+        if x.__class__ is Traced:  # a number that has to see the operation
+            value = rule(target._value, *operands)
+            break
+    else:
+        inputs = (target._value, *operands)
+        value = rule.value(inputs) if isinstance(rule, Op) else rule(*inputs)
     target._write(value)
     return value
 

@@ -196,7 +196,7 @@ class Optimizer:
         decoupled = group.get("decoupled_weight_decay", False)
         weight_decay = 0.0 if decoupled else number_of(group.get("weight_decay", 0))
         for parameter in group["params"]:
-            grad = parameter.grad
+            grad = parameter._grad
             if grad is None:
                 continue
             content = parameter._value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from tidu.autograd.tape import AccumulateGrad, CopySlices, GradFn, OpNode
 from tidu.ir.value import Value
 from tidu.nn import Module
 from tidu.replay import memory
-from tidu.replay.inputs import PLAIN
-from tidu.replay.recording import Refusal
+from tidu.replay.inputs import PLAIN, Inputs
+from tidu.replay.recording import Names, Refusal
 from tidu.replay.runtime import Gradients
 from tidu.replay.surroundings import Entry, Surroundings
 from tidu.tensor import Storage, Tensor
@@ -33,9 +33,9 @@ class Account:
 
     def __init__(self, recorder: Any, around: Surroundings, result: Any) -> None:
         self._recorder = recorder
-        self._inputs = recorder.inputs
-        self._memory = recorder.memory
-        self._names = recorder.names
+        self._inputs: Inputs = recorder.inputs
+        self._memory: memory.Memory = recorder.memory
+        self._names: Names = recorder.names
         self.around = around
         self._result = result
         self.exchanged: set[int] = set()
@@ -156,8 +156,8 @@ class Account:
         fixed.sort(key=lambda entry: entry[:2])
         other.sort(key=lambda entry: entry[:2])
         writes = []
-        for number, (function, group) in enumerate(
-            (("put", [e for e in fixed if not e[0]]), ("replace", [e for e in fixed if e[0]]))
+        for number, group in enumerate(
+            ([e for e in fixed if not e[0]], [e for e in fixed if e[0]])
         ):
             if group:
                 targets = [entry[2] for entry in group]
@@ -165,12 +165,26 @@ class Account:
                 storages_name = self._names.bind_alike(targets, *map(id, targets))
                 dtypes_name = self._names.bind_alike(dtypes, *dtypes)
                 self._lines.append(f"w{number} = [{', '.join(e[3] for e in group)}]")
-                writes.append(f"{function}({storages_name}, {dtypes_name}, w{number})")
+                replacing = f"replace({storages_name}, {dtypes_name}, w{number})"
+                writes += [replacing] if number else self._in_place(targets, replacing)
         if other:
             self._lines.append(f"w2 = [{', '.join(e[2] for e in other)}]")
             dtypes_name = self._names.bind_alike([e[3] for e in other], *[e[3] for e in other])
             writes.append(f"replace([{', '.join(e[1] for e in other)}], {dtypes_name}, w2)")
         self._lines += writes
+
+    def _in_place(self, storages: list[Storage], otherwise: str) -> list[str]:
+        """Lines that let storages hold the buffers in `w0`: in their present Values if nobody else
+        refers to those, which spares the making of new ones.
+        """
+        names = [self._names.bind(storage, "s") for storage in storages]
+        lines = [f"v{i} = {name}.value" for i, name in enumerate(names)]
+        lines.append(f"if {_held(1, (f'v{i}' for i in range(len(names))))}:")
+        values = "".join(f"v{i}.buffer, " for i in range(len(names)))
+        lines.append(f"    {values}= w0")
+        for name in names:
+            lines.append(f"    {name}.version += 1; {name}.edits += 1")
+        return [*lines, "else:", f"    {otherwise}"]
 
     def _order(self, value: Value) -> tuple[int, int]:
         """Something to sort by that is the same in every recording."""
@@ -181,11 +195,11 @@ class Account:
         """The numbers of a Value that was left behind."""
         text = self._recorder.text_of(value)
         if text is not None:
-            return text  # type: ignore[no-any-return]
+            return text
         storage = self._memory.source(value)
         if storage is not None:
-            return self._inputs.leaf_text(storage)  # type: ignore[no-any-return]
-        return self._recorder.constant(value)  # type: ignore[no-any-return]
+            return self._inputs.leaf_text(storage)
+        return self._recorder.constant(value)
 
     # What the call made ---------------------------------------------------------------------------
 
@@ -211,14 +225,37 @@ class Account:
             name = self._names.bind_alike(
                 Gradients(owners, dtypes), *map(id, owners), *dtypes, prefix="t"
             )
-            self._lines.append(f"{name}.put([{', '.join(texts)}])")
+            self._lines += self._gradient_lines(name, owners, texts)
+
+    def _gradient_lines(self, name: str, owners: list[Tensor], texts: list[str]) -> list[str]:
+        """Lines that leave gradients: in the tensors of the call before if nobody else refers to
+        them, to their memory or its Values.
+        """
+        places = range(len(owners))
+        present = " and ".join(
+            f"{self._inputs.tensor_text(owner)}._grad is h{i}" for i, owner in enumerate(owners)
+        )
+        return [
+            f"b = [{', '.join(texts)}]",
+            f"{''.join(f'h{i}, ' for i in places)}= {name}.made",
+            f"unseen = h0 is not None and {present}",
+            "if unseen:",
+            *(f"    m{i} = h{i}._storage; v{i} = m{i}.value" for i in places),
+            f"    unseen = {_held(1, (f'{x}{i}' for i in places for x in 'mv'))}",
+            # By their owners, and by what remembers them.
+            f"    unseen = unseen and {_held(2, (f'h{i}' for i in places))}",
+            "if unseen:",
+            f"    {''.join(f'v{i}.buffer, ' for i in places)}= b",
+            "else:",
+            f"    {name}.put(b)",
+        ]
 
     def _structure(self, x: Any) -> str:
         """An expression that makes a result like `x`."""
         if isinstance(x, Tensor):
             return self._tensor(x)
         if isinstance(x, (*PLAIN, np.generic)):
-            return self._inputs.constant(x)  # type: ignore[no-any-return]
+            return self._inputs.constant(x)
         if type(x) in (tuple, list):
             parts = "".join(f"{self._structure(part)}, " for part in x)
             return f"({parts})" if type(x) is tuple else f"[{parts}]"
@@ -230,13 +267,13 @@ class Account:
             build = "" if hasattr(x, "_fields") else f"({parts})"
             return f"{self._names.bind(type(x))}({build or parts})"
         if isinstance(x, Module):
-            return self._names.bind(x)  # type: ignore[no-any-return]
+            return self._names.bind(x)
         raise Refusal(f"it returns a {type(x).__name__}")
 
     def _tensor(self, tensor: Tensor) -> str:
         """An expression for a tensor that was there, or the name of one that is made anew."""
         if self._memory.state_of(tensor) is not None:
-            return self._inputs.tensor_text(tensor)  # type: ignore[no-any-return]
+            return self._inputs.tensor_text(tensor)
         known = self._texts.get(id(tensor))
         if known is not None:
             return known
@@ -289,7 +326,7 @@ class Account:
                 if edge is not None and id(edge[0]) not in seen:
                     seen.add(id(edge[0]))
                     stack.append(edge[0])
-        return self._names.bind_alike(node, type(node).__name__)  # type: ignore[no-any-return]
+        return self._names.bind_alike(node, type(node).__name__)
 
     def _nothing_else_was_made(self, made: list[weakref.ref[Tensor]]) -> None:
         """Every tensor that is new has been accounted for, or is gone."""
@@ -301,6 +338,11 @@ class Account:
     def _unknown(self, made: list[weakref.ref[Tensor]]) -> bool:
         tensors = (reference() for reference in made)
         return any(t is not None and id(t) not in self._texts for t in tensors)
+
+
+def _held(holders: int, names: Iterable[str]) -> str:
+    """A condition: so many other objects hold each of what some local variables hold."""
+    return " == ".join(f"count({name})" for name in names) + f" == UNHELD + {holders}"
 
 
 def _is_spent(node: GradFn) -> bool:

@@ -94,7 +94,7 @@ class Site:
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the Python code, and perhaps record what it does."""
-        if changes.recorder is not None or changes.stance != "default" or sys.getprofile():
+        if changes.recorder is not None or changes.stance == "force_eager" or sys.getprofile():
             return self.function(*args, **kwargs)
         if self._wait > 0:
             self._wait -= 1
@@ -233,7 +233,7 @@ class CompiledModule(Module):
         return getattr(self._orig_mod, name)
 
 
-def compile(  # noqa: A001
+def compile(
     model: Any = None,
     *,
     fullgraph: bool = False,

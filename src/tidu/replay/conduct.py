@@ -156,7 +156,7 @@ def _impure(function: Any) -> str | None:
     name: str = getattr(function, "__name__", "?")
     owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
     if owner is None or isinstance(owner, ModuleType):
-        module = getattr(function, "__module__", None) or getattr(owner, "__name__", "")
+        module = str(getattr(function, "__module__", None) or getattr(owner, "__name__", ""))
         if module == "builtins":
             return name if name in _IMPURE else None
         pure = module in _PURE_MODULES or module.split(".")[0] == "tidu"

@@ -10,7 +10,8 @@ import numpy as np
 from tidu.autograd.anomaly import Anomaly
 from tidu.base.state import state
 from tidu.ir.value import Value, leaf
-from tidu.replay.recording import Refusal
+from tidu.replay.memory import Memory
+from tidu.replay.recording import Names, Refusal
 from tidu.replay.runtime import contents
 from tidu.replay.surroundings import Place, Surroundings
 from tidu.tensor import Storage, Tensor
@@ -32,8 +33,8 @@ class Inputs:
         own = state.own
         if own.saved_hooks or Anomaly.enabled:
             raise Refusal("saved-tensor hooks, or anomaly detection, are in use")
-        self.names = recorder.names
-        self.memory = recorder.memory
+        self.names: Names = recorder.names
+        self.memory: Memory = recorder.memory
         self.lines: list[str] = []
         self.around = around
         self._checks = [
@@ -78,8 +79,8 @@ class Inputs:
         if x is None or isinstance(x, (bool, int, str)):
             return repr(x)
         if isinstance(x, PLAIN):
-            return self.names.bind_alike(x, type(x), repr(x))  # type: ignore[no-any-return]
-        return self.names.bind(x)  # type: ignore[no-any-return]
+            return self.names.bind_alike(x, type(x), repr(x))
+        return self.names.bind(x)
 
     def _tensor_argument(self, tensor: Tensor, text: str) -> None:
         known = self._paths.get(id(tensor))
@@ -143,7 +144,7 @@ class Inputs:
     def tensor_text(self, tensor: Tensor) -> str:
         """A tensor that was there before the call."""
         known = self._paths.get(id(tensor))
-        return known or self.names.bind(tensor, "t")  # type: ignore[no-any-return]
+        return known or self.names.bind(tensor, "t")
 
     def leaf_text(self, storage: Storage) -> str:
         """The array that some memory held when the call began."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from tidu.autograd.function import FunctionNode
@@ -66,9 +67,9 @@ def find(selves: Iterable[int] = ()) -> Found:
 class Memory:
     """What there was when a call began.
 
-    Every piece of memory gets a Value that no other has, nor the tape, and views forget what they saw: so each
-    Value that the call reads tells which memory it was read from. Gradients are not kept alive: the
-    call would free them.
+    Every piece of memory gets a Value that no other has, nor the tape, and views forget what they
+    saw: so each Value that the call reads tells which memory it was read from. Gradients are not
+    kept alive: the call would free them.
     """
 
     def __init__(self, found: Found) -> None:
@@ -85,7 +86,7 @@ class Memory:
             if id(storage) in gradients:
                 self._sources[id(storage.value)] = content, reference
             elif id(storage) not in counted:
-                self._sources[id(storage.value)] = content, lambda storage=storage: storage
+                self._sources[id(storage.value)] = content, partial(_itself, storage)
         self.tensors: dict[int, TensorState] = {}
         for tensor in found.tensors:
             if tensor._chain is not None:
@@ -124,6 +125,10 @@ class Memory:
         """What this tensor was when the call began; None if the call made it."""
         state = self.tensors.get(id(tensor))
         return state if state is not None and state.tensor() is tensor else None
+
+
+def _itself(storage: Storage) -> Storage:
+    return storage
 
 
 def _saved(found: Found) -> Iterator[Value]:

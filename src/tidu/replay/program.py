@@ -87,7 +87,7 @@ class TierZeroProgram:
     def run(self, leaves: list[Any], numbers: list[Any]) -> list[Any]:
         template = self._template
         made: list[Value] = []
-        sources: dict[type, list[Any]] = {Made: made, Number: numbers}
+        sources: dict[Any, list[Any]] = {Made: made, Number: numbers}
         sources[Leaf] = [leaf(x, d) for x, d in zip(leaves, template.dtypes, strict=True)]
         for (op, inputs, attrs, shape, dtype), position in zip(
             template.instructions, template.positions, strict=True

@@ -200,9 +200,7 @@ class Recorder:
             return value
         if isinstance(value, (tuple, list)):
             self.trace.require(f"len({text}) == {len(value)}")
-            return type(value)(
-                self._option(x, f"{text}[{place}]") for place, x in enumerate(value)
-            )
+            return type(value)(self._option(x, f"{text}[{place}]") for place, x in enumerate(value))
         return self._option(value, text)
 
     def _option(self, value: Any, text: str) -> Any:
@@ -349,17 +347,19 @@ class Recorder:
 
     def _region_lines(self, region: Region) -> list[str]:
         number = region.number
-        leaves = [
-            x if isinstance(x, str) else self.inputs.leaf_text(x) for x in region.leaves
-        ]
+        leaves = [x if isinstance(x, str) else self.inputs.leaf_text(x) for x in region.leaves]
         texts = f"[{', '.join(leaves)}]"
-        lines = [f"l{number} = {texts}"]
-        if any(isinstance(x, Storage) for x in region.leaves):
-            lines.append(f"if not ONLY_ARRAYS.issuperset(map(type, l{number})):")
-            lines.append(f"    settle(); l{number} = {texts}")
-            lines.append(f"    if not ONLY_ARRAYS.issuperset(map(type, l{number})): raise Departure")
-        lines.append(f"o{number} = p{number}(l{number}, [{', '.join(region.numbers)}])")
-        return lines
+        run = f"o{number} = p{number}(l{number}, [{', '.join(region.numbers)}])"
+        return [
+            f"l{number} = {texts}",
+            "try:",
+            f"    {run}",
+            "except Exception:",
+            # Some of it may not have been run yet.
+            f"    if ONLY_ARRAYS.issuperset(map(type, l{number})): raise",
+            f"    settle(); l{number} = {texts}",
+            f"    {run}",
+        ]
 
 
 _TEMPLATE = """\

@@ -1,4 +1,4 @@
-"""What was recorded of one call: the text of a function that does the same, and what it refers to."""
+"""What was recorded of a call: the text of a function that does the same, and what it refers to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tidu.base.changes import changes
 from tidu.replay import runtime
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 (not an error: the call has worked)
     """A call that cannot be replayed. A quiet one is nothing that people have to know."""
 
     def __init__(self, reason: str, *, quiet: bool = False, learn_again: bool = False) -> None:

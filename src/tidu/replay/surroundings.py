@@ -45,7 +45,7 @@ _MOST_ENTRIES = 64
 _MOST_PLACES = 2000
 
 
-class Unwatchable(Exception):
+class Unwatchable(Exception):  # noqa: N818 (not an error: the call has worked)
     """A value whose changes would go unnoticed."""
 
 
@@ -252,9 +252,17 @@ class Surroundings:
                 yield entry, value
 
 
-@functools.cache
+_files: dict[type, str] = {}
+
+
 def _file_of(kind: type) -> str:
     """The file that defines a class, as far as that can be told."""
+    if kind not in _files:
+        _files[kind] = _find_file(kind)
+    return _files[kind]
+
+
+def _find_file(kind: type) -> str:
     for member in vars(kind).values():
         function = getattr(member, "__func__", member)
         if isinstance(function, FunctionType) and function.__code__.co_filename != "<string>":

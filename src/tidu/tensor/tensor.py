@@ -137,9 +137,9 @@ class Tensor:
     @property
     def _value(self) -> Value:
         """The current Value: that of the storage, or what the view's chain makes of it."""
-        if self._chain is None:
-            return self._storage.value
         storage = self._storage
+        if self._chain is None:
+            return storage.value
         if self._seen != storage.version or self._cached is None:
             value = storage.value
             for op, attrs in self._chain:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tidu.autograd.modes import no_grad
+from tidu.ir.value import Value
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import clamp, mul
 from tidu.ops.total_norm import total_norm as total_norm_of
@@ -26,9 +27,9 @@ def _gradients(parameters: Tensors) -> list[Tensor]:
     return [p._grad for p in _listed(parameters) if p._grad is not None]
 
 
-def _replace(gradient: Tensor, value: Any) -> None:
-    """Write to a gradient, beside the tape."""
-    d = gradient.dtype
+def _replace(gradient: Tensor, content: Value, value: Value) -> None:
+    """Write to a gradient that holds `content`, beside the tape."""
+    d = content.dtype
     gradient._write(value if value.dtype is d else cast.value((value,), (d,)))
 
 
@@ -74,7 +75,8 @@ def clip_grads_with_norm_(
         limit = max_norm if isinstance(max_norm, Tensor) else float(max_norm)
         factor = clamp(limit / (total_norm + 1e-6), None, 1.0)._value
         for gradient in gradients:
-            _replace(gradient, mul.value((gradient._value, factor)))
+            content = gradient._value
+            _replace(gradient, content, mul.value((content, factor)))
 
 
 def clip_grad_norm_(
@@ -116,4 +118,5 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
     """Bring every number of the gradients into [−clip_value, clip_value], in place."""
     bound = float(clip_value)
     for gradient in _gradients(parameters):
-        _replace(gradient, clamp.value((gradient._value, -bound, bound)))
+        content = gradient._value
+        _replace(gradient, content, clamp.value((content, -bound, bound)))

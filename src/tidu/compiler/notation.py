@@ -1,0 +1,253 @@
+"""How buffers, addresses and expressions are written.
+
+Buffers are called in0, in1, ... (leaves), const0, ... (constants), out0, ... (results) and t0, t1,
+... (what lives within a run); n0, n1, ... are the Python numbers that a run is given. `x[i, j]` is
+an element at coordinates, `x.flat[4i + j]` one in row-major order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from tidu.base.dtypes import dtype
+from tidu.base.shapes import Shape, contiguous_strides
+from tidu.compiler.expressions import (
+    ARGUMENT,
+    COMPUTE,
+    CONSTANT,
+    GUARDED,
+    IOTA,
+    LOAD,
+    Expression,
+    Index,
+    Layout,
+)
+from tidu.compiler.lower import Buffer, Root
+
+_VARIABLES = "ijklmnpq"
+# An expression of more characters has parts of it on lines of their own.
+_LONGEST = 72
+
+
+class Names:
+    """What the buffers of a program are called."""
+
+    def __init__(
+        self,
+        buffers: Sequence[Buffer],
+        leaves: Iterable[int],
+        constants: Iterable[int],
+        results: Iterable[int],
+    ) -> None:
+        self.buffers = buffers
+        self.of: dict[int, str] = {}
+        for kind, numbers in (("in", leaves), ("const", constants), ("out", results)):
+            for place, number in enumerate(n for n in numbers if n not in self.of):
+                self.of[number] = f"{kind}{place}"
+        rest = (b.number for b in buffers if b.number not in self.of)
+        self.of.update((number, f"t{place}") for place, number in enumerate(rest))
+
+    def __getitem__(self, number: int) -> str:
+        return self.of[number]
+
+    def typed(self, number: int) -> str:
+        """``in0 f32[8, 4]``"""
+        buffer = self.buffers[number]
+        return f"{self[number]} {buffer.dtype.short}{list(buffer.shape)}"
+
+
+# Addresses ----------------------------------------------------------------------------------------
+
+Terms = list[tuple[int, str]]  # factors, and what they are factors of
+
+
+def variables(rank: int) -> list[str]:
+    """The names of coordinates."""
+    return [*_VARIABLES, *(f"d{n}" for n in range(len(_VARIABLES), rank))][:rank]
+
+
+def affine(terms: Terms, offset: int) -> str:
+    """``2i + j - 3``"""
+    text = ""
+    for factor, name in terms:
+        shown = name if abs(factor) == 1 else f"{abs(factor)}{name}"
+        sign = (" - " if factor < 0 else " + ") if text else ("-" if factor < 0 else "")
+        text += sign + shown
+    if offset or not text:
+        text += (f" {'-' if offset < 0 else '+'} {abs(offset)}") if text else str(offset)
+    return text
+
+
+def _terms(layout: Layout, counters: Sequence[str]) -> Terms:
+    return [(s, name) for s, name in zip(layout.strides, counters, strict=True) if s]
+
+
+def element(
+    name: str, buffer: Buffer, space: Shape, layout: Layout, indexed: Terms, guarded: bool
+) -> str:
+    """An element of a buffer: by its coordinates if each is an affine function of its own."""
+    if not buffer.shape:
+        return name
+    counters = variables(len(space))
+    found = _coordinates(buffer.shape, space, layout, counters, guarded or bool(indexed))
+    if found is None:
+        return f"{name}.flat[{affine([*_terms(layout, counters), *indexed], layout.offset)}]"
+    strides = contiguous_strides(buffer.shape)
+    for stride, text in indexed:
+        place = next(d for d, s in enumerate(strides) if s == stride)
+        terms, start = found[place]
+        found[place] = ([*terms, (1, text)], start)
+    return f"{name}[{', '.join(affine(terms, start) for terms, start in found)}]"
+
+
+def _coordinates(
+    shape: Shape, space: Shape, layout: Layout, counters: Sequence[str], trusted: bool
+) -> list[tuple[Terms, int]] | None:
+    """For each dimension the terms and the start of its coordinate; None if that cannot be said.
+
+    A coordinate that leaves its dimension belongs to another way of counting, unless the access is
+    `trusted` to be looked at before it is made.
+    """
+    strides = contiguous_strides(shape)
+    found: list[tuple[Terms, int]] = []
+    terms = list(zip(layout.strides, counters, space, strict=True))
+    offset = layout.offset
+    for n, stride in zip(shape, strides, strict=True):
+        here = [t for t in terms if n > 1 and t[0] and abs(t[0]) >= stride and not t[0] % stride]
+        terms = [t for t in terms if t not in here]
+        start = round(offset / stride) if trusted and offset < 0 else offset // stride
+        start = start if n > 1 else 0
+        offset -= start * stride
+        ends = [t[0] // stride * (t[2] - 1) for t in here]
+        least = start + sum(min(e, 0) for e in ends)
+        most = start + sum(max(e, 0) for e in ends)
+        if not trusted and not 0 <= least <= most < n:
+            return None
+        found.append(([(t[0] // stride, t[1]) for t in here], start))
+    return None if offset or any(t[0] for t in terms) else found
+
+
+# Expressions --------------------------------------------------------------------------------------
+
+
+class Printer:
+    """Expressions as lines; those that are used again, or long, are given names."""
+
+    def __init__(self, names: Names, space: Shape, roots: Iterable[Root]) -> None:
+        self.names = names
+        self.space = space
+        self.lines: list[str] = []
+        self.known: dict[int, str] = {}
+        self.uses = _uses(roots)
+        self.count = 0
+
+    def text(self, x: Expression, guarded: bool = False) -> str:
+        known = self.known.get(x.number)
+        if known is not None:
+            return known
+        text = self.fresh(x, guarded)
+        shared = x.kind in (COMPUTE, GUARDED) and self.uses[x.number] > 1
+        return self.named(x, text) if shared else text
+
+    def named(self, x: Expression, text: str) -> str:
+        """Put `x` on a line of its own, and from now on say its name instead."""
+        name = self.known[x.number] = f"v{self.count}"
+        self.count += 1
+        self.lines.append(f"{name} = {text}")
+        return name
+
+    def fresh(self, x: Expression, guarded: bool) -> str:
+        if x.kind == ARGUMENT:
+            return f"n{x.what[0]}"
+        if x.kind == CONSTANT:
+            return "none" if x.what is None else repr(x.what)
+        if x.kind == IOTA:
+            return affine(_terms(x.what, variables(len(self.space))), x.what.offset)
+        if x.kind == LOAD:
+            buffer, layout, indices = x.what
+            return self.place(buffer, layout, indices, x.inputs, guarded)
+        if x.kind == GUARDED:
+            return self.guarded(x)
+        op, attrs = x.what
+        inputs = [self.text(y, guarded) for y in x.inputs]
+        parts = [place for place, y in enumerate(x.inputs) if y.kind in (COMPUTE, GUARDED)]
+        while sum(map(len, inputs)) > _LONGEST and parts:
+            longest = max(parts, key=lambda place: len(inputs[place]))
+            parts.remove(longest)
+            if x.inputs[longest].number not in self.known:
+                inputs[longest] = self.named(x.inputs[longest], inputs[longest])
+        return f"{op.name}({', '.join([*inputs, *map(attribute_text, attrs)])})"
+
+    def place(
+        self,
+        buffer: int,
+        layout: Layout,
+        indices: Sequence[Index],
+        places: Sequence[Expression],
+        guarded: bool = False,
+    ) -> str:
+        given = [(i.stride, self.text(p, guarded)) for i, p in zip(indices, places, strict=True)]
+        whole = self.names.buffers[buffer]
+        return element(self.names[buffer], whole, self.space, layout, given, guarded)
+
+    def guarded(self, x: Expression) -> str:
+        guards, fill = x.what
+        counters = variables(len(self.space))
+        conditions = [
+            f"{g.low} <= {affine(_terms(g.layout, counters), g.layout.offset)} < {g.high}"
+            for g in guards
+        ]
+        return f"({self.text(x.inputs[0], True)} where {' and '.join(conditions)} else {fill})"
+
+    def root(self, root: Root) -> str:
+        """What a root stores, and where."""
+        value = self.text(root.expression)
+        number = root.buffer.number
+        if root.scatter is not None:
+            scatter = root.scatter
+            target = self.place(number, scatter.layout, scatter.indices, scatter.places)
+        else:
+            target = self.place(number, root.store, (), ())
+        if root.reduction is not None:
+            counters = variables(len(self.space))
+            over = ", ".join(counters[d] for d in sorted(root.reduced))
+            value = f"{root.reduction.name} over {over} of {value}"
+        return f"{target} {'+=' if root.adds else '='} {value}"
+
+    def take(self) -> list[str]:
+        """The lines so far; what they named is known to the lines that follow."""
+        lines, self.lines = self.lines, []
+        return lines
+
+
+def attribute_text(x: Any) -> str:
+    return x.short if isinstance(x, dtype) else repr(x)
+
+
+def expressions(root: Root) -> Iterator[Expression]:
+    """Every expression of a root, once."""
+    stack = [root.expression, *(root.scatter.places if root.scatter is not None else ())]
+    seen: set[int] = set()
+    while stack:
+        x = stack.pop()
+        if x.number not in seen:
+            seen.add(x.number)
+            stack.extend(x.inputs)
+            yield x
+
+
+def _uses(roots: Iterable[Root]) -> dict[int, int]:
+    """How many expressions and roots each expression is part of."""
+    uses: dict[int, int] = {}
+    seen: set[int] = set()
+    for root in roots:
+        places = root.scatter.places if root.scatter is not None else ()
+        for top in (root.expression, *places):
+            uses[top.number] = uses.get(top.number, 0) + 1
+        for x in expressions(root):
+            if x.number not in seen:
+                seen.add(x.number)
+                for y in x.inputs:
+                    uses[y.number] = uses.get(y.number, 0) + 1
+    return uses

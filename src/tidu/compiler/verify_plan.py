@@ -1,0 +1,146 @@
+"""What must hold of a plan: of its calls, its memory and its barriers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tidu.compiler.expressions import ARGUMENT, LOAD
+from tidu.compiler.lower import HostCall, Product, Root, Stored
+from tidu.compiler.notation import Names, expressions
+from tidu.compiler.program import NativeCall, Plan
+from tidu.compiler.render import names_of
+
+_ALIGNMENT = 64
+
+
+def plan_complaints(plan: Plan) -> Iterator[str]:
+    """Every slot exists, no memory is used twice at a time, and workers wait where they have to."""
+    names = names_of(plan)
+    known = {*plan.leaves, *plan.constants, *plan.results(), *plan.offsets}
+    for call in plan.calls:
+        if isinstance(call, HostCall):
+            known.update(b.number for b in call.results)
+    for place, call in enumerate(plan.calls):
+        yield from _call(call, plan, known, f"call {place}", names)
+    yield from _arena(plan, names)
+    yield from _barriers(plan, names)
+
+
+def _uses(call: NativeCall | HostCall) -> tuple[set[int], set[int]]:
+    """The buffers in memory that a call reads and writes."""
+    if isinstance(call, HostCall):
+        return {x.buffer.number for x in stored(call)}, {b.number for b in call.results}
+    what = call.what
+    if isinstance(what, Product):
+        return {what.a.buffer.number, what.b.buffer.number}, {what.c.buffer.number}
+    own = {root.buffer.number for root in what.roots}
+    reads = {number for root in what.roots for number in root_reads(root)}
+    return reads - own, set(call.writes)
+
+
+def _call(
+    call: NativeCall | HostCall, plan: Plan, known: set[int], where: str, names: Names
+) -> Iterator[str]:
+    reads, writes = _uses(call)
+    for number in sorted((reads | writes) - known):
+        yield f"{where} uses {names[number]}, which has no place in memory"
+    if isinstance(call, HostCall):
+        return
+    if not reads <= call.reads:
+        unsaid = ", ".join(names[n] for n in sorted(reads - call.reads))
+        yield f"{where} does not say that it reads {unsaid}"
+    if isinstance(call.what, Product):
+        return
+    if call.kernel not in plan.functions:
+        yield f"{where} calls {call.kernel}, which has no text"
+    own = {root.buffer.number for root in call.what.roots}
+    if not call.writes <= own:
+        yield f"{where} says that it writes what none of its roots computes"
+    numbers = {x.what[0] for r in call.what.roots for x in expressions(r) if x.kind == ARGUMENT}
+    for parameter in call.parameters:
+        if parameter.__class__ is not tuple:
+            continue
+        kind, number = parameter
+        if number not in (known if kind == "slot" else numbers):
+            yield f"{where} asks for the {kind} of {number}, which does not exist"
+
+
+def _arena(plan: Plan, names: Names) -> Iterator[str]:
+    """Buffers that are in use at the same time lie apart."""
+    lives: dict[int, tuple[int, int]] = {}
+    for place, call in enumerate(plan.calls):
+        for number in set.union(*_uses(call)):
+            lives[number] = (lives.get(number, (place, place))[0], place)
+    placed: list[tuple[int, int, int]] = []
+    for number, start in sorted(plan.offsets.items(), key=lambda x: x[1]):
+        buffer = plan.buffers[number]
+        end = start + buffer.size * buffer.dtype.itemsize
+        if start % _ALIGNMENT:
+            yield f"{names[number]} starts at byte {start}, not at a multiple of {_ALIGNMENT}"
+        if start < 0 or end > plan.arena:
+            yield f"{names[number]} is at bytes {start} to {end} of an arena of {plan.arena}"
+        for other, low, high in placed:
+            apart = end <= low or high <= start
+            if not apart and _together(lives.get(number), lives.get(other)):
+                yield f"{names[other]} and {names[number]} are in use together at byte {start}"
+        placed.append((number, start, end))
+
+
+def _together(one: tuple[int, int] | None, other: tuple[int, int] | None) -> bool:
+    return one is not None and other is not None and one[0] <= other[1] and other[0] <= one[1]
+
+
+def _barriers(plan: Plan, names: Names) -> Iterator[str]:
+    """Between calls of several workers that use the same memory, one of them writing, all workers
+    have waited for each other.
+    """
+    since: list[tuple[int, NativeCall]] = []
+    for place, call in enumerate(plan.calls):
+        if isinstance(call, HostCall):
+            since = []
+            continue
+        if call.barrier:
+            since = []
+        for before, other in since:
+            if call.units == other.units == 1:
+                continue
+            number = _conflict(plan, call, other)
+            if number is not None:
+                yield f"call {place} does not wait for call {before}, which uses {names[number]}"
+        since.append((place, call))
+
+
+def _conflict(plan: Plan, call: NativeCall, other: NativeCall) -> int | None:
+    """A buffer whose memory one of two calls writes while the other uses it."""
+    reads, writes = _uses(call)
+    other_reads, other_writes = _uses(other)
+    for some, others in ((reads | writes, other_writes), (writes, other_reads)):
+        for number in sorted(some):
+            if any(_same_memory(plan, number, n) for n in others):
+                return number
+    return None
+
+
+def _same_memory(plan: Plan, one: int, other: int) -> bool:
+    if one == other:
+        return True
+    if one not in plan.offsets or other not in plan.offsets:
+        return False
+    (a, a_end), (b, b_end) = (_span(plan, n) for n in (one, other))
+    return a < b_end and b < a_end
+
+
+def _span(plan: Plan, number: int) -> tuple[int, int]:
+    start, buffer = plan.offsets[number], plan.buffers[number]
+    return start, start + buffer.size * buffer.dtype.itemsize
+
+
+def stored(call: HostCall) -> Iterator[Stored]:
+    for x in call.inputs:
+        for y in x if x.__class__ is tuple else (x,):
+            if isinstance(y, Stored):
+                yield y
+
+
+def root_reads(root: Root) -> Iterator[int]:
+    return (x.what[0] for x in expressions(root) if x.kind == LOAD)
