@@ -62,6 +62,7 @@ from tidu.base.dtypes import (
     uint8,
 )
 from tidu.base.shapes import Size
+from tidu.explain import explain_compile
 from tidu.interop.checkpoint import load, save
 from tidu.replay import compile
 

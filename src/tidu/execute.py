@@ -149,48 +149,45 @@ def region_key(region: list[Value]) -> tuple[Key, list[Value], list[float]]:
     Two regions with one key differ in nothing but the contents of those two.
     """
     slots: dict[int, int] = {}
+    find = slots.get
+    uses = [0] * len(region)
     leaves: list[Value] = []
     numbers: list[float] = []
     instructions: list[Any] = []
-    for number, value in enumerate(region):
+    count = 0
+    for value in region:
         operands: list[Any] = []
         for x in value.inputs:
             kind = x.__class__
             if kind is Value:
-                slot = slots.get(id(x))
+                slot = find(id(x))
                 if slot is None:
                     slot = slots[id(x)] = -1 - len(leaves)
                     leaves.append(x)
+                elif slot >= 0:
+                    uses[slot] += 1
                 operands.append(slot)
             elif kind is float or kind is int:
                 numbers.append(x)
                 operands.append(kind)
             else:
                 operands.append((x,))
-        instructions.append((value.op, value.attrs, tuple(operands)))
-        slots[id(value)] = number
+        instructions.append((value.op, value.attrs, *operands))
+        slots[id(value)] = count
+        count += 1
     value = x = None  # type: ignore[assignment]
-    shapes = tuple([(x.shape, x.dtype) for x in leaves])
-    return Key((tuple(instructions), shapes, held(region))), leaves, numbers
+    shapes = tuple([(leaf.shape, leaf.dtype) for leaf in leaves])
+    return Key((tuple(instructions), shapes, _held(region, uses))), leaves, numbers
 
 
-def held(region: list[Value]) -> tuple[int, ...]:
-    """Which Values of a region outlive it: those with more references than the region itself
-    explains.
+def _held(region: list[Value], uses: list[int]) -> tuple[int, ...]:
+    """Which Values of a region outlive it: those with more references than those from the region,
+    which are counted in `uses`, and from the list itself.
     """
-    uses: dict[int, int] = {}
-    for value in region:
-        for x in value.inputs:
-            if x.__class__ is Value:
-                uses[id(x)] = uses.get(id(x), 0) + 1
-    value = x = None  # type: ignore[assignment]
-    outlive = []
-    for number in range(len(region)):
-        value = region[number]
-        # The list holds one reference besides the local variable.
-        if sys.getrefcount(value) - uses.get(id(value), 0) > _UNHELD + 1:
-            outlive.append(number)
-    return tuple(outlive)
+    references = sys.getrefcount
+    return tuple(
+        [n for n, used in enumerate(uses) if references(region[n]) - used > _UNHELD]
+    )
 
 
 def realize() -> None:

@@ -58,7 +58,7 @@ def test_intermediate_values_are_freed_while_the_region_runs() -> None:
     z = y + 1
     del y
     region = _cut()
-    assert execute.held(region) == tuple(
+    assert execute.region_key(region)[0].held == tuple(
         i for i, v in enumerate(region) if v is held or v is z._value or v is x._value
     )
 

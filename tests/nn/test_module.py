@@ -208,3 +208,33 @@ def test_apply_goes_from_the_inside_out() -> None:
     seen: list[str] = []
     _shared(tidu).apply(lambda module: seen.append(type(module).__name__))
     assert seen == ["Linear", "Linear", "ModuleList", "Shared"]
+
+
+def test_parameters_and_modules_come_once_and_in_the_order_of_their_names() -> None:
+    shared = tidu.nn.Linear(2, 2)
+    model = tidu.nn.Sequential(
+        shared,
+        tidu.nn.Sequential(tidu.nn.Linear(2, 2, bias=False), shared),
+        tidu.nn.Bilinear(2, 2, 1),
+    )
+    model.own = tidu.nn.Parameter(tidu.ones(1))
+    model[1].tied = model.own
+    assert list(model.modules()) == [module for _, module in model.named_modules()]
+    named = [parameter for _, parameter in model.named_parameters()]
+    assert [id(p) for p in model.parameters()] == [id(p) for p in named]
+    assert [id(p) for p in model.parameters(recurse=False)] == [id(model.own)]
+
+
+def test_parameters_follow_a_subclass_that_names_others() -> None:
+    class Half(tidu.nn.Linear):
+        def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+            yield "weight", self.weight
+
+    class Lonely(tidu.nn.Sequential):
+        def named_modules(self, *args: Any, **kwargs: Any) -> Any:
+            yield "", self
+
+    half = Half(2, 2)
+    assert [id(p) for p in half.parameters()] == [id(half.weight)]
+    lonely = Lonely(tidu.nn.Linear(2, 2))
+    assert list(lonely.modules()) == [lonely]

@@ -519,7 +519,7 @@ def test_an_error_leaves_everything_as_it_was() -> None:
     assert replayed(step) > 0
     before = table.weight.tolist(), optimizer.state_dict()["state"][0]["step"].item()
     state = torch.get_rng_state().tolist()
-    with pytest.raises(IndexError, match="test_compile.py"):
+    with pytest.raises(IndexError, match=r"test_compile\.py"):
         step(torch.tensor([0, 5, 1]))
     assert (table.weight.tolist(), optimizer.state_dict()["state"][0]["step"].item()) == before
     assert torch.get_rng_state().tolist() == state

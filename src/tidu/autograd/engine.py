@@ -189,7 +189,8 @@ def _count_dependencies(starts: Sequence[GradFn]) -> dict[GradFn, Visit]:
                 visit = visits.get(target)
                 if visit is None:
                     visits[target] = [1, None]
-                    stack.append(target)
+                    if target.edges:
+                        stack.append(target)
                 else:
                     visit[WAITING] += 1
     return visits

@@ -18,7 +18,7 @@ from tidu.base import dtypes
 from tidu.compiler import cache, gemm, llvm
 from tidu.compiler.gemm import GemmParams
 from tidu.compiler.graph import Graph
-from tidu.compiler.lower import Buffer, HostCall, Product, Stored
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Stored
 from tidu.compiler.pipeline import compile_graph
 from tidu.compiler.statistics import statistics
 from tidu.compiler.program import Function, NativeCall, Plan, module_text
@@ -45,7 +45,7 @@ class Arena:
     def __init__(self) -> None:
         self.memory = np.empty(0, np.uint8)
         self.address = 0
-        self.busy = False
+        self.user = 0  # the thread in the middle of a run
 
     def reserve(self, size: int) -> int:
         if size + 64 > self.memory.size:  # room to start at a line of the cache
@@ -83,19 +83,29 @@ os.register_at_fork(after_in_child=_functions.after_fork)
 
 
 def _compile(functions: dict[str, Function]) -> dict[str, int]:
-    names = sorted(functions)
-    batches = [names[i : i + _KERNELS_IN_MODULE] for i in range(0, len(names), _KERNELS_IN_MODULE)]
-    objects: list[Any] = [None] * len(batches)
+    """Compile and link; two threads share the work, which is done without the GIL."""
+    names = sorted(name for name, function in functions.items() if not function.whole)
+    texts = [function.text for function in functions.values() if function.whole]
+    for i in range(0, len(names), _KERNELS_IN_MODULE):
+        batch = names[i : i + _KERNELS_IN_MODULE]
+        texts.append(module_text(functions[name] for name in batch))
+    objects: list[Any] = [None] * len(texts)
+    errors: list[Exception] = []
 
     def work(first: int) -> None:
-        for i in range(first, len(batches), 2):
-            objects[i] = cache.object_code(module_text(functions[name] for name in batches[i]))
+        try:
+            for i in range(first, len(texts), 2):
+                objects[i] = cache.object_code(texts[i])
+        except Exception as error:
+            errors.append(error)
 
     helper = threading.Thread(target=work, args=(1,), daemon=True)
     helper.start()
     work(0)
     helper.join()
-    return llvm.load(objects, names)
+    if errors:
+        raise errors[0]
+    return llvm.load(objects, functions)
 
 
 class CpuProgram:
@@ -166,13 +176,30 @@ class CpuProgram:
                     groups = []
                 yield call
                 continue
-            if isinstance(call.what, Product):
-                kernel, parameters = _gemm_address(call.what), self._gemm(call)
-            else:
-                kernel, parameters = addresses[call.kernel], self._parameters(call.parameters)
-            groups.append(threads.Group(call.units, call.barrier, [(kernel, parameters)]))
+            groups.append(self._group(call, addresses))
         if groups:
             yield threads.NativeProgram(groups)
+
+    def _group(self, call: NativeCall, addresses: dict[str, int]) -> threads.Group:
+        kernel = addresses.get(call.kernel, 0)
+        if isinstance(call.what, Product):
+            kernel, parameters = _gemm_address(call.what), self._gemm(call)
+        elif isinstance(call.what, Correlate):
+            parameters = self._correlation(call.what)
+        else:
+            parameters = self._parameters(call.parameters)
+        return threads.Group(call.units, call.barrier, [(kernel, parameters)])
+
+    def _correlation(self, step: Correlate) -> Any:
+        params = step.params
+        places = {
+            name: self.slots[getattr(params, name)]
+            for name in params._fields
+            if name.endswith("_slot") and name != "bias_slot"
+        }
+        if len(step.reads) > 2:
+            places["bias_slot"] = self.slots[step.reads[2].number]
+        return params._replace(**places).array()
 
     def _parameters(self, given: list[Any]) -> Any:
         numbers = []
@@ -199,13 +226,14 @@ class CpuProgram:
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """The buffers of the held Values, in order. Raises Declined if something prevents it."""
-        if _arena.busy:  # a signal handler or a finalizer computes in the middle of a run
+        thread = threading.get_ident()
+        if _arena.user == thread:  # a signal handler or a finalizer, in the middle of a run
             raise Declined
-        _arena.busy = True
+        _arena.user = thread
         try:
             return self._run(leaves, numbers)
         finally:
-            _arena.busy = False
+            _arena.user = 0
 
     def _run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         base = _arena.reserve(self.plan.arena)
@@ -233,16 +261,19 @@ class CpuProgram:
         known = dict(self.constants)
         known.update(zip(self.order, arrays, strict=True))
         for segment in self.segments:
-            if isinstance(segment, HostCall):
-                self._call(segment, known, numbers)
-            else:
-                threads.run(segment, self.address)
-                if self.error.value:
-                    raise OutOfRange
+            self._do(segment, known, numbers)
         return [
             tuple(known[n] for n in output) if output.__class__ is tuple else known[output]
             for output in self.plan.outputs
         ]
+
+    def _do(self, segment: Any, known: dict[int, Any], numbers: Sequence[Any]) -> None:
+        if isinstance(segment, HostCall):
+            self._call(segment, known, numbers)
+        else:
+            threads.run(segment, self.address)
+            if self.error.value:
+                raise OutOfRange
 
     def _call(self, call: HostCall, known: dict[int, Any], numbers: Sequence[Any]) -> None:
         value = call.value

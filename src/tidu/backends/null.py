@@ -12,7 +12,7 @@ import numpy as np
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.compiler.graph import Graph
-from tidu.compiler.lower import Buffer
+from tidu.compiler.steps import Buffer
 from tidu.compiler.pipeline import compile_graph
 from tidu.compiler.program import module_text
 from tidu.ir.value import Value

@@ -26,7 +26,7 @@ from tidu.compiler.expressions import (
     Layout,
 )
 from tidu.compiler.fuse import Kernel, root_loads
-from tidu.compiler.lower import Root
+from tidu.compiler.steps import Root
 from tidu.compiler.scalars import Register, VectorScalars, literal
 
 # A dimension of at most this size is a constant of the kernel, so that its loop can be unrolled.

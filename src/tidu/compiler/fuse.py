@@ -21,7 +21,7 @@ from tidu.compiler.expressions import (
     lifted,
     split,
 )
-from tidu.compiler.lower import Buffer, HostCall, Product, Root, Step, Steps
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Root, Step, Steps
 
 # How many kernels back a root may be taken, and how large a kernel may grow.
 _WINDOW = 24
@@ -48,7 +48,7 @@ class Kernel:
         return {root.buffer.number for root in self.roots}
 
 
-Fused = Kernel | Product | HostCall
+Fused = Kernel | Product | Correlate | HostCall
 
 
 def fuse(steps: Steps, make: Expressions) -> list[Fused]:
@@ -135,8 +135,10 @@ class _Fusion:
 Merged = tuple[Shape, frozenset[int], list[Root]]
 
 
-def _results(step: Product | HostCall) -> tuple[Buffer, ...]:
-    return (step.c.buffer,) if isinstance(step, Product) else step.results
+def _results(step: Product | Correlate | HostCall) -> tuple[Buffer, ...]:
+    if isinstance(step, HostCall):
+        return step.results
+    return (step.c.buffer if isinstance(step, Product) else step.written,)
 
 
 def _inside(kernel: Kernel, root: Root) -> Root:

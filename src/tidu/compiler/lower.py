@@ -8,13 +8,14 @@ result of a reduction, or where several others would compute it again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape, broadcast
+from tidu.compiler import convolve
 from tidu.compiler.expressions import (
     ARGUMENT,
     COMPUTE,
@@ -36,6 +37,16 @@ from tidu.compiler.expressions import (
     without_ones,
 )
 from tidu.compiler.graph import Graph
+from tidu.compiler.steps import (
+    Buffer,
+    HostCall,
+    Operand,
+    Product,
+    Root,
+    Scatter,
+    Steps,
+    Stored,
+)
 from tidu.ir.argument import FloatArgument, IntArgument
 from tidu.ir.op import Op, registry
 from tidu.ir.value import Value
@@ -51,107 +62,10 @@ _LONG, _FEW, _CHUNK = 1 << 15, 64, 1 << 13
 _FEW_PARTS = 8
 
 
-@dataclass(slots=True)
-class Buffer:
-    """Memory that the program reads or writes, in row-major order."""
-
-    number: int
-    size: int
-    dtype: dtype
-    shape: Shape
-
-
-@dataclass(slots=True)
-class Scatter:
-    """Where the elements go when expressions say it: like a load with indices, but written."""
-
-    layout: Layout
-    indices: tuple[Index, ...]
-    places: tuple[Expression, ...]
-    sequential: frozenset[int]  # dimensions along which two elements may meet in one place
-
-
-@dataclass(slots=True)
-class Root:
-    """One buffer's elements as an expression over `space`, reduced over the dimensions `reduced`.
-
-    `store` says where an element goes: a layout over the whole space, with stride 0 along what is
-    reduced.
-    """
-
-    buffer: Buffer
-    space: Shape
-    expression: Expression
-    store: Layout
-    reduced: frozenset[int] = frozenset()
-    reduction: Op | None = None
-    adds: bool = False  # to what is there
-    scatter: Scatter | None = None
-    value: Value | None = None
-    # Buffers that have to be written before, although no expression reads them.
-    after: tuple[Buffer, ...] = ()
-
-
-@dataclass(slots=True)
-class Operand:
-    buffer: Buffer
-    offset: int
-    transposed: bool
-    leading: int  # distance of rows (of columns where transposed), in elements
-    batch: tuple[int, ...]  # strides
-
-
-@dataclass(slots=True)
-class Product:
-    """A batch of matrix products, c = a · b, of (m, k) and (k, n)."""
-
-    m: int
-    n: int
-    k: int
-    batch: Shape
-    a: Operand
-    b: Operand
-    c: Operand
-    dtype: dtype
-    value: Value | None = None
-
-
-@dataclass(slots=True)
-class Stored:
-    """What a host call reads: a buffer, and the shape in which it is meant."""
-
-    buffer: Buffer
-    shape: Shape
-
-
-@dataclass(slots=True)
-class HostCall:
-    """An operation done by its NumPy function, between native segments."""
-
-    value: Value
-    # `Stored` or a tuple of them for Values, numbers of arguments, constants
-    inputs: tuple[Any, ...]
-    results: tuple[Buffer, ...]
-
-
-Step = Root | Product | HostCall
-
-
-@dataclass(slots=True)
-class Steps:
-    """What lowering gives: steps in order, and which buffers hold leaves and outputs."""
-
-    steps: list[Step] = field(default_factory=list)
-    buffers: list[Buffer] = field(default_factory=list)
-    leaves: list[Buffer] = field(default_factory=list)
-    constants: dict[int, Any] = field(default_factory=dict)  # by buffer: its numbers
-    outputs: list[Any] = field(default_factory=list)  # Buffers, or tuples of them
-
-
 def is_composite(value: Value) -> bool:
     op = value.op
     assert op is not None
-    if op.decompose is None or op.emit is not None:
+    if op.decompose is None or op.emit is not None or convolve.supports(value):
         return False
     return op.kind == "composite" or (op.kind == "contraction" and _is_tiny(value))
 
@@ -170,9 +84,12 @@ def _is_tiny(value: Value) -> bool:
 
 
 class Lowering:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, vector_bytes: int) -> None:
         self.graph = graph
+        self.vector_bytes = vector_bytes
         self.make = Expressions()
+        # Copies of tensors with zeros around them, by expression and pads; see `convolve`.
+        self.planes: dict[Any, Any] = {}
         self.steps = Steps()
         self.found: dict[int, Any] = {}  # by id of a Value: its expression, or a tuple of them
         self.uses: dict[int, int] = {}
@@ -243,11 +160,17 @@ class Lowering:
 
     def root(self, x: Expression, shape: Shape, d: dtype, value: Value | None = None) -> Buffer:
         buffer = self.buffer(shape, d)
-        space, squeeze = without_ones(tuple(shape))
-        self.steps.steps.append(
-            Root(buffer, space, self.make.relaid(x, squeeze), contiguous(space), value=value)
-        )
+        self.write(buffer, x, tuple(shape), contiguous(shape), value)
         return buffer
+
+    def write(
+        self, buffer: Buffer, x: Expression, shape: Shape, layout: Layout, value: Value | None
+    ) -> None:
+        """A root whose elements, one for each coordinate of `shape`, go where `layout` says."""
+        space, squeeze = without_ones(shape)
+        self.steps.steps.append(
+            Root(buffer, space, self.make.relaid(x, squeeze), squeeze(layout), value=value)
+        )
 
     # One Value ------------------------------------------------------------------------------------
 
@@ -273,6 +196,8 @@ class Lowering:
     def rule(self, op: Op, value: Value) -> Any:
         if op.kind == "pick":
             return self.pick
+        if convolve.supports(value):
+            return self.correlation
         if op.kind == "elementwise" and op.emit is not None:
             if op.raises and value.dtype.category == dtypes.INTEGER and (
                 value.inputs[-1].__class__ is Value
@@ -366,10 +291,10 @@ class Lowering:
         shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in inputs)
         zero, pieces = op.pieces(shapes, *value.attrs)
         if zero and len(pieces) == 1 and all(step == 1 for _, _, step in pieces[0].ranges):
-            return self.placed(inputs[pieces[0].input], pieces[0].ranges, value.shape)
+            return self.place(inputs[pieces[0].input], pieces[0].ranges, value.shape)
         around = self.filling(inputs, pieces, value)
         if around is not None:
-            return self.placed(inputs[pieces[1].input], pieces[1].ranges, value.shape, around)
+            return self.place(inputs[pieces[1].input], pieces[1].ranges, value.shape, around)
         buffer = self.buffer(value.shape, value.dtype)
         if zero:
             nothing = self.number(0, value.dtype)
@@ -382,6 +307,9 @@ class Lowering:
             part = self.broadcast(x, shape) if x.__class__ is Value else self.number(x, value.dtype)
             self.piece(buffer, part, piece.ranges, value, adds=piece.adds)
         return self.whole(buffer)
+
+    def place(self, x: Value, ranges: Any, shape: Shape, around: float = 0) -> Expression:
+        return self.placed(self.found[id(x)], tuple(x.shape), ranges, tuple(shape), around)
 
     def filling(self, inputs: Any, pieces: Any, value: Value) -> float | None:
         """The number around the one piece that is put into a constant tensor."""
@@ -409,8 +337,20 @@ class Lowering:
         root.after = (buffer,)
         self.steps.steps.append(root)
 
-    def placed(self, x: Value, ranges: Any, shape: Shape, around: float = 0) -> Expression:
-        """`x` inside a larger space, and one number around it."""
+    def sliced(self, x: Expression, ranges: Any) -> Expression:
+        """A part of `x`: (start, stop, step) for each dimension."""
+
+        def change(layout: Layout) -> Layout:
+            offset = sum(r[0] * s for r, s in zip(ranges, layout.strides, strict=True))
+            strides = tuple(r[2] * s for r, s in zip(ranges, layout.strides, strict=True))
+            return Layout(strides, layout.offset + offset)
+
+        return self.make.relaid(x, change)
+
+    def placed(
+        self, x: Expression, sizes: Shape, ranges: Any, shape: Shape, around: float = 0
+    ) -> Expression:
+        """`x`, of these sizes, inside a larger space, and one number around it."""
         starts = tuple(r[0] for r in ranges)
 
         def shift(layout: Layout) -> Layout:
@@ -421,10 +361,10 @@ class Lowering:
         units = [tuple(int(i == d) for i in range(rank)) for d in range(rank)]
         guards = tuple(
             Guard(Layout(units[d], -start), 0, n)
-            for d, (start, n, whole) in enumerate(zip(starts, x.shape, shape, strict=True))
+            for d, (start, n, whole) in enumerate(zip(starts, sizes, shape, strict=True))
             if n != whole
         )
-        inner = self.make.relaid(self.found[id(x)], shift)
+        inner = self.make.relaid(x, shift)
         if not guards:
             return inner
         return self.make.make(GUARDED, (guards, around), (inner,), x.dtype)
@@ -546,6 +486,9 @@ class Lowering:
         return Operand(
             self.steps.buffers[buffer], layout.offset, *found, tuple(strides.batch)
         )
+
+    def correlation(self, value: Value, op: Op) -> Expression:
+        return convolve.lower_correlation(self, value, op)
 
     # Indices --------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from tidu.compiler.expressions import (
     Index,
     Layout,
 )
-from tidu.compiler.lower import Buffer, Root
+from tidu.compiler.steps import Buffer, Root
 
 _VARIABLES = "ijklmnpq"
 # An expression of more characters has parts of it on lines of their own.

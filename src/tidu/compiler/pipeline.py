@@ -15,7 +15,7 @@ from tidu.compiler import fuse, lower, program
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused
 from tidu.compiler.graph import Graph, expand
-from tidu.compiler.lower import Steps
+from tidu.compiler.steps import Steps
 from tidu.compiler.program import Plan
 
 
@@ -53,7 +53,7 @@ def _expand(graph: Graph, target: Target) -> Graph:
 
 
 def _lower(graph: Graph, target: Target) -> Lowered:
-    lowering = lower.Lowering(graph)
+    lowering = lower.Lowering(graph, target.vector_bytes)
     return Lowered(lowering.run(), lowering.make, len(graph.numbers))
 
 

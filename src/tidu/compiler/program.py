@@ -15,7 +15,7 @@ from tidu.compiler.emit import Emitted, Loops, emit
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused, Kernel, loaded, root_loads
 from tidu.compiler.gemm import ceiling, panels
-from tidu.compiler.lower import Buffer, HostCall, Product, Steps, Stored
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Steps, Stored
 
 # What starts in the arena starts at a multiple of this many bytes, a line of the cache.
 _ALIGNMENT = 64
@@ -29,7 +29,7 @@ class NativeCall:
     parameters: list[Any]
     units: int
     work: int  # for one unit
-    what: Kernel | Product
+    what: Kernel | Product | Correlate
     reads: frozenset[int]
     writes: frozenset[int]
     barrier: bool = False
@@ -73,6 +73,8 @@ def plan(steps: Steps, fused: list[Fused], make: Expressions, vector_bytes: int)
             made.calls.append(step)
         elif isinstance(step, Product):
             made.calls.append(_product_call(step))
+        elif isinstance(step, Correlate):
+            made.calls.append(_correlate_call(step, made.functions))
         else:
             stored = {
                 b for b in step.writes() if b in results or any(r is not step for r in readers[b])
@@ -102,6 +104,8 @@ def _touched(step: Fused) -> set[int]:
     """The buffers that a step reads."""
     if isinstance(step, Product):
         return {step.a.buffer.number, step.b.buffer.number}
+    if isinstance(step, Correlate):
+        return {b.number for b in step.reads}
     if isinstance(step, HostCall):
         return {b.number for b in _host_buffers(step)}
     return {b for root in step.roots for b in loaded(root)}
@@ -110,6 +114,8 @@ def _touched(step: Fused) -> set[int]:
 def _written(step: Fused) -> set[int]:
     if isinstance(step, Product):
         return {step.c.buffer.number}
+    if isinstance(step, Correlate):
+        return {step.written.number}
     if isinstance(step, HostCall):
         return {b.number for b in step.results}
     return step.writes()
@@ -131,6 +137,7 @@ class Function(NamedTuple):
 
     text: str
     declarations: frozenset[str]
+    whole: bool = False  # a module of its own
 
 
 def module_text(functions: Iterable[Function]) -> str:
@@ -181,6 +188,16 @@ def _product_call(product: Product) -> NativeCall:
         2 * cut.rows * cut.columns * product.k * cut.together, product,
         frozenset({product.a.buffer.number, product.b.buffer.number}),
         frozenset({product.c.buffer.number}),
+    )  # fmt: skip
+
+
+def _correlate_call(step: Correlate, functions: dict[str, Function]) -> NativeCall:
+    params = step.params
+    if step.kernel not in functions:
+        functions[step.kernel] = Function(step.text(), frozenset(), whole=True)
+    return NativeCall(
+        step.kernel, [], params.units, max(1, step.work // params.units), step,
+        frozenset(b.number for b in step.reads), frozenset({step.written.number}),
     )  # fmt: skip
 
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
-from operator import attrgetter
 from typing import Any
 
 from tidu.base.shapes import Shape
-from tidu.base.source import describe
 from tidu.compiler.emit import Loops
-from tidu.compiler.expressions import COMPUTE, LOAD, Expression
+from tidu.compiler.expressions import LOAD, Expression
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
-from tidu.compiler.lower import HostCall, Operand, Product, Root, Stored
-from tidu.compiler.notation import Names, Printer, attribute_text, expressions, variables
+from tidu.compiler.steps import Correlate, HostCall, Operand, Product, Root, Stored
+from tidu.compiler.notation import Names, Printer, attribute_text, variables
 from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.program import NativeCall, Plan, lifetimes
 from tidu.ir.argument import ARGUMENTS
@@ -159,6 +157,19 @@ def _operand(names: Names, x: Operand, rows: int, columns: int) -> str:
     if x.leading != stored[1]:
         shape += f", rows {x.leading} apart"
     return f"{text} ({shape}){'.T' if x.transposed else ''}"
+
+
+@step_lines.register
+def _correlate_lines(step: Correlate, names: Names) -> list[str]:
+    """A convolution; what its result stands for is said by the load that reads it."""
+    params = step.params
+    given = ", ".join(names[b.number] for b in step.reads)
+    sizes = f"{params.images} images, {params.groups} groups, {params.rows} rows"
+    taps = ", ".join(map(str, params.x_taps))
+    return [
+        f"correlate: {names[step.written.number]} = {step.kernel}({given})",
+        f"  {sizes}, {params.channels} channels, {params.positions} positions, taps at {taps}",
+    ]
 
 
 @step_lines.register
@@ -331,29 +342,3 @@ def call_lines(call: NativeCall | HostCall, names: Names) -> list[str]:
         return [f"kernel, {units}", *(f"  {line}" for line in loop_nest(call, names))]
     first, *rest = step_lines(call.what, names)
     return [f"{first}, {units}", *rest]
-
-
-# Where it comes from ------------------------------------------------------------------------------
-
-
-def source_lines(step: Kernel | Product | HostCall) -> list[str]:
-    """The lines of the user's files that a step was made for, in the order of its operations."""
-    found: dict[str, None] = {}
-    for position in _positions(step):
-        text = describe(position)
-        if text:
-            found[text] = None
-    return list(found)
-
-
-def _positions(step: Kernel | Product | HostCall) -> Iterator[Any]:
-    if not isinstance(step, Kernel):
-        if step.value is not None:
-            yield step.value.position
-        return
-    for root in step.roots:
-        for x in sorted(expressions(root), key=attrgetter("number")):
-            if x.kind == COMPUTE:
-                yield x.position
-        if root.value is not None:
-            yield root.value.position

@@ -25,7 +25,7 @@ from tidu.compiler.expressions import (
 )
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
-from tidu.compiler.lower import Buffer, HostCall, Operand, Product, Root, Steps
+from tidu.compiler.steps import Buffer, HostCall, Operand, Product, Root, Steps
 from tidu.compiler.notation import Names, expressions
 from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.program import Plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tidu.compiler.expressions import ARGUMENT, LOAD
-from tidu.compiler.lower import HostCall, Product, Root, Stored
+from tidu.compiler.steps import HostCall, Product, Root, Stored
 from tidu.compiler.notation import Names, expressions
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.render import names_of

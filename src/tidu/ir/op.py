@@ -108,12 +108,27 @@ class Indexed(NamedTuple):
         return dim not in self.along
 
 
+class Correlation(NamedTuple):
+    """A convolution or one of its derivatives, of (N, C, …) and a weight (O, C / groups, …).
+
+    `wanted` is what it computes: the "result" of (input, weight, bias), the "input" of (cotangent,
+    weight, bias), or the "weight" of (input, cotangent).
+    """
+
+    wanted: str
+    stride: Shape
+    pads: tuple[tuple[int, int], ...]
+    dilation: Shape
+    groups: int
+
+
 class Op:
     """One operation. Made by `define`; the fields are described there."""
 
     __slots__ = (
         "arity",
         "attr_names",
+        "correlation",
         "decompose",
         "dtypes",
         "emit",
@@ -163,6 +178,7 @@ class Op:
     layout: Callable[..., Any] | None
     pieces: Callable[..., Pieces] | None
     indexed: Callable[..., Indexed | None] | None
+    correlation: Callable[..., Correlation] | None
     identity: Callable[[dtype], float] | None
     grad_name: str
     public: tuple[str, ...]
@@ -321,6 +337,7 @@ def define(
     layout: Callable[..., Any] | None = None,
     pieces: Callable[..., Pieces] | None = None,
     indexed: Callable[..., Indexed | None] | None = None,
+    correlation: Callable[..., Correlation] | None = None,
     identity: Callable[[dtype], float] | None = None,
     grad_name: str = "",
     public: str = "",
@@ -354,6 +371,7 @@ def define(
     layout      for a movement that is no view to users: as `View.layout`; strides may be negative
     pieces      for an op that puts its result together: (input shapes, *attrs) -> Pieces
     indexed     for reading and writing at indices: (input shapes, *attrs) -> Indexed, or None
+    correlation for convolutions and their derivatives: (*attrs) -> Correlation
     raises      some integers in the last input are an error: where that is a tensor of integers,
                 `numpy` does it in every tier
     identity    for a reduction: dtype -> the number that changes nothing
@@ -380,6 +398,7 @@ def define(
     op.vjps, op.saved = vjp, saved
     op.layout = view.layout if view is not None else layout
     op.pieces, op.indexed, op.identity = pieces, indexed, identity
+    op.correlation = correlation
     op.node_class, op.keepers = None, {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
-from tidu.ir.op import Array, Inferred, Op, Sample, define
+from tidu.ir.op import Array, Correlation, Inferred, Op, Sample, define
 from tidu.ops.contract import matmul
 from tidu.ops.movement import permute, reshape, swap
 from tidu.ops.reduce import sum_
@@ -319,6 +319,10 @@ def _sum_products(x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
     return result.reshape(y.shape[1], x.shape[1] // groups, *kernel)
 
 
+def _correlation(wanted: str, g: Geometry) -> Correlation:
+    return Correlation(wanted, g.stride, g.pads, g.dilation, g.groups)
+
+
 # Declarations -------------------------------------------------------------------------------------
 
 
@@ -372,6 +376,7 @@ convolution: Op = define(
     infer=_convolution_infer,
     numpy=_convolution_numpy,
     decompose=_convolution,
+    correlation=lambda geometry: _correlation("result", geometry),
     vjp=(
         lambda g, out, x, weight, bias, geometry: convolution_transpose(
             g, weight, None, tuple(x.shape[2:]), geometry
@@ -404,6 +409,7 @@ convolution_transpose: Op = define(
     infer=_transpose_infer,
     numpy=_transpose_numpy,
     decompose=_transpose,
+    correlation=lambda sizes, geometry: _correlation("input", geometry),
     vjp=(
         lambda g, out, y, weight, bias, sizes, geometry: convolution(g, weight, None, geometry),
         lambda g, out, y, weight, bias, sizes, geometry: convolution_weight(
@@ -435,6 +441,7 @@ convolution_weight: Op = define(
     infer=_weight_infer,
     numpy=_weight_numpy,
     decompose=_weight,
+    correlation=lambda kernel, geometry: _correlation("weight", geometry),
     vjp=(
         lambda g, out, x, y, kernel, geometry: convolution_transpose(
             y, g, None, tuple(x.shape[2:]), geometry

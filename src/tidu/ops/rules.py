@@ -39,6 +39,14 @@ def cast_to(x: Any, d: dtype) -> Any:
 def promote(inputs: tuple[Any, ...], d: dtype | None = None) -> tuple[tuple[Any, ...], dtype]:
     """All inputs in one dtype: the given one, or the one in which they meet."""
     if d is None:
+        first = inputs[0]
+        if first.__class__ is Value:
+            d = first.dtype
+            for x in inputs:
+                if x.__class__ is not Value or x.dtype is not d:
+                    break
+            else:
+                return inputs, d
         d = dtypes.result_type(x for x in inputs if x is not None)
     return tuple(cast_to(x, d) for x in inputs), d
 

@@ -39,6 +39,8 @@ class Account:
         self.around = around
         self._result = result
         self.exchanged: set[int] = set()
+        self.before: list[str] = []  # lines that come before the programs run
+        self.undo: list[str] = []  # and what to do if those fail
         self._lines: list[str] = []
         self._written: dict[int, str] = {}  # new memory, by id, as text
         self._texts: dict[int, str] = {}  # new tensors, by id, as text
@@ -178,9 +180,9 @@ class Account:
         refers to those, which spares the making of new ones.
         """
         names = [self._names.bind(storage, "s") for storage in storages]
-        lines = [f"v{i} = {name}.value" for i, name in enumerate(names)]
-        lines.append(f"if {_held(1, (f'v{i}' for i in range(len(names))))}:")
-        values = "".join(f"v{i}.buffer, " for i in range(len(names)))
+        lines = [f"u{i} = {name}.value" for i, name in enumerate(names)]
+        lines.append(f"if {_held(1, (f'u{i}' for i in range(len(names))))}:")
+        values = "".join(f"u{i}.buffer, " for i in range(len(names)))
         lines.append(f"    {values}= w0")
         for name in names:
             lines.append(f"    {name}.version += 1; {name}.edits += 1")
@@ -193,13 +195,14 @@ class Account:
 
     def _value_text(self, value: Value) -> str:
         """The numbers of a Value that was left behind."""
-        text = self._recorder.text_of(value)
+        text: str | None = self._recorder.text_of(value)
         if text is not None:
             return text
         storage = self._memory.source(value)
         if storage is not None:
             return self._inputs.leaf_text(storage)
-        return self._recorder.constant(value)
+        constant: str = self._recorder.constant(value)
+        return constant
 
     # What the call made ---------------------------------------------------------------------------
 
@@ -229,14 +232,12 @@ class Account:
 
     def _gradient_lines(self, name: str, owners: list[Tensor], texts: list[str]) -> list[str]:
         """Lines that leave gradients: in the tensors of the call before if nobody else refers to
-        them, to their memory or its Values.
+        them, to their memory or its Values. The old numbers are freed before the programs run.
         """
         places = range(len(owners))
-        present = " and ".join(
-            f"{self._inputs.tensor_text(owner)}._grad is h{i}" for i, owner in enumerate(owners)
-        )
-        return [
-            f"b = [{', '.join(texts)}]",
+        places_of = [f"{self._inputs.tensor_text(owner)}._grad" for owner in owners]
+        present = " and ".join(f"{place} is h{i}" for i, place in enumerate(places_of))
+        self.before += [
             f"{''.join(f'h{i}, ' for i in places)}= {name}.made",
             f"unseen = h0 is not None and {present}",
             "if unseen:",
@@ -244,6 +245,15 @@ class Account:
             f"    unseen = {_held(1, (f'{x}{i}' for i in places for x in 'mv'))}",
             # By their owners, and by what remembers them.
             f"    unseen = unseen and {_held(2, (f'h{i}' for i in places))}",
+        ]
+        if not self._inputs.reads_gradients(owners):
+            self.before.append("if unseen:")
+            self.before += [f"    v{i}.buffer = None" for i in places]
+            self.before.append("else:")
+            self.before += [f"    {place} = None" for place in places_of]
+            self.undo.append(f"{name}.forget()")
+        return [
+            f"b = [{', '.join(texts)}]",
             "if unseen:",
             f"    {''.join(f'v{i}.buffer, ' for i in places)}= b",
             "else:",

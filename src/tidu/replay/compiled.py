@@ -243,13 +243,13 @@ def compile(
     options: dict[str, Any] | None = None,
     disable: bool = False,
 ) -> Any:
-    """A callable with the results of `model`, which after a few calls runs as a native program only.
+    """A callable with the results of `model` that after a few calls runs native programs only.
 
     `model` is a function, such as a whole training step, or a module. After some ordinary calls
     that turn out to be alike, its Python code does not run any more: what it did is done again on
     the present parameters, arguments, random numbers and learning rates. It does run when something
-    around it has changed: shapes, train() and eval(), hooks, Python variables that it reads. Where a
-    call cannot be replayed (it reads a number from a tensor, prints, or appends to a list), the
+    around it has changed: shapes, train() and eval(), hooks, Python variables that it reads. Where
+    a call cannot be replayed (it reads a number from a tensor, prints, or appends to a list), the
     Python code runs in every call, and a warning says why, once.
 
     The other arguments are those of `torch.compile`; only `disable` has an effect here. Without

@@ -186,12 +186,21 @@ class Inputs:
         """
         found: dict[int, _Gradient] = {}
         for there in self.memory.tensors.values():
-            owner, gradient = there.tensor(), there.grad and there.grad()
+            owner = there.tensor()
+            gradient = None if there.grad is None else there.grad()
             if owner is not None and gradient is not None and gradient._chain is None:
                 storage = gradient._storage
                 fixed = self.around.tensors.get(id(gradient))
                 found[id(storage)] = weakref.ref(storage), weakref.ref(owner), fixed
         return found
+
+    def reads_gradients(self, owners: list[Tensor]) -> bool:
+        """Whether the programs read what the gradients of some tensors held before the call."""
+        ids = {id(owner) for owner in owners}
+        return any(
+            key in self._storages and id(owner()) in ids
+            for key, (_, owner, _) in self._gradients.items()
+        )
 
     # Conditions -----------------------------------------------------------------------------------
 

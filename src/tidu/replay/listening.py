@@ -91,9 +91,13 @@ class ListeningScalars:
         self._scalars = scalars
 
     def read(self, tensor: Tensor) -> Any:
+        if not self._recorder.is_here():
+            return self._scalars.read(tensor)
         return self._recorder.read_scalar(self._scalars, tensor)
 
     def write(self, tensor: Tensor, number: Any) -> Any:
+        if not self._recorder.is_here():
+            return self._scalars.write(tensor, number)
         return self._recorder.write_scalar(self._scalars, tensor, number)
 
     def multiply(self, tensor: Tensor, factor: Any) -> Any:
@@ -141,7 +145,9 @@ class Listening:
         ListeningGenerator.recorder = None
 
     def _update(self, optimizer: Optimizer, group: dict[str, Any], advance: Any) -> None:
-        type(optimizer)._update(optimizer, Options(self._recorder, group), advance)
+        if self._recorder.is_here():
+            group = Options(self._recorder, group)
+        type(optimizer)._update(optimizer, group, advance)
 
     def _step(self, schedule: Any, *args: Any, **kwargs: Any) -> None:
         with self._recorder.inside() as outermost:

@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import chain, compress, starmap, tee
 from typing import Any, NamedTuple
 
 from tidu.autograd.function import FunctionNode
@@ -45,23 +46,37 @@ class Found(NamedTuple):
 
 def find(selves: Iterable[int] = ()) -> Found:
     """Look through all objects that Python's cycle collector knows of."""
-    wanted = frozenset(selves)
+    kinds = [_with_subclasses(base) for base in _KINDS]
     found = Found([], [], [], [], [], [], [], [])
-    table: dict[type, list[Any] | None] = {}
-    for x in gc.get_objects():
-        kind = type(x)
-        if kind not in table:
-            table[kind] = next(
-                (found[i] for i, base in enumerate(_KINDS) if issubclass(kind, base)), None
-            )
-        there = table[kind]
-        if there is not None:
-            there.append(x)
-        if id(x) in wanted:
-            found.selves.append(x)
+    for x in _all_objects(type, frozenset().union(*kinds)):
+        for place, classes in enumerate(kinds):
+            if type(x) in classes:
+                found[place].append(x)
+    wanted = frozenset(selves)
+    if wanted:
+        found.selves.extend(_all_objects(id, wanted))
     # Parameters of lazy modules have no memory yet.
     found.tensors[:] = [t for t in found.tensors if "_storage" in t.__dict__]
     return found
+
+
+def _with_subclasses(base: type) -> frozenset[type]:
+    classes, stack = {base}, [base]
+    while stack:
+        new: set[type] = set(type.__subclasses__(stack.pop())) - classes
+        classes |= new
+        stack.extend(new)
+    return frozenset(classes)
+
+
+def _all_objects(mark: Callable[[Any], Any], wanted: frozenset[Any]) -> list[Any]:
+    """Those of all objects whose mark is wanted.
+
+    The list of all objects lives within one call of a C function: no other thread runs while it
+    exists. It would find tuples referred to that it is just making, and fail.
+    """
+    objects, again = tee(chain.from_iterable(starmap(gc.get_objects, [()])))
+    return list(compress(objects, map(wanted.__contains__, map(mark, again))))
 
 
 class Memory:

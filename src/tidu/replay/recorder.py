@@ -82,13 +82,13 @@ class Recorder:
 
     def refuse(self, what: str) -> None:
         """Remember the first reason why the call cannot be replayed."""
-        if self.reason is None and threading.get_ident() == self._thread:
+        if self.reason is None and self.is_here():
             self.reason = f"{what}{at(here())}"
 
     @contextmanager
     def inside(self) -> Iterator[bool]:
         """Around something that is recorded as a whole: True if it is not part of such a thing."""
-        if threading.get_ident() != self._thread:
+        if not self.is_here():
             yield False
             return
         self._depth += 1
@@ -103,7 +103,7 @@ class Recorder:
 
     def region(self, region: list[Value]) -> None:
         """A region is about to run."""
-        if threading.get_ident() != self._thread:
+        if not self.is_here():
             return
         key, values, _ = execute.region_key(region)
         if any(value.buffer.__class__ is Failure for value in values):
@@ -328,9 +328,14 @@ class Recorder:
         text = _TEMPLATE.format(
             guards=" and ".join(guards) or "True",
             accepts=_indented(self.inputs.lines, 8),
-            saves=_indented([f"s_{g} = {g}.get_state()" for g in self.generators.values()], 4),
+            before=_indented(
+                [*(f"s_{g} = {g}.get_state()" for g in self.generators.values()), *account.before],
+                4,
+            ),
             body=_indented(body, 8),
-            restores=_indented([f"{g}.set_state(s_{g})" for g in self.generators.values()], 8),
+            undo=_indented(
+                [*(f"{g}.set_state(s_{g})" for g in self.generators.values()), *account.undo], 8
+            ),
             commit=_indented(commit, 4),
             result=result,
         )
@@ -344,6 +349,10 @@ class Recorder:
         """The ids of the memory that regions have read."""
         regions = (line for line in self.lines if isinstance(line, Region))
         return {id(x) for region in regions for x in region.leaves if isinstance(x, Storage)}
+
+    def is_here(self) -> bool:
+        """Whether this is the thread of the call."""
+        return threading.get_ident() == self._thread
 
     def _region_lines(self, region: Region) -> list[str]:
         number = region.number
@@ -376,11 +385,11 @@ def replay(args, kwargs):
     ticks.left -= 1
     if ticks.left < 0:
         return MISS
-{saves}
+{before}
     try:
 {body}
     except Exception:
-{restores}
+{undo}
         return MISS
 {commit}
     return {result}

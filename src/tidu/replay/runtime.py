@@ -68,7 +68,9 @@ def contents(tensor: Tensor) -> Any:
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
-def accept(tensor: Any, kind: type, shape: tuple[int, ...], dtype: Any, requires_grad: bool) -> Any:
+def accept(
+    tensor: Any, kind: type[Tensor], shape: tuple[int, ...], dtype: Any, requires_grad: bool
+) -> Any:
     """The numbers of a tensor that was given to the call, if it is like the recorded one."""
     if type(tensor) is not kind or tensor._storage.value.dtype is not dtype:
         raise Departure
@@ -128,6 +130,12 @@ class Gradients:
         self._owners = list(owners)
         self._dtypes = list(dtypes)
         self.made: tuple[Any, ...] = (None,) * len(owners)
+
+    def forget(self) -> None:
+        """No gradients: the old ones are gone, and new ones could not be computed."""
+        for owner in self._owners:
+            owner._grad = None
+        self.made = (None,) * len(self._owners)
 
     def put(self, buffers: Sequence[Any]) -> None:
         """New tensors for new buffers."""

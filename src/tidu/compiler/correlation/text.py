@@ -106,3 +106,29 @@ def fill(template: str, **values: object) -> str:
     for name, value in values.items():
         template = template.replace(name, str(value))
     return template
+
+
+def indented(lines: list[str]) -> str:
+    return "\n".join("  " + line for line in lines)
+
+
+# Products of vectors: from how many on it pays to tell one worker from another, and how many a
+# piece should have where there are plenty.
+_WORTH_A_UNIT = 40_000
+_PLENTY = 100_000
+_ENOUGH_UNITS = 16
+
+
+def enough_units(total: int) -> int:
+    """How many units are enough for so many products of vectors."""
+    return max(1, min(_ENOUGH_UNITS, total // _WORTH_A_UNIT))
+
+
+def piece_work(total: int) -> int:
+    """The products of vectors that a piece should have, out of so many."""
+    return max(1, min(_PLENTY, total // enough_units(total)))
+
+
+def pieces_together(pieces: int, total: int) -> int:
+    """How many pieces one unit should make if they have so many products of vectors in total."""
+    return max(1, min(_WORTH_A_UNIT * pieces // max(1, total), pieces))

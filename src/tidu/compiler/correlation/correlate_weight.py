@@ -1,4 +1,4 @@
-"""The derivative of a correlation in its weights: w[q, c, t] = Σ over n, p of g[n, q, p] · x[n, c, p + t].
+"""The derivative of a correlation in its weights: w[q, c, t] = Σ g[n, q, p] · x[n, c, p + t].
 
 A tile is some rows of q times some of k = (c, t), a vector of sums for each pair. They stay in
 registers over all positions of all images of a piece, and are added up across their lanes at its
@@ -12,10 +12,24 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tidu.compiler.correlation.text import BYTES, Vector, fill, loads
+from tidu.compiler.correlation.planes import positions
+from tidu.compiler.correlation.text import (
+    BYTES,
+    Vector,
+    enough_units,
+    fill,
+    indented,
+    loads,
+    piece_work,
+    pieces_together,
+)
 from tidu.compiler.gemm import ceiling, even_part
 
 _MOST = 8  # rows or columns of a tile
+# Bytes of g that are read again and again from the second cache.
+_CACHED = 256 << 10
+# Vectors of positions for which it pays to add up the lanes of the sums.
+_WORTH_ADDING = 64
 
 
 class WeightTile(NamedTuple):
@@ -37,8 +51,8 @@ class WeightCut(NamedTuple):
     tile_rows: int
     tile_columns: int
     chunk_images: int
-    chunk_positions: int  # a multiple of the vector
-    piece_columns: int  # of k, a multiple of the tile's
+    chunk_positions: int  # a multiple of the vector's lanes, unless it is all
+    piece_columns: int  # of k; a multiple of the tile's, unless it is all
     together: int  # how many pieces one unit makes
 
 
@@ -85,7 +99,7 @@ class CorrelateWeightParams(NamedTuple):
 
     @property
     def chunks(self) -> int:
-        """How many partial results there are; the caller adds them up."""
+        """How many partial results there are. The caller adds them up."""
         return ceiling(self.images, self.cut.chunk_images) * self.position_chunks
 
     @property
@@ -109,25 +123,19 @@ class CorrelateWeightParams(NamedTuple):
 
     def array(self) -> npt.NDArray[np.int64]:
         """What the kernel gets as `params`: numbers, taps, and a mask for each vector of p."""
-        numbers = [getattr(self, name) for name in _FIELDS if hasattr(self, name)]
-        numbers += [*self.cut, len(self.x_taps)]
+        numbers = [getattr(self, name) for name in (*_NUMBERS, *_DERIVED)]
+        head = [*numbers, *self.cut, len(self.x_taps), *self.x_taps]
         masks = _masks(self.extents, self.pitches, self.lanes)
-        return np.concatenate([np.array([*numbers, *self.x_taps], np.int64), masks])
+        return np.concatenate([np.array(head, np.int64), masks])
 
 
 _TUPLES = ("extents", "pitches", "x_taps", "cut")
-_FIELDS = [name for name in CorrelateWeightParams._fields if name not in _TUPLES]
-_FIELDS += ["positions", "position_chunks", "columns", "pieces", *WeightCut._fields, "taps"]
+_NUMBERS = [name for name in CorrelateWeightParams._fields if name not in _TUPLES]
+_DERIVED = ["positions", "position_chunks", "columns", "pieces"]
+_FIELDS = [*_NUMBERS, *_DERIVED, *WeightCut._fields, "taps"]
 
 
-def positions(extents: tuple[int, ...], pitches: tuple[int, ...]) -> int:
-    """From the first to the last position, both counted."""
-    return 1 + sum((e - 1) * p for e, p in zip(extents, pitches, strict=True))
-
-
-def _masks(
-    extents: tuple[int, ...], pitches: tuple[int, ...], lanes: int
-) -> npt.NDArray[np.int64]:
+def _masks(extents: tuple[int, ...], pitches: tuple[int, ...], lanes: int) -> npt.NDArray[np.int64]:
     """One bit for each position that counts; a vector of few lanes has a byte of its own."""
     places = np.zeros(1, np.int64)
     for extent, pitch in zip(extents, pitches, strict=True):
@@ -142,25 +150,37 @@ def _masks(
 
 
 def weight_cut(
-    vector: Vector, images: int, groups: int, rows: int, columns: int, positions: int
+    vector: Vector, images: int, groups: int, rows: int, channels: int, taps: int, positions: int
 ) -> WeightCut:
-    """A good way to cut such a derivative. It depends on nothing but the shape."""
-    tile_rows, tile_columns = weight_tile(vector, rows, columns)
-    length = ceiling(positions, vector.lanes) * vector.lanes
-    return WeightCut(tile_rows, tile_columns, images, length, ceiling(columns, tile_columns)*tile_columns, 1)
+    """A good way to cut such a derivative. It depends on nothing but the arguments."""
+    columns = channels * taps
+    height, width = weight_tile(vector, rows, columns)
+    tiles = groups * ceiling(rows, height) * ceiling(columns, width)
+    vectors = ceiling(positions, vector.lanes)
+    total = max(1, tiles * images * vectors * height * width)
+    # The rows of g that a row of tiles needs should be cached, and there should be enough tiles.
+    cached = _CACHED // (BYTES[vector.element] * vector.lanes * height)
+    share = images * vectors * tiles // enough_units(total)
+    longest = max(_WORTH_ADDING, min(cached, share))
+    several, length = 1, even_part(positions, longest * vector.lanes, vector.lanes)
+    if length >= positions:
+        several = even_part(images, longest // vectors, 1)
+    tile = height * width * several * ceiling(length, vector.lanes)
+    piece = even_part(columns, width * max(1, piece_work(total) // tile), width)
+    chunks = ceiling(images, several) * ceiling(positions, length)
+    pieces = chunks * groups * ceiling(rows, height) * ceiling(columns, piece)
+    return WeightCut(height, width, several, length, piece, pieces_together(pieces, total))
 
 
 def weight_tile(vector: Vector, rows: int, columns: int) -> tuple[int, int]:
-    """The rows and columns of tiles with which least time is spent; the greater of two such.
+    """The rows and columns of tiles with which least time is spent.
 
-    A vector of positions takes a product for each pair, or two loads of half vectors for each row
-    and column, since most loads cross a cache line.
+    A vector of positions takes a product for each pair, and a load for each row and column.
     """
 
-    def cost(tile: tuple[int, int]) -> tuple[float, int]:
+    def cost(tile: tuple[int, int]) -> int:
         height, width = tile
-        tiles = ceiling(rows, height) * ceiling(columns, width)
-        return tiles * (max(height * width, 2 * (height + width)) + (height + width) / 4 + 2), tiles
+        return ceiling(rows, height) * ceiling(columns, width) * (height * width + height + width)
 
     sizes = range(1, _MOST + 1)
     fitting = ((h, w) for h in sizes for w in sizes if h * w <= vector.registers)
@@ -362,10 +382,6 @@ ADDITIONS
 """
 
 
-def _indented(lines: list[str]) -> str:
-    return "\n".join("  " + line for line in lines)
-
-
 def _step(tile: WeightTile) -> list[str]:
     """The products of one vector of positions."""
     vector, lines = tile.vector, []
@@ -410,7 +426,8 @@ def _additions(tile: WeightTile) -> list[str]:
                 lines.append(f"{name} = fadd {vector.type} {name}.even, {name}.odd")
                 merged.append(name)
             names, level = merged, level + 1
-        lines.append(f"%results.{start} = getelementptr {vector.element}, ptr %results, i64 {start}")
+        place = f"ptr %results, i64 {start}"
+        lines.append(f"%results.{start} = getelementptr {vector.element}, {place}")
         lines.append(vector.store(names[0], f"%results.{start}"))
     return lines
 
@@ -453,15 +470,15 @@ def correlate_weight_text(tile: WeightTile) -> str:
     unused = {"lanes", "tile_rows", "tile_columns"}
     kernel = fill(
         _KERNEL,
-        SUM_PHIS=_indented(sums),
+        SUM_PHIS=indented(sums),
         LOADS=loads(_FIELDS, [f for f in _FIELDS if f not in unused]),
-        ADDRESSES=_indented(addresses),
-        STARTS=_indented(starts),
-        IMAGES=_indented(images),
-        STEP=_indented(_step(tile)),
+        ADDRESSES=indented(addresses),
+        STARTS=indented(starts),
+        IMAGES=indented(images),
+        STEP=indented(_step(tile)),
         MASK_TYPE=f"i{stored}",
-        MASK=_indented(mask),
-        ADDITIONS=_indented(_additions(tile)),
+        MASK=indented(mask),
+        ADDITIONS=indented(_additions(tile)),
         NAME=tile.name,
         SUMS=ceiling(len(pairs), lanes) * lanes,
         LAST_ROW=tile.rows - 1,

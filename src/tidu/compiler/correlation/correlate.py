@@ -12,7 +12,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tidu.compiler.correlation.text import BYTES, Vector, fill, loads
+from tidu.compiler.correlation.text import (
+    BYTES,
+    Vector,
+    fill,
+    indented,
+    loads,
+    piece_work,
+    pieces_together,
+)
 from tidu.compiler.gemm import ceiling, even_part
 
 # The greatest block of k: what is packed of it lies on the stack.
@@ -21,10 +29,6 @@ _MOST_ROWS = 8
 _MOST_VECTORS = 6
 # Bytes of the planes of x in a block of k, which are read once for every tile.
 _CACHED = 384 << 10
-# Products of vectors from which it pays to tell one worker from another, and what a unit should
-# have where there is plenty.
-_WORTH_A_UNIT = 40_000
-_UNIT = 100_000
 # Vectors of p for which it pays to pack the weights.
 _WORTH_PACKING = 64
 
@@ -147,27 +151,24 @@ def tile_rows(vector: Vector, rows: int) -> int:
 def cut(
     vector: Vector, images: int, groups: int, rows: int, channels: int, taps: int, positions: int
 ) -> Cut:
-    """A good way to cut such a correlation. It depends on nothing but the shape."""
+    """A good way to cut such a correlation. It depends on nothing but the arguments."""
     height = tile_rows(vector, rows)
-    k = max(1, channels * taps)
-    # A piece should have whole tiles, and the planes that a block of k needs should be cached.
-    step = vector.lanes * tile_vectors(vector, height)
-    depth = even_part(k, MOST_DEPTH, taps if taps <= 32 else 1)
-    planes = ceiling(depth, taps) * BYTES[vector.element]
-    longest = max(_CACHED // planes, _WORTH_PACKING * vector.lanes)
-    work = height * k * ceiling(positions, vector.lanes)  # of one image
-    if work > 4 * _UNIT:
-        longest = min(longest, max(_WORTH_PACKING * vector.lanes, 2 * _UNIT // (height * k) * vector.lanes))
-    length = even_part(positions, longest, step)
+    columns, k = ceiling(positions, vector.lanes), channels * taps
+    depth = even_part(max(1, k), MOST_DEPTH, taps if taps <= MOST_DEPTH // 8 else 1)
+    work = max(1, height * k * columns)  # of one row of tiles in one image
+    total = groups * images * ceiling(rows, height) * work
+    target = piece_work(total)
+    # The planes that a block of k needs should be cached, and tiles should be whole.
+    planes = ceiling(depth, taps) * BYTES[vector.element] * vector.lanes
+    longest = max(_WORTH_PACKING, min(_CACHED // planes, target * columns // work))
+    width = vector.lanes * tile_vectors(vector, height)
+    length = even_part(positions, longest * vector.lanes, width)
     several = 1
     if length >= positions:
-        least = ceiling(_WORTH_PACKING, ceiling(positions, vector.lanes))
-        several = min(images, max(least, _UNIT // max(1, work)))
-        several = ceiling(images, ceiling(images, max(1, several)))
-    pieces = groups * ceiling(images, several) * ceiling(positions, length) * ceiling(rows, height)
-    total = groups * images * work * ceiling(rows, height)
-    together = _WORTH_A_UNIT * pieces // max(1, total)
-    return Cut(height, several, length, depth, max(1, min(together, pieces)))
+        several = max(ceiling(_WORTH_PACKING, columns), target // work)
+        several = even_part(images, several, 1)
+    pieces = groups * ceiling(rows, height) * ceiling(positions, length) * ceiling(images, several)
+    return Cut(height, several, length, depth, pieces_together(pieces, total))
 
 
 _KERNEL = """
@@ -319,8 +320,8 @@ finish:
   ret void
 }
 
-; For `count` of k: the offset in x, and the weights of all rows side by side. Rows that do not exist
-; get the weights of the last.
+; For `count` of k: the offset in x, and the weights of all rows side by side. Rows that do not
+; exist get the weights of the last.
 define internal void @pack(ptr %params, ptr %a, i64 %from, i64 %count, i64 %height, ptr %offsets,
                            ptr %packed) noinline nounwind {
 entry:
@@ -395,10 +396,6 @@ finish:
 """
 
 
-def _indented(lines: list[str]) -> str:
-    return "\n".join("  " + line for line in lines)
-
-
 def _step(tile: Tile, vectors: int) -> list[str]:
     """The products of one k."""
     vector, lines = tile.vector, []
@@ -460,9 +457,7 @@ def _row_store(tile: Tile, vectors: int, i: int) -> str:
         sources = f"[%y.{i}.{j}, %row.{i}.adds], [%bias.{i}, %row.{i}.begins]"
         blocks.append(f"  %before.{i}.{j} = phi {vector.type} {sources}")
     for j in range(vectors):
-        blocks.append(
-            f"  %result.{i}.{j} = fadd {vector.type} %before.{i}.{j}, %total.{i}.{j}"
-        )
+        blocks.append(f"  %result.{i}.{j} = fadd {vector.type} %before.{i}.{j}, %total.{i}.{j}")
         blocks.append("  " + vector.store(f"%result.{i}.{j}", f"%y.{i}.{j}.at", masks[j]))
     blocks.append(f"  br label %{following}")
     return "\n".join(blocks) + "\n"
@@ -477,9 +472,9 @@ def _tile(tile: Tile, vectors: int) -> str:
     ]
     return fill(
         _TILE,
-        MASK=_indented(vector.first_lanes("mask", "%last")),
-        SUMS=_indented(sums),
-        STEP=_indented(_step(tile, vectors)),
+        MASK=indented(vector.first_lanes("mask", "%last")),
+        SUMS=indented(sums),
+        STEP=indented(_step(tile, vectors)),
         STORES="\n".join(_row_store(tile, vectors, i) for i in range(tile.rows)),
         VECTORS=vectors,
         ROWS=tile.rows,
@@ -515,8 +510,8 @@ def correlate_text(tile: Tile) -> str:
         _KERNEL,
         PACK_LOADS=loads(_FIELDS, ["taps", "x_channel", "a_channel", "a_row"]),
         LOADS=loads(_FIELDS, [f for f in _FIELDS if f not in unused] + ["bias_slot"]),
-        ROW_PLACES=_indented(places),
-        COPIES=_indented(copies),
+        ROW_PLACES=indented(places),
+        COPIES=indented(copies),
         CASES=" ".join(f"i64 {v - 1}, label %tile.{v}" for v in sizes[:-1]),
         TILES="\n".join(_call_of_tile(v) for v in sizes),
         NAME=tile.name,

@@ -1,0 +1,49 @@
+"""The text of each pass's result for small programs, compared with what is written down.
+
+A change that was meant to change nothing leaves the files as they are. Where it was meant to:
+``TIDU_UPDATE_GOLDEN=1 pytest tests/golden`` writes them anew, and the difference is there to read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.golden.programs import PROGRAMS, graphs
+from tidu.backends.null import VECTOR_BYTES
+from tidu.compiler import pipeline
+from tidu.compiler.render import render
+from tidu.compiler.verify import verify_form
+
+FOLDER = Path(__file__).parent
+UPDATE = os.environ.get("TIDU_UPDATE_GOLDEN", "") == "1"
+
+
+@pytest.fixture(autouse=True)
+def verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "watchers", [verify_form])
+
+
+def sections(name: str) -> Iterator[str]:
+    """The text of every form of every region of a program."""
+    for number, graph in enumerate(graphs(PROGRAMS[name])):
+        for step, form in pipeline.forms(graph, VECTOR_BYTES):
+            yield f"== region {number}, after {step}\n{render(form)}\n"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_passes_give_what_is_written_down(name: str) -> None:
+    path = FOLDER / f"{name}.txt"
+    text = "\n".join(sections(name))
+    if UPDATE:
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), (
+        f"{path.name} differs; if that is meant, TIDU_UPDATE_GOLDEN=1 pytest tests/golden"
+    )
+
+
+def test_every_file_belongs_to_a_program() -> None:
+    assert {path.stem for path in FOLDER.glob("*.txt")} == set(PROGRAMS)
