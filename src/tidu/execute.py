@@ -154,8 +154,7 @@ def region_key(region: list[Value]) -> tuple[Key, list[Value], list[float]]:
     leaves: list[Value] = []
     numbers: list[float] = []
     instructions: list[Any] = []
-    count = 0
-    for value in region:
+    for count, value in enumerate(region):
         operands: list[Any] = []
         for x in value.inputs:
             kind = x.__class__
@@ -174,7 +173,6 @@ def region_key(region: list[Value]) -> tuple[Key, list[Value], list[float]]:
                 operands.append((x,))
         instructions.append((value.op, value.attrs, *operands))
         slots[id(value)] = count
-        count += 1
     value = x = None  # type: ignore[assignment]
     shapes = tuple([(leaf.shape, leaf.dtype) for leaf in leaves])
     return Key((tuple(instructions), shapes, _held(region, uses))), leaves, numbers

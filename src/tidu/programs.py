@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+
 from tidu.backends.base import Program
 from tidu.backends.cpu import CpuProgram
 from tidu.backends.null import NullProgram
@@ -138,7 +139,7 @@ class Programs:
 
 
 _null = os.environ.get("TIDU_BACKEND", "") == "null"
-programs: Any = Programs(
+programs = Programs(
     immediate=_null or os.environ.get("TIDU_TIER", "") == "1",
     make=NullProgram if _null else CpuProgram,
 )

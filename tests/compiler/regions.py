@@ -340,7 +340,7 @@ def _binary(p: Program, first: int, second: int, how: int) -> Item | None:
             lambda: tidu.where(b.bool(), a, -1),
         ]
         if not (a.dtype.is_floating_point or b.dtype.is_floating_point):
-            choices += [lambda: a & b, lambda: a | b, lambda: a ^ b, lambda: a // (b.abs() + 1)]
+            choices += [lambda: a & b, lambda: a | b, lambda: a ^ b, lambda: a // (b % 3 + 1)]
     made = choices[how % len(choices)]()
     return Item(made, _fits(made, grown))
 

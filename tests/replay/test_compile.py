@@ -8,6 +8,8 @@ that was never used, fails.
 from __future__ import annotations
 
 import copy
+import gc
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +20,8 @@ import pytest
 import tidu as torch
 from tidu import execute, nn
 from tidu.nn import functional as F
+from tidu.programs import programs
+from tidu.replay import program
 
 
 @pytest.fixture(autouse=True)
@@ -691,3 +695,250 @@ def test_compiled_functions_nest() -> None:
         loss = expected.step(expected.x + i, expected.y).detach() * 2
         assert outer(t.x + i, t.y).item() == loss.item()
     assert replayed(outer) > 0
+
+
+def test_compiled_programs_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute.engine, "tier", None)
+    native = []
+    run_program = program.run_program
+    monkeypatch.setattr(
+        program, "run_program", lambda *given: native.append(1) or run_program(*given)
+    )
+    plain, t = Training(optimizer="Adam", lr=0.01), Training(optimizer="Adam", lr=0.01)
+    step = t.step = torch.compile(t.step)
+    found = losses(t, 6)
+    assert programs.wait()
+    found += losses(t, 20)
+    assert len(native) >= 10
+    assert replayed(step) >= 20
+    np.testing.assert_allclose(found, losses(plain, 6) + losses(plain, 20), rtol=2e-4)
+
+
+def test_deterministic_steps_run_in_one_tier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute.engine, "tier", None)
+    torch.use_deterministic_algorithms(True)
+    try:
+        t = Training(dropout=0.3)
+        step = t.step = torch.compile(t.step)
+        found = losses(t, 12)
+        plain = Training(dropout=0.3)
+        assert found == losses(plain, 12)
+        assert replayed(step) > 0
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_two_networks_two_optimizers_and_a_running_average() -> None:
+    def run(compiled: bool) -> list[Any]:
+        torch.manual_seed(0)
+        generator, critic, average = nn.Linear(2, 3), nn.Linear(3, 1), nn.Linear(2, 3)
+        first = torch.optim.Adam(generator.parameters(), lr=0.01, betas=(0.5, 0.9))
+        second = torch.optim.SGD(
+            [{"params": [critic.weight], "lr": 0.1}, {"params": [critic.bias]}],
+            lr=0.01,
+            weight_decay=0.1,
+        )
+        decay = torch.optim.lr_scheduler.ExponentialLR(second, 0.9)
+
+        def step(real: Any) -> Any:
+            noise = torch.randn(4, 2)
+            fake = generator(noise)
+            second.zero_grad()
+            loss = critic(fake.detach()).mean() - critic(real).mean()
+            loss.backward()
+            second.step()
+            decay.step()
+            first.zero_grad()
+            other = -critic(fake).mean()
+            other.backward()
+            norm = nn.utils.clip_grad_norm_(generator.parameters(), 0.5)
+            first.step()
+            with torch.no_grad():
+                for slow, fast in zip(average.parameters(), generator.parameters(), strict=True):
+                    slow.mul_(0.9).add_(fast, alpha=0.1)
+            return loss.detach(), other.detach(), norm
+
+        function = torch.compile(step) if compiled else step
+        found = [[x.item() for x in function(torch.ones(4, 3) * i)] for i in range(20)]
+        assert not compiled or replayed(function) > 0
+        modules = (generator, critic, average)
+        return found + [p.tolist() for m in modules for p in m.parameters()] + decay.get_last_lr()
+
+    assert run(True) == run(False)
+
+
+class Clamp(torch.autograd.Function):
+    """Clamps, and lets gradients pass where the input was in range."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, limit: float) -> Any:
+        ctx.save_for_backward(x)
+        ctx.limit = limit
+        return x.clamp(-limit, limit)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return g * (x.abs() <= ctx.limit), None
+
+
+def test_custom_functions_and_hooks_within_the_step_are_part_of_it() -> None:
+    def run(compiled: bool) -> list[Any]:
+        torch.manual_seed(0)
+        layer = nn.Linear(3, 3)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            hidden = layer(x)
+            hidden.register_hook(lambda g: g * 0.5)
+            loss = (Clamp.apply(hidden, 0.7) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        function = torch.compile(step) if compiled else step
+        found = [function(torch.ones(2, 3) * i).item() for i in range(15)]
+        assert not compiled or replayed(function) > 0
+        return [*found, layer.weight.tolist()]
+
+    assert run(True) == run(False)
+
+
+def test_ctrl_c_in_a_program_leaves_the_parameters_as_they_were() -> None:
+    t = Training(dropout=0.2)
+    step = t.step = torch.compile(t.step)
+    losses(t, 8)
+    assert replayed(step) > 0
+    before = [p.tolist() for p in (*t.model.parameters(), *t.model.buffers())]
+    state = torch.get_rng_state().tolist()
+    table = step.site.plans[0].recording.names.table
+    run = table["p0"]
+
+    def interrupted(leaves: Any, numbers: Any) -> Any:
+        run(leaves, numbers)
+        raise KeyboardInterrupt
+
+    table["p0"] = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        t.step(t.x, t.y)
+    table["p0"] = run
+    assert [p.tolist() for p in (*t.model.parameters(), *t.model.buffers())] == before
+    assert torch.get_rng_state().tolist() == state
+    assert all(p.grad is None for p in t.model.parameters())
+    found = losses(t, 3)
+    plain = Training(dropout=0.2)
+    assert [*losses(plain, 8), *losses(plain, 3)][8:] == found
+
+
+def test_threads_step_their_own_networks() -> None:
+    results: dict[int, list[float]] = {}
+
+    def train(number: int) -> None:
+        weight = torch.ones(3, requires_grad=True)
+        optimizer = torch.optim.Adam([weight], lr=0.1)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = ((weight * x - number) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        function = torch.compile(step) if number < 10 else step
+        results[number] = [function(torch.arange(3.0) + i % 7).item() for i in range(60)]
+
+    workers = [threading.Thread(target=train, args=(n,)) for n in (1, 2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    one, two = results[1], results[2]
+
+    def alone(number: int) -> list[float]:
+        weight = torch.ones(3, requires_grad=True)
+        optimizer = torch.optim.Adam([weight], lr=0.1)
+        found = []
+        for i in range(60):
+            optimizer.zero_grad()
+            loss = ((weight * (torch.arange(3.0) + i % 7) - number) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            found.append(loss.item())
+        return found
+
+    assert one == alone(1)
+    assert two == alone(2)
+
+
+def test_what_is_pending_is_run_before_a_replay_reads_it() -> None:
+    weight = torch.ones(3)
+    compiled = torch.compile(lambda x: x * weight)
+    for i in range(12):
+        weight.mul_(2.0)  # not run yet when the call begins
+        kept = weight + 1
+        assert compiled(torch.ones(3)).tolist() == [2.0 ** (i + 1)] * 3
+        assert kept.tolist() == [2.0 ** (i + 1) + 1] * 3
+    assert replayed(compiled) > 0
+
+
+def test_work_waiting_on_old_numbers_gets_the_old_numbers() -> None:
+    weight = torch.zeros(3)
+
+    @torch.compile
+    def step(x: Any) -> Any:
+        weight.add_(x)
+        return weight.sum()
+
+    waiting = []
+    for _ in range(12):
+        waiting.append(weight + 0.5)  # to be run after the step has changed the weight
+        step(torch.ones(3))
+    assert replayed(step) > 0
+    assert [x[0].item() for x in waiting] == [i + 0.5 for i in range(12)]
+
+
+def test_replays_leave_nothing_behind() -> None:
+    t = Training(dropout=0.2)
+    step = torch.compile(t.step)
+    for _ in range(16):
+        step(t.x, t.y)
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(50):
+        step(t.x, t.y)
+    assert replayed(step) >= 50
+    gc.collect()
+    assert len(gc.get_objects()) - before < 20
+
+
+def test_stances_and_switches() -> None:
+    class Counted(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x + len(seen)
+
+    seen: list[int] = []
+    compiled = torch.compile(Counted())._compiled
+    for _ in range(8):
+        compiled(torch.zeros(1))
+    count = replayed(compiled)
+    assert count > 0
+    with torch.compiler.set_stance("force_eager"):
+        for _ in range(5):
+            compiled(torch.zeros(1))
+    assert replayed(compiled) == count
+    with pytest.raises(RuntimeError, match="invalid torch"):
+        torch.compiler.set_stance("sometimes")
+    assert torch.compiler.is_compiling() is False
+    torch.compiler.reset()
+
+    @torch.compiler.disable
+    def one() -> int:
+        return 1
+
+    @torch.compiler.disable(recursive=False)
+    def two() -> int:
+        return 2
+
+    assert (one(), two()) == (1, 2)

@@ -18,10 +18,10 @@ from tidu.base import dtypes
 from tidu.compiler import cache, gemm, llvm
 from tidu.compiler.gemm import GemmParams
 from tidu.compiler.graph import Graph
-from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Stored
 from tidu.compiler.pipeline import compile_graph
+from tidu.compiler.program import Function, NativeCall, module_texts
 from tidu.compiler.statistics import statistics
-from tidu.compiler.program import Function, NativeCall, Plan, module_text
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Stored, has_several
 from tidu.ir.argument import FloatArgument, IntArgument
 from tidu.ir.value import Value, leaf
 
@@ -72,7 +72,6 @@ class Functions:
                 statistics.kernels += len(missing)
             return self.addresses
 
-
     def after_fork(self) -> None:
         """The thread that held the lock is not in the child."""
         self.lock = threading.Lock()
@@ -84,11 +83,7 @@ os.register_at_fork(after_in_child=_functions.after_fork)
 
 def _compile(functions: dict[str, Function]) -> dict[str, int]:
     """Compile and link; two threads share the work, which is done without the GIL."""
-    names = sorted(name for name, function in functions.items() if not function.whole)
-    texts = [function.text for function in functions.values() if function.whole]
-    for i in range(0, len(names), _KERNELS_IN_MODULE):
-        batch = names[i : i + _KERNELS_IN_MODULE]
-        texts.append(module_text(functions[name] for name in batch))
+    texts = module_texts(functions, _KERNELS_IN_MODULE)
     objects: list[Any] = [None] * len(texts)
     errors: list[Exception] = []
 
@@ -148,7 +143,7 @@ class CpuProgram:
         for number, array in self.constants.items():
             self.table[slots[number]] = array.ctypes.data
         # Whether a leaf is all the results of an op with several.
-        self.nested = any(x.dtype.__class__ is tuple for x in graph.leaves)
+        self.nested = any(map(has_several, graph.leaves))
         self.segments = list(self._segments(_functions.get(plan.functions)))
         self.arena_address = 0
         self.order = [*plan.leaves, *self.made]
@@ -217,12 +212,13 @@ class CpuProgram:
         batch = (1,) * (2 - len(p.batch)) + tuple(p.batch)
         strides = [(0,) * (2 - len(x.batch)) + x.batch for x in (p.a, p.b, p.c)]
         slots = [self.slots[x.buffer.number] for x in (p.a, p.b, p.c)]
-        return GemmParams(
-            blas.gemm, blas.gemv, *slots, p.m, p.n, p.k,
+        numbers = [
+            *blas, *slots, p.m, p.n, p.k,
             p.a.leading, p.b.leading, p.c.leading, *call.parameters,
             p.a.offset, p.b.offset, p.c.offset, int(p.a.transposed), int(p.b.transposed), 0,
             *batch, *strides[0], *strides[1], *strides[2],
-        ).array()  # fmt: skip
+        ]  # fmt: skip
+        return GemmParams._make(numbers).array()
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """The buffers of the held Values, in order. Raises Declined if something prevents it."""
@@ -304,7 +300,9 @@ class CpuProgram:
         buffer = x.buffer
         found = known.get(buffer.number)
         if found is None:
-            start = self.plan.offsets[buffer.number] + self.arena_address - _arena.memory.ctypes.data
+            start = (
+                self.plan.offsets[buffer.number] + self.arena_address - _arena.memory.ctypes.data
+            )
             size = buffer.size * buffer.dtype.itemsize
             found = _arena.memory[start : start + size].view(buffer.dtype.numpy)
             # A copy: what a host call returns may share memory with what it was given.
@@ -325,5 +323,3 @@ def _gemm_address(product: Product) -> int:
     if not _gemm:
         _gemm.update(llvm.load([cache.object_code(gemm.text())], gemm.NAMES.values()))
     return _gemm[gemm.NAMES["float" if product.dtype is dtypes.float32 else "double"]]
-
-

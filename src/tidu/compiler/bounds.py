@@ -1,4 +1,4 @@
-"""Which places an access can reach, where the guards around it hold."""
+"""Which places an access can reach."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape
+from tidu.compiler.correlation import CorrelateParams, CorrelateWeightParams
 from tidu.compiler.expressions import Guard, Index, Layout
 
 # Coordinates that guards of several dimensions are tried out on, at most.
@@ -81,3 +82,35 @@ def _tried(
         value = at(guard.layout) + guard.layout.offset
         holds &= (guard.low <= value) & (value < guard.high)
     return np.broadcast_to(at(layout), holds.shape)[holds]
+
+
+def correlation_ends(
+    p: CorrelateParams | CorrelateWeightParams,
+) -> Iterator[tuple[int, int, int]]:
+    """The buffers that a correlation uses, each with the first and the last place in it."""
+    images, groups, rows, channels = p.images, p.groups, p.rows, p.channels
+    if channels:
+        x = ((p.x_image, images), (p.x_group, groups), (p.x_channel, channels), (1, p.positions))
+        yield p.x_slot, *_reach(p.x_offset, x, p.x_taps)
+    if isinstance(p, CorrelateWeightParams):
+        g = ((p.g_image, images), (p.g_group, groups), (p.g_row, rows), (1, p.positions))
+        yield p.g_slot, *_reach(p.g_offset, g)
+        count = p.chunks * groups * rows * channels * len(p.x_taps)
+        yield p.w_slot, p.w_offset, p.w_offset + count - 1
+        return
+    if channels:
+        a = ((p.a_group, groups), (p.a_row, rows), (p.a_channel, channels))
+        yield p.a_slot, *_reach(p.a_offset, a, p.a_taps)
+    y = ((p.y_image, images), (p.y_group, groups), (p.y_row, rows), (1, p.positions))
+    yield p.y_slot, *_reach(p.y_offset, y)
+    if p.bias_slot:
+        yield p.bias_slot, p.bias_offset, p.bias_offset + groups * rows - 1
+
+
+def _reach(
+    offset: int, terms: Iterable[tuple[int, int]], taps: tuple[int, ...] = (0,)
+) -> tuple[int, int]:
+    """The least and the greatest value of offset + Σ stride · index + tap."""
+    ends = [stride * (count - 1) for stride, count in terms]
+    low = offset + min(taps) + sum(min(e, 0) for e in ends)
+    return low, offset + max(taps) + sum(max(e, 0) for e in ends)

@@ -7,7 +7,6 @@ brought to 1 by cutting planes into phases, of every s-th element each.
 
 from __future__ import annotations
 
-
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -79,9 +78,7 @@ class _Planes:
         return phase * self.plane + offset
 
 
-def _planes(
-    lowering: Lowering, x: Value, pads: Pads, steps: Shape, whole: Shape
-) -> _Planes:
+def _planes(lowering: Lowering, x: Value, pads: Pads, steps: Shape, whole: Shape) -> _Planes:
     """`x` with zeros around it (or without its border, where pads are negative), in phases.
 
     `whole` is how many elements of each dimension are wanted, pads counted.
@@ -121,10 +118,7 @@ def _as_it_is(
     )  # fmt: skip
 
 
-def _copied(
-    lowering: Lowering, x: Value, pads: Pads, steps: Shape, counts: Shape
-) -> _Planes:
-    n = len(pads)
+def _copied(lowering: Lowering, x: Value, pads: Pads, steps: Shape, counts: Shape) -> _Planes:
     lead = tuple(x.shape[:2])
     starts = tuple(low for low, _ in pads)
     padded = tuple(c * s for c, s in zip(counts, steps, strict=True))
@@ -140,7 +134,10 @@ def _copied(
         lowering.found[id(x)],
         (*whole, *((a, a + k, 1) for a, k in zip(first, kept, strict=True))),
     )
-    ranges = (*whole, *((max(low, 0), max(low, 0) + k, 1) for low, k in zip(starts, kept, strict=True)))
+    ranges = (
+        *whole,
+        *((max(low, 0), max(low, 0) + k, 1) for low, k in zip(starts, kept, strict=True)),
+    )
     placed = lowering.placed(cropped, (*lead, *kept), ranges, (*lead, *padded))
     if any(s != 1 for s in steps):
         # (N, C, rows · steps, …) as (N, C, steps, …, rows, …)
@@ -164,7 +161,8 @@ def _spans(kernel: Shape, dilation: Shape) -> Shape:
 
 
 def _vector(lowering: Lowering, d: dtype) -> Vector:
-    return Vector(_ELEMENTS[d], lowering.vector_bytes)
+    # The kernels are written with vectors; LLVM takes those apart that a processor lacks.
+    return Vector(_ELEMENTS[d], lowering.vector_bytes or 16)
 
 
 def _correlate(
@@ -233,14 +231,10 @@ def _input(lowering: Lowering, value: Value, said: Correlation) -> Expression:
     rows, channels = weight.shape[1], y.shape[1] // groups
     lows = tuple(low for low, _ in said.pads)
     # Places of the padded input, in phases: place = stride · m + phase.
-    counts = tuple(
-        -(-(low + size) // s) for low, size, s in zip(lows, sizes, stride, strict=True)
-    )
+    counts = tuple(-(-(low + size) // s) for low, size, s in zip(lows, sizes, stride, strict=True))
     # Before the cotangent come as many zeros as the farthest tap reaches back.
     back = tuple(d * (k - 1) // s for d, k, s in zip(dilation, kernel, stride, strict=True))
-    pads = tuple(
-        (b, c - o) for b, c, o in zip(back, counts, y.shape[2:], strict=True)
-    )
+    pads = tuple((b, c - o) for b, c, o in zip(back, counts, y.shape[2:], strict=True))
     whole = tuple(b + c for b, c in zip(back, counts, strict=True))
     planes = _planes(lowering, y, pads, (1,) * len(kernel), whole)
     weights = lowering.stored(weight)
@@ -256,7 +250,10 @@ def _input(lowering: Lowering, value: Value, said: Correlation) -> Expression:
         reached = [
             (flat, tap)
             for flat, tap in enumerate(product(*map(range, kernel)))
-            if all((t * d - p) % s == 0 for t, d, p, s in zip(tap, dilation, phase, stride, strict=True))
+            if all(
+                (t * d - p) % s == 0
+                for t, d, p, s in zip(tap, dilation, phase, stride, strict=True)
+            )
         ]
         places = tuple(
             planes.tap(
@@ -346,7 +343,9 @@ def _weight(lowering: Lowering, value: Value, said: Correlation) -> Expression:
     work = 2 * x.shape[0] * extent * value.shape[0] * channels * taps
     reads = (planes.buffer, given.buffer)
     lowering.steps.steps.append(
-        Correlate(tile.name, lambda: correlate_weight_text(tile), params, reads, buffer, work, value)
+        Correlate(
+            tile.name, lambda: correlate_weight_text(tile), params, reads, buffer, work, value
+        )
     )
     parts = lowering.whole(buffer)
     if params.chunks == 1:
@@ -371,8 +370,7 @@ def _beside(
     if all(s == 1 for s in said.stride):
         back = tuple(k - 1 for k in _spans(kernel, said.dilation))
         counts = tuple(
-            low + size
-            for (low, _), size in zip(said.pads, _sizes(outs, said, kernel), strict=True)
+            low + size for (low, _), size in zip(said.pads, _sizes(outs, said, kernel), strict=True)
         )
         whole = tuple(b + c for b, c in zip(back, counts, strict=True))
         if contiguous_strides(whole) == planes.pitches:
@@ -394,8 +392,5 @@ def _sizes(outs: Shape, said: Correlation, kernel: Shape) -> Shape:
     """The sizes of the input that a convolution of stride 1 makes `outs` of."""
     spans = _spans(kernel, said.dilation)
     return tuple(
-        o + k - 1 - low - high
-        for o, k, (low, high) in zip(outs, spans, said.pads, strict=True)
+        o + k - 1 - low - high for o, k, (low, high) in zip(outs, spans, said.pads, strict=True)
     )
-
-

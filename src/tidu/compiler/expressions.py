@@ -41,7 +41,7 @@ class Index(NamedTuple):
     wraps: bool  # whether -1 means the last one
 
 
-class Unviewable(Exception):
+class UnviewableError(Exception):
     """A reshape that cannot be said with strides: the expression has to be stored first."""
 
 
@@ -78,7 +78,7 @@ class Expression:
         self.number = number  # order of making: inputs come before what is made of them
         self.position: Position | None = None  # of the line that first asked for it
         # How many operations there are below, counting shared ones as often as they are used.
-        self.size = (kind == COMPUTE) + sum(x.size for x in inputs)
+        self.size: int = (kind == COMPUTE) + sum(x.size for x in inputs)
 
 
 class Expressions:
@@ -87,9 +87,7 @@ class Expressions:
     def __init__(self) -> None:
         self._made: dict[Any, Expression] = {}
 
-    def make(
-        self, kind: str, what: Any, inputs: tuple[Expression, ...], d: dtype
-    ) -> Expression:
+    def make(self, kind: str, what: Any, inputs: tuple[Expression, ...], d: dtype) -> Expression:
         key = (kind, what, d, *(x.number for x in inputs))
         found = self._made.get(key)
         if found is None:
@@ -147,8 +145,10 @@ def reshaped(shape: Shape, new: Shape) -> Callable[[Layout], Layout]:
     def change(layout: Layout) -> Layout:
         strides = view_strides(shape, layout.strides, new)
         if strides is None:
-            raise Unviewable
-        return Layout(tuple(0 if n == 1 else s for n, s in zip(new, strides, strict=True)), layout.offset)
+            raise UnviewableError
+        return Layout(
+            tuple(0 if n == 1 else s for n, s in zip(new, strides, strict=True)), layout.offset
+        )
 
     return change
 
@@ -161,7 +161,7 @@ def moved(
     def change(layout: Layout) -> Layout:
         found = rule(shape, layout.strides, layout.offset, *attrs)
         if found is None:
-            raise Unviewable
+            raise UnviewableError
         return Layout(tuple(found[0]), found[1])
 
     return change

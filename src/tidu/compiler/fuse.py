@@ -148,9 +148,7 @@ def _inside(kernel: Kernel, root: Root) -> Root:
 
 
 def _relaid(make: Expressions, root: Root, change: Callable[[Layout], Layout]) -> Root:
-    return replace(
-        root, expression=make.relaid(root.expression, change), store=change(root.store)
-    )
+    return replace(root, expression=make.relaid(root.expression, change), store=change(root.store))
 
 
 def _cut_reduced(reduced: frozenset[int], parts: tuple[Shape, ...]) -> frozenset[int]:
@@ -162,8 +160,10 @@ def _whole(make: Expressions, kernel: Kernel, root: Root) -> Merged | None:
     """Both over the same elements."""
     if prod(kernel.space) != prod(root.space):
         return None
-    if root.reduced and kernel.reduced and len(root.reduced) == len(root.space) != len(
-        kernel.reduced
+    if (
+        root.reduced
+        and kernel.reduced
+        and len(root.reduced) == len(root.space) != len(kernel.reduced)
     ):
         return None
     roots, added = kernel.roots, root

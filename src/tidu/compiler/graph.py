@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tidu.base.state import Pending, state
-from tidu.ir.argument import NotConstant, argument
+from tidu.ir.argument import NotConstantError, argument
 from tidu.ir.op import Op
 from tidu.ir.value import Value
-
 
 _ANY_NUMBER = 1 << 60
 
@@ -46,7 +45,7 @@ def capture(region: Sequence[Value], leaves: Sequence[Value], held: Iterable[int
     made = []
     numbers: list[type] = []
     for value in region:
-        inputs = []
+        inputs: list[Any] = []
         for x in value.inputs:
             if x.__class__ is Value:
                 inputs.append(copies[id(x)])
@@ -55,9 +54,7 @@ def capture(region: Sequence[Value], leaves: Sequence[Value], held: Iterable[int
                 numbers.append(x.__class__)
             else:
                 inputs.append(x)
-        copy = Value(
-            value.op, tuple(inputs), value.attrs, value.shape, value.dtype, value.position
-        )
+        copy = Value(value.op, tuple(inputs), value.attrs, value.shape, value.dtype, value.position)
         copies[id(value)] = copy
         made.append(copy)
     return Graph(made, leaf_copies, [made[i] for i in held], numbers)
@@ -142,12 +139,13 @@ def _decomposed(value: Value, op: Op) -> tuple[list[Value], Any] | None:
     """
     assert op.decompose is not None
     own = state.own
-    own.pending.values = inner = []
+    inner: list[Value] = []
+    own.pending.values = inner
     own.position = value.position
     try:
         arguments = (value.inputs,) if op.variadic else value.inputs
         return inner, op.decompose(*arguments, *value.attrs)
-    except NotConstant:
+    except NotConstantError:
         return None
 
 

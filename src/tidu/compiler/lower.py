@@ -28,7 +28,7 @@ from tidu.compiler.expressions import (
     Guard,
     Index,
     Layout,
-    Unviewable,
+    UnviewableError,
     broadcast_to,
     contiguous,
     lifted,
@@ -46,6 +46,8 @@ from tidu.compiler.steps import (
     Scatter,
     Steps,
     Stored,
+    has_several,
+    results_of,
 )
 from tidu.ir.argument import FloatArgument, IntArgument
 from tidu.ir.op import Op, registry
@@ -79,10 +81,6 @@ def _is_tiny(value: Value) -> bool:
     return prod(value.shape) * x.shape[-1] <= _TINY_PRODUCT and 0 not in (*x.shape, *y.shape)
 
 
-
-
-
-
 class Lowering:
     def __init__(self, graph: Graph, vector_bytes: int) -> None:
         self.graph = graph
@@ -114,7 +112,7 @@ class Lowering:
         for output in graph.outputs:
             if output.__class__ is tuple:
                 steps.outputs.append(tuple(self.stored(x) for x in output))
-            elif output.dtype.__class__ is tuple:
+            elif has_several(output):
                 steps.outputs.append(tuple(map(self.buffer_of, self.found[id(output)])))
             else:
                 steps.outputs.append(self.stored(output))
@@ -124,12 +122,10 @@ class Lowering:
 
     def leaf(self, value: Value) -> Any:
         """What a leaf is read as: each of the results of an op with several."""
-        several = value.dtype.__class__ is tuple
-        pairs = zip(value.shape, value.dtype, strict=True) if several else [(value.shape, value.dtype)]  # type: ignore[call-overload]
-        buffers = [self.buffer(shape, d) for shape, d in pairs]
+        buffers = [self.buffer(shape, d) for shape, d in results_of(value)]
         self.steps.leaves += buffers
         made = tuple(map(self.whole, buffers))
-        return made if several else made[0]
+        return made if has_several(value) else made[0]
 
     def buffer(self, shape: Shape, d: dtype) -> Buffer:
         made = Buffer(len(self.steps.buffers), prod(shape), d, tuple(shape))
@@ -141,7 +137,8 @@ class Lowering:
 
     def buffer_of(self, x: Expression) -> Buffer:
         assert x.kind == LOAD
-        return self.steps.buffers[x.what[0]]
+        number: int = x.what[0]
+        return self.steps.buffers[number]
 
     def stored(self, value: Value) -> Buffer:
         """The buffer that holds a Value in row-major order, storing it if none does."""
@@ -178,11 +175,11 @@ class Lowering:
         op = value.op
         assert op is not None
         rule = None
-        if value.dtype.__class__ is not tuple and not _is_empty(value):
+        if not has_several(value) and not _is_empty(value):
             rule = self.rule(op, value)
         try:
             made = None if rule is None else rule(value, op)
-        except Unviewable:
+        except UnviewableError:
             made = None
         if made is None:
             made = self.host(value, op)
@@ -199,8 +196,10 @@ class Lowering:
         if convolve.supports(value):
             return self.correlation
         if op.kind == "elementwise" and op.emit is not None:
-            if op.raises and value.dtype.category == dtypes.INTEGER and (
-                value.inputs[-1].__class__ is Value
+            if (
+                op.raises
+                and value.dtype.category == dtypes.INTEGER
+                and (value.inputs[-1].__class__ is Value)
             ):
                 return None
             return self.elementwise
@@ -275,7 +274,7 @@ class Lowering:
         change = moved(op.layout, tuple(x.shape), value.attrs)  # type: ignore[arg-type]
         try:
             return self.make.relaid(self.found[id(x)], change)
-        except Unviewable:
+        except UnviewableError:
             return self.make.relaid(self.store(x, self.found[id(x)]), change)
 
     def pick(self, value: Value, op: Op) -> Expression:
@@ -325,9 +324,7 @@ class Lowering:
         inside = tuple(part.shape) == tuple(len(range(*r)) for r in pieces[1].ranges)
         return x.inputs[0].what if known and inside else None
 
-    def piece(
-        self, buffer: Buffer, x: Expression, ranges: Any, value: Value, adds: bool
-    ) -> None:
+    def piece(self, buffer: Buffer, x: Expression, ranges: Any, value: Value, adds: bool) -> None:
         strides = contiguous(buffer.shape).strides
         offset = sum(r[0] * s for r, s in zip(ranges, strides, strict=True))
         layout = Layout(tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset)
@@ -423,7 +420,7 @@ class Lowering:
         finer = (*shape[:cut], parts, shape[cut] // parts, *shape[cut + 1 :])
         try:
             x = self.make.relaid(x, reshaped(shape, finer))
-        except Unviewable:
+        except UnviewableError:
             return None
         inner = frozenset(d + (d >= cut) for d in dims)
         inner = (inner - {cut}) | {cut + 1}
@@ -483,9 +480,7 @@ class Lowering:
         buffer, layout, _ = x.what
         found = _leading(strides.row, strides.column, rows, columns)
         assert found is not None
-        return Operand(
-            self.steps.buffers[buffer], layout.offset, *found, tuple(strides.batch)
-        )
+        return Operand(self.steps.buffers[buffer], layout.offset, *found, tuple(strides.batch))
 
     def correlation(self, value: Value, op: Op) -> Expression:
         return convolve.lower_correlation(self, value, op)
@@ -506,7 +501,7 @@ class Lowering:
         strides = [0] * rank
         for d, (size, stride) in enumerate(zip(data.shape, layout.strides, strict=True)):
             along = access.along[d]
-            if along.__class__ is int:
+            if isinstance(along, int):
                 strides[along] += stride
             else:
                 number, dims = along
@@ -553,18 +548,18 @@ class Lowering:
     # The rest -------------------------------------------------------------------------------------
 
     def host(self, value: Value, op: Op) -> Any:
-        inputs = []
+        inputs: list[Any] = []
         for x in value.inputs:
-            if x.__class__ is Value and x.dtype.__class__ is tuple:
-                inputs.append(tuple(Stored(b, b.shape) for b in map(self.buffer_of, self.found[id(x)])))
+            if x.__class__ is Value and has_several(x):
+                inputs.append(
+                    tuple(Stored(b, b.shape) for b in map(self.buffer_of, self.found[id(x)]))
+                )
             else:
                 inputs.append(Stored(self.stored(x), tuple(x.shape)) if x.__class__ is Value else x)
-        several = value.dtype.__class__ is tuple
-        pairs = zip(value.shape, value.dtype, strict=True) if several else [(value.shape, value.dtype)]  # type: ignore[call-overload]
-        results = tuple(self.buffer(shape, d) for shape, d in pairs)
+        results = tuple(self.buffer(shape, d) for shape, d in results_of(value))
         self.steps.steps.append(HostCall(value, tuple(inputs), results))
         made = tuple(self.whole(buffer) for buffer in results)
-        return made if several else made[0]
+        return made if has_several(value) else made[0]
 
 
 def _is_empty(value: Value) -> bool:
@@ -578,9 +573,12 @@ def _is_whole(layout: Layout, shape: Shape) -> bool:
 
 
 def _is_trivial(x: Expression) -> bool:
-    return x.size <= _TRIVIAL and len(x.inputs) <= 2 and all(
-        y.kind in (LOAD, CONSTANT, ARGUMENT) and not y.inputs for y in x.inputs
-    ) and sum(y.kind == LOAD for y in x.inputs) <= 1
+    return (
+        x.size <= _TRIVIAL
+        and len(x.inputs) <= 2
+        and all(y.kind in (LOAD, CONSTANT, ARGUMENT) and not y.inputs for y in x.inputs)
+        and sum(y.kind == LOAD for y in x.inputs) <= 1
+    )
 
 
 def _parts(size: int, others: int) -> int:
@@ -606,7 +604,8 @@ def _leading(row: int, column: int, rows: int, columns: int) -> tuple[bool, int]
 def _is_matrix(x: Expression, shape: Shape) -> bool:
     if x.kind != LOAD or x.what[2]:
         return False
-    return _leading(*x.what[1].strides[-2:], shape[-2], shape[-1]) is not None
+    row, column = x.what[1].strides[-2:]
+    return _leading(row, column, shape[-2], shape[-1]) is not None
 
 
 @dataclass(slots=True)

@@ -60,6 +60,7 @@ class Names:
 # Addresses ----------------------------------------------------------------------------------------
 
 Terms = list[tuple[int, str]]  # factors, and what they are factors of
+Guarded = frozenset[str]  # the counters that are looked at before an access is made
 
 
 def variables(rank: int) -> list[str]:
@@ -84,30 +85,29 @@ def _terms(layout: Layout, counters: Sequence[str]) -> Terms:
 
 
 def element(
-    name: str, buffer: Buffer, space: Shape, layout: Layout, indexed: Terms, guarded: bool
+    name: str, buffer: Buffer, space: Shape, layout: Layout, indexed: Terms, guarded: Guarded
 ) -> str:
     """An element of a buffer: by its coordinates if each is an affine function of its own."""
     if not buffer.shape:
         return name
     counters = variables(len(space))
-    found = _coordinates(buffer.shape, space, layout, counters, guarded or bool(indexed))
-    if found is None:
-        return f"{name}.flat[{affine([*_terms(layout, counters), *indexed], layout.offset)}]"
+    found = _coordinates(buffer.shape, space, layout, counters, guarded)
     strides = contiguous_strides(buffer.shape)
+    if found is None or any(stride not in strides for stride, _ in indexed):
+        return f"{name}.flat[{affine([*_terms(layout, counters), *indexed], layout.offset)}]"
     for stride, text in indexed:
-        place = next(d for d, s in enumerate(strides) if s == stride)
-        terms, start = found[place]
-        found[place] = ([*terms, (1, text)], start)
+        terms, start = found[strides.index(stride)]
+        found[strides.index(stride)] = ([*terms, (1, text)], start)
     return f"{name}[{', '.join(affine(terms, start) for terms, start in found)}]"
 
 
 def _coordinates(
-    shape: Shape, space: Shape, layout: Layout, counters: Sequence[str], trusted: bool
+    shape: Shape, space: Shape, layout: Layout, counters: Sequence[str], guarded: Guarded
 ) -> list[tuple[Terms, int]] | None:
     """For each dimension the terms and the start of its coordinate; None if that cannot be said.
 
-    A coordinate that leaves its dimension belongs to another way of counting, unless the access is
-    `trusted` to be looked at before it is made.
+    A coordinate that leaves its dimension belongs to another way of counting, unless it is
+    `guarded`.
     """
     strides = contiguous_strides(shape)
     found: list[tuple[Terms, int]] = []
@@ -116,13 +116,14 @@ def _coordinates(
     for n, stride in zip(shape, strides, strict=True):
         here = [t for t in terms if n > 1 and t[0] and abs(t[0]) >= stride and not t[0] % stride]
         terms = [t for t in terms if t not in here]
-        start = round(offset / stride) if trusted and offset < 0 else offset // stride
+        start = round(offset / stride) if guarded and offset < 0 else offset // stride
         start = start if n > 1 else 0
         offset -= start * stride
         ends = [t[0] // stride * (t[2] - 1) for t in here]
         least = start + sum(min(e, 0) for e in ends)
         most = start + sum(max(e, 0) for e in ends)
-        if not trusted and not 0 <= least <= most < n:
+        checked = any(t[1] in guarded for t in here)
+        if not checked and not 0 <= least <= most < n:
             return None
         found.append(([(t[0] // stride, t[1]) for t in here], start))
     return None if offset or any(t[0] for t in terms) else found
@@ -142,7 +143,7 @@ class Printer:
         self.uses = _uses(roots)
         self.count = 0
 
-    def text(self, x: Expression, guarded: bool = False) -> str:
+    def text(self, x: Expression, guarded: Guarded = frozenset()) -> str:
         known = self.known.get(x.number)
         if known is not None:
             return known
@@ -157,7 +158,7 @@ class Printer:
         self.lines.append(f"{name} = {text}")
         return name
 
-    def fresh(self, x: Expression, guarded: bool) -> str:
+    def fresh(self, x: Expression, guarded: Guarded) -> str:
         if x.kind == ARGUMENT:
             return f"n{x.what[0]}"
         if x.kind == CONSTANT:
@@ -168,7 +169,7 @@ class Printer:
             buffer, layout, indices = x.what
             return self.place(buffer, layout, indices, x.inputs, guarded)
         if x.kind == GUARDED:
-            return self.guarded(x)
+            return self.guarded(x, guarded)
         op, attrs = x.what
         inputs = [self.text(y, guarded) for y in x.inputs]
         parts = [place for place, y in enumerate(x.inputs) if y.kind in (COMPUTE, GUARDED)]
@@ -185,20 +186,21 @@ class Printer:
         layout: Layout,
         indices: Sequence[Index],
         places: Sequence[Expression],
-        guarded: bool = False,
+        guarded: Guarded = frozenset(),
     ) -> str:
         given = [(i.stride, self.text(p, guarded)) for i, p in zip(indices, places, strict=True)]
         whole = self.names.buffers[buffer]
         return element(self.names[buffer], whole, self.space, layout, given, guarded)
 
-    def guarded(self, x: Expression) -> str:
+    def guarded(self, x: Expression, outer: Guarded) -> str:
         guards, fill = x.what
         counters = variables(len(self.space))
+        inner = outer.union(name for g in guards for _, name in _terms(g.layout, counters))
         conditions = [
             f"{g.low} <= {affine(_terms(g.layout, counters), g.layout.offset)} < {g.high}"
             for g in guards
         ]
-        return f"({self.text(x.inputs[0], True)} where {' and '.join(conditions)} else {fill})"
+        return f"({self.text(x.inputs[0], inner)} where {' and '.join(conditions)} else {fill})"
 
     def root(self, root: Root) -> str:
         """What a root stores, and where."""

@@ -15,8 +15,8 @@ from tidu.compiler import fuse, lower, program
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused
 from tidu.compiler.graph import Graph, expand
-from tidu.compiler.steps import Steps
 from tidu.compiler.program import Plan
+from tidu.compiler.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

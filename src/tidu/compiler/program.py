@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tidu.compiler.emit import Emitted, Loops, emit
+from tidu.compiler.emit import Emitted, emit
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused, Kernel, loaded, root_loads
 from tidu.compiler.gemm import ceiling, panels
+from tidu.compiler.loops import Loops
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Steps, Stored
 
 # What starts in the arena starts at a multiple of this many bytes, a line of the cache.
@@ -140,6 +141,15 @@ class Function(NamedTuple):
     whole: bool = False  # a module of its own
 
 
+def module_texts(functions: dict[str, Function], most: int) -> list[str]:
+    """Modules for all functions, with at most so many kernels in each."""
+    texts = [function.text for function in functions.values() if function.whole]
+    names = sorted(name for name, function in functions.items() if not function.whole)
+    for start in range(0, len(names), most):
+        texts.append(module_text(functions[name] for name in names[start : start + most]))
+    return texts
+
+
 def module_text(functions: Iterable[Function]) -> str:
     """Kernels as one module of LLVM IR."""
     functions = tuple(functions)
@@ -179,9 +189,7 @@ def _product_call(product: Product) -> NativeCall:
     batch = 1
     for n in product.batch:
         batch *= n
-    cut = panels(
-        product.m, product.n, product.k, batch, product.a.transposed, product.b.transposed
-    )
+    cut = panels(product.m, product.n, product.k, batch, product.a.transposed, product.b.transposed)
     count = batch * ceiling(product.m, cut.rows) * ceiling(product.n, cut.columns)
     return NativeCall(
         "gemm", list(cut), ceiling(count, cut.together),
@@ -285,6 +293,3 @@ def _meet(made: Plan, some: frozenset[int], others: frozenset[int]) -> bool:
 def _span(made: Plan, number: int) -> tuple[int, int]:
     start = made.offsets[number]
     return start, start + _size(made.buffers[number])
-
-
-

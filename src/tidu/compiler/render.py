@@ -10,14 +10,14 @@ from functools import singledispatch
 from typing import Any
 
 from tidu.base.shapes import Shape
-from tidu.compiler.emit import Loops
 from tidu.compiler.expressions import LOAD, Expression
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
-from tidu.compiler.steps import Correlate, HostCall, Operand, Product, Root, Stored
+from tidu.compiler.loops import Loops
 from tidu.compiler.notation import Names, Printer, attribute_text, variables
 from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.program import NativeCall, Plan, lifetimes
+from tidu.compiler.steps import Correlate, HostCall, Operand, Product, Root, Stored
 from tidu.ir.argument import ARGUMENTS
 from tidu.ir.render import render_value
 from tidu.ir.value import Value

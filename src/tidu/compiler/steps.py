@@ -13,6 +13,19 @@ from tidu.ir.op import Op
 from tidu.ir.value import Value
 
 
+def has_several(value: Value) -> bool:
+    """Whether a Value is all the results of an op with several."""
+    kinds: Any = value.dtype
+    return kinds.__class__ is tuple
+
+
+def results_of(value: Value) -> list[tuple[Shape, dtype]]:
+    """Shape and dtype of each result."""
+    shapes: Any = value.shape
+    kinds: Any = value.dtype
+    return list(zip(shapes, kinds, strict=True)) if has_several(value) else [(shapes, kinds)]
+
+
 @dataclass(slots=True)
 class Buffer:
     """Memory that the program reads or writes, in row-major order."""

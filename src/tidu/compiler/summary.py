@@ -12,12 +12,13 @@ from typing import Any
 from tidu.base.source import describe
 from tidu.compiler.expressions import COMPUTE
 from tidu.compiler.fuse import Kernel
-from tidu.compiler.steps import HostCall, Product, Stored
 from tidu.compiler.notation import Names, expressions
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.render import loop_nest, names_of, step_lines, why_on_host
+from tidu.compiler.steps import Correlate, HostCall, Product, Stored
 
 Call = NativeCall | HostCall
+_KINDS = {Kernel: "kernel", Product: "product", Correlate: "convolution"}
 
 
 def summary(plan: Plan, seconds: Sequence[float], *, loops: bool = False) -> str:
@@ -37,7 +38,7 @@ def summary(plan: Plan, seconds: Sequence[float], *, loops: bool = False) -> str
 def _kind(call: Call) -> str:
     if isinstance(call, HostCall):
         return "host call"
-    return "kernel" if isinstance(call.what, Kernel) else "product"
+    return _KINDS[call.what.__class__]
 
 
 def _call(call: Call, seconds: float, names: Names, loops: bool) -> Iterator[str]:
@@ -82,7 +83,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1e3:.2f} ms"
 
 
-def source_lines(step: Kernel | Product | HostCall) -> list[str]:
+def source_lines(step: Kernel | Product | Correlate | HostCall) -> list[str]:
     """The lines of the user's files that a step was made for, in the order of its operations."""
     found: dict[str, None] = {}
     for position in _positions(step):
@@ -92,7 +93,7 @@ def source_lines(step: Kernel | Product | HostCall) -> list[str]:
     return list(found)
 
 
-def _positions(step: Kernel | Product | HostCall) -> Iterator[Any]:
+def _positions(step: Kernel | Product | Correlate | HostCall) -> Iterator[Any]:
     if not isinstance(step, Kernel):
         yield step.value.position if step.value is not None else None
         return

@@ -12,7 +12,7 @@ from functools import singledispatch
 from typing import Any
 
 from tidu.base.shapes import Shape
-from tidu.compiler.bounds import outside
+from tidu.compiler.bounds import correlation_ends, outside
 from tidu.compiler.expressions import (
     ARGUMENT,
     COMPUTE,
@@ -25,13 +25,13 @@ from tidu.compiler.expressions import (
 )
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
-from tidu.compiler.steps import Buffer, HostCall, Operand, Product, Root, Steps
 from tidu.compiler.notation import Names, expressions
 from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.program import Plan
 from tidu.compiler.render import names_of
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Operand, Product, Root, Steps
 from tidu.compiler.verify_plan import plan_complaints, root_reads, stored
-from tidu.ir.argument import NotConstant
+from tidu.ir.argument import NotConstantError
 from tidu.ir.render import render_value
 from tidu.ir.verify import value_complaints
 
@@ -66,7 +66,7 @@ def _graph(graph: Graph) -> Iterator[str]:
         try:
             for complaint in value_complaints(value, defined):
                 yield f"{complaint}: {render_value(value)}"
-        except NotConstant:
+        except NotConstantError:
             pass  # the rule asks for a number that is known when the program runs
         defined.add(id(value))
     for output in graph.outputs:
@@ -224,6 +224,17 @@ def _operand_ends(x: Operand, rows: int, columns: int, batch: Shape) -> tuple[in
 
 
 @_step.register
+def _correlate(step: Correlate, lowered: Lowered, names: Names) -> Iterator[str]:
+    """All places that the kernel touches are in the buffers that the step names."""
+    buffers = {b.number: b for b in (*step.reads, step.written)}
+    for number, low, high in correlation_ends(step.params):
+        if number not in buffers:
+            yield f"{step.kernel} uses {names[number]}, which its step does not name"
+        elif low < 0 or high >= buffers[number].size:
+            yield f"{step.kernel} uses {names.typed(number)} at places {low} to {high}"
+
+
+@_step.register
 def _host(call: HostCall, lowered: Lowered, names: Names) -> Iterator[str]:
     op = call.value.op
     assert op is not None
@@ -256,6 +267,11 @@ class _Memory:
             who = f"the product into {self.names[step.c.buffer.number]}"
             yield from self.read((step.a.buffer.number, step.b.buffer.number), who)
             yield from self.write(step.c.buffer.number, step.c.buffer.size, who)
+        elif isinstance(step, Correlate):
+            who = step.kernel
+            # It leaves out what is between the lines of a result, and does not read it either.
+            yield from self.read((b.number for b in step.reads), who, partly=True)
+            yield from self.write(step.written.number, step.written.size, who)
         elif isinstance(step, HostCall):
             assert step.value.op is not None
             who = f"the host call '{step.value.op.name}'"
@@ -263,10 +279,10 @@ class _Memory:
             for buffer in step.results:
                 yield from self.write(buffer.number, buffer.size, who)
 
-    def read(self, numbers: Iterable[int], who: str) -> Iterator[str]:
+    def read(self, numbers: Iterable[int], who: str, *, partly: bool = False) -> Iterator[str]:
         for number in numbers:
             count, size = self.written.get(number, 0), self.steps.buffers[number].size
-            if count < size:
+            if count < size and not (partly and count):
                 what = f"{count} of its {size} elements are" if count else "it is"
                 yield f"{who} reads {self.names[number]} before {what} written"
             self.finished.setdefault(number, who)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tidu.compiler.expressions import ARGUMENT, LOAD
-from tidu.compiler.steps import HostCall, Product, Root, Stored
+from tidu.compiler.fuse import Kernel
 from tidu.compiler.notation import Names, expressions
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.render import names_of
+from tidu.compiler.steps import Correlate, HostCall, Product, Root, Stored
 
 _ALIGNMENT = 64
 
@@ -33,6 +34,8 @@ def _uses(call: NativeCall | HostCall) -> tuple[set[int], set[int]]:
     what = call.what
     if isinstance(what, Product):
         return {what.a.buffer.number, what.b.buffer.number}, {what.c.buffer.number}
+    if isinstance(what, Correlate):
+        return {b.number for b in what.reads}, {what.written.number}
     own = {root.buffer.number for root in what.roots}
     reads = {number for root in what.roots for number in root_reads(root)}
     return reads - own, set(call.writes)
@@ -49,7 +52,7 @@ def _call(
     if not reads <= call.reads:
         unsaid = ", ".join(names[n] for n in sorted(reads - call.reads))
         yield f"{where} does not say that it reads {unsaid}"
-    if isinstance(call.what, Product):
+    if not isinstance(call.what, Kernel):
         return
     if call.kernel not in plan.functions:
         yield f"{where} calls {call.kernel}, which has no text"

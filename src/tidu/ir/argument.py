@@ -1,7 +1,7 @@
 """Stand-ins for the Python numbers among a region's inputs, which may differ from run to run.
 
-Decompositions may pass them on as inputs of other operations. To compute with one, or to ask whether
-it is 0, would bake the number of one run into a program: that raises NotConstant.
+Decompositions may pass them on as inputs of other operations. To compute with one, or to ask
+whether it is 0, would bake the number of one run into a program: that raises NotConstantError.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 
-class NotConstant(Exception):
+class NotConstantError(Exception):
     """A decomposition asked for the numeric value of an argument of the program."""
 
 
@@ -29,16 +29,17 @@ ARGUMENTS = (FloatArgument, IntArgument)
 
 
 def _refuse(*_: Any) -> NoReturn:
-    raise NotConstant
+    raise NotConstantError
 
 
+_COMPUTING = (
+    "add sub mul truediv floordiv mod pow radd rsub rmul rtruediv rfloordiv rmod rpow neg pos abs "
+    "eq ne lt le gt ge bool"
+)
 for _class in ARGUMENTS:
-    for _name in (
-        "add sub mul truediv floordiv mod pow radd rsub rmul rtruediv rfloordiv rmod rpow neg pos "
-        "abs eq ne lt le gt ge bool"
-    ).split():
+    for _name in _COMPUTING.split():  # noqa: SIM905 (a table of words)
         setattr(_class, f"__{_name}__", _refuse)
-    _class.__hash__ = object.__hash__  # type: ignore[assignment]
+    setattr(_class, "__hash__", object.__hash__)  # noqa: B010 (mypy knows better than to assign it)
 
 
 def argument(x: float, number: int) -> FloatArgument | IntArgument:

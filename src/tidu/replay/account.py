@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from tidu.autograd.function import FunctionNode
 from tidu.autograd.tape import AccumulateGrad, CopySlices, GradFn, OpNode
 from tidu.ir.value import Value
 from tidu.nn import Module
 from tidu.replay import memory
 from tidu.replay.inputs import PLAIN, Inputs
 from tidu.replay.recording import Names, Refusal
-from tidu.replay.runtime import Gradients
+from tidu.replay.stages import Stages
 from tidu.replay.surroundings import Entry, Surroundings
 from tidu.tensor import Storage, Tensor
 
@@ -39,9 +40,8 @@ class Account:
         self.around = around
         self._result = result
         self.exchanged: set[int] = set()
-        self.before: list[str] = []  # lines that come before the programs run
-        self.undo: list[str] = []  # and what to do if those fail
-        self._lines: list[str] = []
+        self.stages = Stages(self._names)
+        self._lines = self.stages.after
         self._written: dict[int, str] = {}  # new memory, by id, as text
         self._texts: dict[int, str] = {}  # new tensors, by id, as text
         self._held: list[Any] = []
@@ -50,15 +50,15 @@ class Account:
             if tensor._chain is not None:
                 tensor._cached = None
 
-    def text(self) -> tuple[list[str], str]:
-        """The lines that leave behind what the call did, and an expression for its result."""
+    def text(self) -> str:
+        """Fill the stages with what leaves the same behind, and give an expression for the result."""
         slots = self._slots()
         found = memory.find()
         fresh_gradients = self._check_tensors(found.tensors)
         made = [weakref.ref(t) for t in found.tensors if self._memory.state_of(t) is None]
         self._write_memory(found.storages)
         del found
-        self._lines += self._recorder.count_lines()
+        self._recorder.write_counts(self.stages)
         self._leave_gradients(fresh_gradients)
         del fresh_gradients
         exchanges = [
@@ -69,7 +69,7 @@ class Account:
         self._lines += exchanges
         self._lines += self._recorder.schedule_lines()
         self._nothing_else_was_made(made)
-        return self._lines, result
+        return result
 
     # Variables ------------------------------------------------------------------------------------
 
@@ -151,42 +151,23 @@ class Account:
             if id(storage) in self._inputs.changeable:
                 if target.startswith(("args", "kwargs")):
                     raise Refusal("it writes to an argument")
-                other.append((self._order(value), target, text, value.dtype))
+                other.append((self._order(value), target, value.dtype, text))
             else:
-                in_place = id(storage) in leaves and value.dtype.is_floating_point
-                fixed.append((not in_place, self._order(value), storage, text, value.dtype))
-        fixed.sort(key=lambda entry: entry[:2])
+                # A Value may be exchanged inside if it has surely been run, and is no index.
+                must_be_new = id(storage) not in leaves or not value.dtype.is_floating_point
+                order = self._order(value), id(storage)
+                fixed.append((must_be_new, *order, storage, value.dtype, text))
+        fixed.sort(key=lambda entry: entry[:3])
         other.sort(key=lambda entry: entry[:2])
-        writes = []
-        for number, group in enumerate(
-            ([e for e in fixed if not e[0]], [e for e in fixed if e[0]])
-        ):
-            if group:
-                targets = [entry[2] for entry in group]
-                dtypes = [entry[4] for entry in group]
-                storages_name = self._names.bind_alike(targets, *map(id, targets))
-                dtypes_name = self._names.bind_alike(dtypes, *dtypes)
-                self._lines.append(f"w{number} = [{', '.join(e[3] for e in group)}]")
-                replacing = f"replace({storages_name}, {dtypes_name}, w{number})"
-                writes += [replacing] if number else self._in_place(targets, replacing)
-        if other:
-            self._lines.append(f"w2 = [{', '.join(e[2] for e in other)}]")
-            dtypes_name = self._names.bind_alike([e[3] for e in other], *[e[3] for e in other])
-            writes.append(f"replace([{', '.join(e[1] for e in other)}], {dtypes_name}, w2)")
-        self._lines += writes
-
-    def _in_place(self, storages: list[Storage], otherwise: str) -> list[str]:
-        """Lines that let storages hold the buffers in `w0`: in their present Values if nobody else
-        refers to those, which spares the making of new ones.
-        """
-        names = [self._names.bind(storage, "s") for storage in storages]
-        lines = [f"u{i} = {name}.value" for i, name in enumerate(names)]
-        lines.append(f"if {_held(1, (f'u{i}' for i in range(len(names))))}:")
-        values = "".join(f"u{i}.buffer, " for i in range(len(names)))
-        lines.append(f"    {values}= w0")
-        for name in names:
-            lines.append(f"    {name}.version += 1; {name}.edits += 1")
-        return [*lines, "else:", f"    {otherwise}"]
+        quick = [entry for entry in fixed if not entry[0]]
+        if quick:
+            _, _, _, targets, dtypes, texts = zip(*quick, strict=True)
+            self.stages.write_in_place(targets, dtypes, texts)
+        for must_be_new, _, _, storage, d, text in fixed:
+            if must_be_new:
+                self.stages.write([self._names.bind(storage, "s")], [d], [text])
+        for _, target, d, text in other:
+            self.stages.write([target], [d], [text])
 
     def _order(self, value: Value) -> tuple[int, int]:
         """Something to sort by that is the same in every recording."""
@@ -224,41 +205,13 @@ class Account:
             texts.append(self._value_text(gradient._storage.value))
         if pairs:
             owners = [owner for owner, _ in pairs]
-            dtypes = [gradient.dtype for _, gradient in pairs]
-            name = self._names.bind_alike(
-                Gradients(owners, dtypes), *map(id, owners), *dtypes, prefix="t"
+            self.stages.leave_gradients(
+                owners,
+                [self._inputs.tensor_text(owner) for owner in owners],
+                [gradient.dtype for _, gradient in pairs],
+                texts,
+                free=not self._inputs.reads_gradients(owners),
             )
-            self._lines += self._gradient_lines(name, owners, texts)
-
-    def _gradient_lines(self, name: str, owners: list[Tensor], texts: list[str]) -> list[str]:
-        """Lines that leave gradients: in the tensors of the call before if nobody else refers to
-        them, to their memory or its Values. The old numbers are freed before the programs run.
-        """
-        places = range(len(owners))
-        places_of = [f"{self._inputs.tensor_text(owner)}._grad" for owner in owners]
-        present = " and ".join(f"{place} is h{i}" for i, place in enumerate(places_of))
-        self.before += [
-            f"{''.join(f'h{i}, ' for i in places)}= {name}.made",
-            f"unseen = h0 is not None and {present}",
-            "if unseen:",
-            *(f"    m{i} = h{i}._storage; v{i} = m{i}.value" for i in places),
-            f"    unseen = {_held(1, (f'{x}{i}' for i in places for x in 'mv'))}",
-            # By their owners, and by what remembers them.
-            f"    unseen = unseen and {_held(2, (f'h{i}' for i in places))}",
-        ]
-        if not self._inputs.reads_gradients(owners):
-            self.before.append("if unseen:")
-            self.before += [f"    v{i}.buffer = None" for i in places]
-            self.before.append("else:")
-            self.before += [f"    {place} = None" for place in places_of]
-            self.undo.append(f"{name}.forget()")
-        return [
-            f"b = [{', '.join(texts)}]",
-            "if unseen:",
-            f"    {''.join(f'v{i}.buffer, ' for i in places)}= b",
-            "else:",
-            f"    {name}.put(b)",
-        ]
 
     def _structure(self, x: Any) -> str:
         """An expression that makes a result like `x`."""
@@ -350,14 +303,11 @@ class Account:
         return any(t is not None and id(t) not in self._texts for t in tensors)
 
 
-def _held(holders: int, names: Iterable[str]) -> str:
-    """A condition: so many other objects hold each of what some local variables hold."""
-    return " == ".join(f"count({name})" for name in names) + f" == UNHELD + {holders}"
-
-
 def _is_spent(node: GradFn) -> bool:
     if isinstance(node, OpNode):
         return not any(x.__class__ is Value for x in node.saved or ())
+    if isinstance(node, FunctionNode):
+        return not node.saved_values()
     return isinstance(node, (AccumulateGrad, CopySlices))
 
 

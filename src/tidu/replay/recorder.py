@@ -33,6 +33,7 @@ from tidu.replay.inputs import Inputs
 from tidu.replay.listening import Listening
 from tidu.replay.program import Segment, Template
 from tidu.replay.recording import Names, Recording, Refusal
+from tidu.replay.stages import Stages
 from tidu.replay.surroundings import Surroundings, Unwatchable
 from tidu.tensor import Storage, Tensor
 
@@ -239,25 +240,22 @@ class Recorder:
         self._written_counts[id(tensor)] = tensor, number
         return number
 
-    def count_lines(self) -> list[str]:
-        """Lines that write the counts, and the names that they need."""
-        lines = []
+    def write_counts(self, stages: Stages) -> None:
+        """Let the counts go on in the replayed call, too."""
         for counts in self.counts.values():
             name = self._count_names[id(counts)]
-            tensors = counts.tensors
-            self.names.bind_alike(counts, *map(id, tensors))
+            self.names.bind_alike(counts, *map(id, counts.tensors))
             self.names.table[name] = counts
-            written = {
-                there[1].name if (there := self._written_counts.get(id(t))) else None
-                for t in tensors
-            }
+            there = [self._written_counts.get(id(tensor)) for tensor in counts.tensors]
+            written = {None if entry is None else entry[1].name for entry in there}
             if written == {None}:
                 continue
-            if len(written) > 1 or None in written:
-                raise Refusal("the steps of an optimizer are counted differently for tensors that "
-                              "have the same count now")  # fmt: skip
-            lines.append(f"{name}.write({written.pop()})")
-        return lines
+            number = written.pop()
+            if written or number is None:
+                raise Refusal(
+                    "an optimizer counts differently for tensors that have the same count now"
+                )
+            stages.count(name, counts.storages, number)
 
     def counted(self) -> set[int]:
         """The ids of the storages whose numbers are written by `count_lines`."""
@@ -318,25 +316,23 @@ class Recorder:
         return around
 
     def _finish(self, account: Account) -> Recording:
-        commit, result = account.text()
+        result = account.text()
+        stages = account.stages
         if any(name not in self._used for _, name in self.drawn.values()):
             raise Refusal("it computes with random numbers outside the graph")
         guards = self.inputs.guards(account.exchanged)
         body: list[str] = []
         for line in self.lines:
             body.extend([line] if isinstance(line, str) else self._region_lines(line))
+        saves = [f"s_{g} = {g}.get_state()" for g in self.generators.values()]
+        restores = [f"{g}.set_state(s_{g})" for g in self.generators.values()]
         text = _TEMPLATE.format(
             guards=" and ".join(guards) or "True",
             accepts=_indented(self.inputs.lines, 8),
-            before=_indented(
-                [*(f"s_{g} = {g}.get_state()" for g in self.generators.values()), *account.before],
-                4,
-            ),
-            body=_indented(body, 8),
-            undo=_indented(
-                [*(f"{g}.set_state(s_{g})" for g in self.generators.values()), *account.undo], 8
-            ),
-            commit=_indented(commit, 4),
+            before=_indented([*saves, *stages.before], 4),
+            body=_indented([*body, *stages.prepare], 8),
+            undo=_indented([*restores, *stages.undo], 8),
+            exchange=_indented([*stages.exchange, *stages.after], 4),
             result=result,
         )
         programs = [f"p{number}" for number in range(self.regions)]
@@ -391,7 +387,10 @@ def replay(args, kwargs):
     except Exception:
 {undo}
         return MISS
-{commit}
+    except BaseException:
+{undo}
+        raise
+{exchange}
     return {result}
 """
 

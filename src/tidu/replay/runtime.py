@@ -1,17 +1,10 @@
-"""What the generated code of a replayed call uses: reading tensors, and putting results into them.
-
-All memory that a call writes to is exchanged within one C function (`deque` of a `map`), or by
-assignments between which the interpreter does not look for signals: no handler finds half a step
-done.
-"""
+"""What the generated code of a replayed call uses: reading tensors, and making new ones."""
 
 from __future__ import annotations
 
 import operator
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +35,6 @@ GLOBALS = {
 }
 _new = object.__new__
 value_of = operator.attrgetter("value")
-_set_value: Callable[[Storage, Value], None] = vars(Storage)["value"].__set__
 
 
 def _count_without_holder() -> int:
@@ -109,12 +101,9 @@ def look(storage: Storage, chain: Any, base: Tensor | None) -> Tensor:
     return made
 
 
-def replace(storages: Sequence[Storage], dtypes: Sequence[Any], buffers: Iterable[Any]) -> None:
-    """Let each storage hold a new Value with a buffer."""
-    deque(map(_set_value, storages, list(map(leaf, buffers, dtypes))), 0)
-    for storage in storages:
-        storage.version += 1
-        storage.edits += 1
+def values(buffers: Iterable[Any], dtypes: Iterable[Any]) -> list[Value]:
+    """New Values of buffers."""
+    return list(map(leaf, buffers, dtypes))
 
 
 class Gradients:
@@ -137,17 +126,6 @@ class Gradients:
             owner._grad = None
         self.made = (None,) * len(self._owners)
 
-    def put(self, buffers: Sequence[Any]) -> None:
+    def fresh(self, buffers: Sequence[Any]) -> tuple[Tensor, ...]:
         """New tensors for new buffers."""
-        made = tuple(map(fresh, buffers, self._dtypes))
-        for owner, gradient in zip(self._owners, made, strict=True):
-            owner._grad = gradient
-        self.made = made
-
-
-def count_up(storages: Sequence[Storage], value: Value) -> None:
-    """Let all storages hold one Value."""
-    deque(map(_set_value, storages, repeat(value)), 0)
-    for storage in storages:
-        storage.version += 1
-        storage.edits += 1
+        return tuple(map(fresh, buffers, self._dtypes))

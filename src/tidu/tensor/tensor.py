@@ -558,7 +558,12 @@ _new_tuple = tuple.__new__
 def from_value(value: Value) -> Tensor:
     """A Tensor over fresh memory that holds `value`, without history."""
     made = _new(Tensor)
-    made._storage = InferenceStorage(value) if state.own.inference else Storage(value)
+    if state.own.inference:
+        made._storage = InferenceStorage(value)
+    else:
+        made._storage = storage = _new(Storage)
+        storage.value = value
+        storage.version = storage.edits = 0
     return made
 
 

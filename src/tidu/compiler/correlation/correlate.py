@@ -129,23 +129,22 @@ class Tile(NamedTuple):
 
 
 def tile_vectors(vector: Vector, rows: int) -> int:
-    """As many as there are registers for."""
-    return min(_MOST_VECTORS if vector.registers > 12 else 4, vector.registers // rows)
+    """As many as there are registers for, beside those of x, one of the weights, and a mask."""
+    return min(_MOST_VECTORS, (vector.registers - 2) // (rows + 1))
 
 
 def tile_rows(vector: Vector, rows: int) -> int:
-    """The height of tiles with which least time is spent, or the greater of two such.
+    """The height of tiles with which least time is spent, or the greatest of several such.
 
-    Each k of a tile takes a multiplication for each of its vectors, or the loads of as many vectors
-    of x, which mostly cross a cache line and take twice as long for it, and of the weights.
+    Each k of a tile takes as long as its multiplications, or as its loads: of the weights, and of
+    the vectors of x, which count twice since most cross a cache line.
     """
 
     def cost(height: int) -> float:
         wide = tile_vectors(vector, height)
         return ceiling(rows, height) * max(height * wide, 2 * wide + height) / wide
 
-    most = min(_MOST_ROWS, vector.registers // 2)
-    return min(range(most, 0, -1), key=lambda height: (cost(height), -height))
+    return min(range(_MOST_ROWS, 0, -1), key=cost)
 
 
 def cut(

@@ -7,6 +7,7 @@ end. Positions between the rows of an image count for nothing, whatever is store
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -182,9 +183,12 @@ def weight_tile(vector: Vector, rows: int, columns: int) -> tuple[int, int]:
         height, width = tile
         return ceiling(rows, height) * ceiling(columns, width) * (height * width + height + width)
 
+    def fits(tile: tuple[int, int]) -> bool:
+        height, width = tile
+        return height * width + min(tile) + 2 <= vector.registers
+
     sizes = range(1, _MOST + 1)
-    fitting = ((h, w) for h in sizes for w in sizes if h * w <= vector.registers)
-    return min(fitting, key=cost)
+    return min(filter(fits, itertools.product(sizes, sizes)), key=cost)
 
 
 _KERNEL = """
@@ -383,20 +387,33 @@ ADDITIONS
 
 
 def _step(tile: WeightTile) -> list[str]:
-    """The products of one vector of positions."""
-    vector, lines = tile.vector, []
-    for i in range(tile.rows):
-        lines += [
-            f"%g.{i}.at = getelementptr {vector.element}, ptr %g.{i}.image, i64 %p",
-            vector.load(f"g.{i}", f"%g.{i}.at", "%mask"),
+    """The products of one vector of positions.
+
+    The shorter side of the tile stays in registers while the other passes by.
+    """
+    vector = tile.vector
+
+    def load(name: str) -> list[str]:
+        return [
+            f"%{name}.at = getelementptr {vector.element}, ptr %{name}.image, i64 %p",
+            vector.load(name, f"%{name}.at", "%mask"),
         ]
-    for j in range(tile.columns):
-        lines += [
-            f"%x.{j}.at = getelementptr {vector.element}, ptr %x.{j}.image, i64 %p",
-            vector.load(f"x.{j}", f"%x.{j}.at", "%mask"),
-        ]
-        for i in range(tile.rows):
-            lines.append(vector.fma(f"next.{i}.{j}", f"%g.{i}", f"%x.{j}", f"%sum.{i}.{j}"))
+
+    def product(i: int, j: int) -> str:
+        return vector.fma(f"next.{i}.{j}", f"%g.{i}", f"%x.{j}", f"%sum.{i}.{j}")
+
+    rows, columns = range(tile.rows), range(tile.columns)
+    lines = []
+    if tile.rows <= tile.columns:
+        for i in rows:
+            lines += load(f"g.{i}")
+        for j in columns:
+            lines += [*load(f"x.{j}"), *(product(i, j) for i in rows)]
+    else:
+        for j in columns:
+            lines += load(f"x.{j}")
+        for i in rows:
+            lines += [*load(f"g.{i}"), *(product(i, j) for j in columns)]
     return lines
 
 

@@ -30,8 +30,8 @@ class Vector(NamedTuple):
 
     @property
     def registers(self) -> int:
-        """How many sums may be kept at once: AVX-512 has 32 registers, others are taken for 16."""
-        return 24 if self.bytes >= 64 else 12
+        """How many there are: AVX-512 has 32; others may have 16."""
+        return 32 if self.bytes >= 64 else 16
 
     def splat(self, name: str, scalar: str) -> list[str]:
         """`%name` is a vector of the scalar in every lane."""

@@ -1,0 +1,200 @@
+"""The loops of a kernel: fewer dimensions where addresses allow it, their order, their units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+from tidu.compiler.expressions import (
+    COMPUTE,
+    GUARDED,
+    IOTA,
+    LOAD,
+    Expression,
+    Expressions,
+    Layout,
+)
+from tidu.compiler.fuse import Kernel, root_loads
+from tidu.compiler.steps import Root
+
+# What a unit of work shall cost, in units of one operation on one element.
+_UNIT_WORK = 1 << 17
+_MOST_UNITS = 64
+
+
+def _layouts(root: Root) -> Iterator[Layout]:
+    yield root.store
+    stack, seen = [root.expression], set()
+    if root.scatter is not None:
+        yield root.scatter.layout
+        stack.extend(root.scatter.places)
+    while stack:
+        x = stack.pop()
+        if x.number in seen:
+            continue
+        seen.add(x.number)
+        stack.extend(x.inputs)
+        if x.kind == LOAD:
+            yield x.what[1]
+        elif x.kind == IOTA:
+            yield x.what
+        elif x.kind == GUARDED:
+            for guard in x.what[0]:
+                yield guard.layout
+
+
+def coalesced(kernel: Kernel, make: Expressions) -> Kernel:
+    """Neighboring dimensions as one, where every address allows it."""
+    roots = kernel.roots
+    layouts = {layout for root in roots for layout in _layouts(root)}
+    sequential = frozenset().union(*(r.scatter.sequential for r in roots if r.scatter is not None))
+    groups: list[list[int]] = []
+    for d, size in enumerate(kernel.space):
+        last = groups[-1][-1] if groups else None
+        if (
+            last is not None
+            and (last in kernel.reduced) == (d in kernel.reduced)
+            and (last in sequential) == (d in sequential)
+            and all(x.strides[last] == x.strides[d] * size for x in layouts)
+        ):
+            groups[-1].append(d)
+        else:
+            groups.append([d])
+    if len(groups) == len(kernel.space):
+        return kernel
+
+    def change(layout: Layout) -> Layout:
+        return Layout(tuple(layout.strides[g[-1]] for g in groups), layout.offset)
+
+    def flags(dims: frozenset[int]) -> frozenset[int]:
+        return frozenset(i for i, g in enumerate(groups) if g[0] in dims)
+
+    def joined(root: Root) -> Root:
+        scatter = root.scatter
+        if scatter is not None:
+            scatter = replace(
+                scatter,
+                layout=change(scatter.layout),
+                places=tuple(make.relaid(p, change) for p in scatter.places),
+                sequential=flags(scatter.sequential),
+            )
+        return replace(
+            root,
+            expression=make.relaid(root.expression, change),
+            store=change(root.store),
+            reduced=flags(root.reduced),
+            scatter=scatter,
+        )
+
+    space = tuple(prod(kernel.space[d] for d in g) for g in groups)
+    return Kernel(space, flags(kernel.reduced), [joined(r) for r in roots])
+
+
+@dataclass(slots=True)
+class Loops:
+    """Which dimension the lanes run along, and the loops from the outermost."""
+
+    vector: int | None
+    lanes: int
+    outer: list[int]  # loops over what is kept, in which results are complete
+    inner: list[int]  # loops over what is reduced
+    divided: int | None  # the dimension that is cut into units
+    chunk: int
+    units: int
+
+
+def _vector_dimension(kernel: Kernel, sequential: frozenset[int]) -> int | None:
+    """The dimension along which most addresses are consecutive."""
+    best, chosen = 0.0, None
+    for d, size in enumerate(kernel.space):
+        if d in sequential:
+            continue
+        score = 0.0
+        for root in kernel.roots:
+            if root.scatter is not None:
+                if root.scatter.layout.strides[d] != 1 or any(
+                    _depends(p, d) for p in root.scatter.places
+                ):
+                    score -= 1000
+            elif d not in root.reduced and d not in kernel.reduced:
+                score += {1: 2.0, 0: 0.0}.get(root.store.strides[d], -2.0)
+            for load in root_loads(root):
+                varies = any(_depends(p, d) for p in load.inputs)
+                stride = load.what[1].strides[d]
+                score += -1.0 if varies else {1: 1.0, 0: 0.2}.get(stride, -1.0)
+        score += 0.1 + 0.01 * d
+        if size < 16:
+            score *= size / 32 if score > 0 else 2
+        if score > best:
+            best, chosen = score, d
+    return chosen
+
+
+def _depends(x: Expression, d: int) -> bool:
+    stack, seen = [x], set()
+    while stack:
+        top = stack.pop()
+        if top.number in seen:
+            continue
+        seen.add(top.number)
+        if top.kind == LOAD and top.what[1].strides[d]:
+            return True
+        if top.kind == IOTA and top.what.strides[d]:
+            return True
+        if top.kind == GUARDED and any(g.layout.strides[d] for g in top.what[0]):
+            return True
+        stack.extend(top.inputs)
+    return False
+
+
+def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
+    space, reduced = kernel.space, kernel.reduced
+    sequential = frozenset().union(
+        *(r.scatter.sequential for r in kernel.roots if r.scatter is not None)
+    )
+    vector = _vector_dimension(kernel, sequential)
+    wide = any(_is_wide(root) for root in kernel.roots)
+    lanes = 1
+    if vector is not None and vector_bytes:
+        lanes = vector_bytes // (8 if wide else 4)
+        operations = kernel.operations
+        for limit in (10, 40):
+            if operations <= limit and space[vector] >= 2 * lanes:
+                lanes *= 2
+    kept = [d for d in range(len(space)) if d not in reduced]
+    if vector in kept and sequential:
+        kept = [d for d in kept if d not in sequential and d != vector]
+        kept += [*sorted(sequential), vector]
+    elif sequential:
+        kept = [d for d in kept if d not in sequential] + sorted(sequential)
+    elif vector in kept:
+        kept = [d for d in kept if d != vector] + [vector]
+    inner = [d for d in sorted(reduced) if d != vector] + ([vector] if vector in reduced else [])
+    work = prod(space) * (1 + kernel.operations + 2 * len(kernel.reads()))
+    free = [d for d in kept if d not in sequential]
+    units, divided, chunk = 1, None, 1
+    if free:
+        divided = free[0] if space[free[0]] >= 16 else max(free, key=lambda d: space[d])
+        step = lanes if divided == vector else 1
+        most = -(-space[divided] // step)
+        units = max(1, min(work // _UNIT_WORK, most, _MOST_UNITS))
+        chunk = -(-most // units) * step
+        units = -(-space[divided] // chunk)
+    return Loops(vector, lanes, kept, inner, divided, chunk, units)
+
+
+def _is_wide(root: Root) -> bool:
+    """Whether elements of 8 bytes are computed with, and not only used as indices."""
+    if root.buffer.dtype.itemsize == 8:
+        return True
+    stack, seen = [root.expression], set()
+    while stack:
+        top = stack.pop()
+        if top.number in seen:
+            continue
+        seen.add(top.number)
+        if top.dtype.itemsize == 8 and top.kind in (LOAD, COMPUTE, IOTA):
+            return True
+        stack.extend(top.inputs)
+    return False

@@ -1,0 +1,219 @@
+"""The text of a kernel: names, parameters, and loops with vectors in the innermost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tidu.compiler.fuse import Kernel
+from tidu.compiler.loops import Loops
+from tidu.compiler.scalars import Register, VectorScalars
+
+# A dimension of at most this size is a constant of the kernel, so that its loop can be unrolled.
+SMALL = 8
+Lines = list[Any]  # of str, and of Lines that are filled in later
+
+
+class Level:
+    """One loop: the text of its body so far, and what has been computed there."""
+
+    def __init__(self, lines: Lines) -> None:
+        self.lines = lines
+        self.known: dict[Any, Register | str] = {}
+
+
+class KernelText:
+    """What is written down for one kernel, whatever it computes.
+
+    `levels` are the loops around the place where text is added now, the function itself first.
+    What the levels have computed is looked up there, so nothing is computed twice.
+    """
+
+    def __init__(self, kernel: Kernel, plan: Loops, vector_bytes: int) -> None:
+        self.kernel = kernel
+        self.plan = plan
+        self.parameters: list[Any] = []
+        self.roles: dict[Any, str] = {}
+        self.entry: Lines = []
+        self.top: Lines = []
+        self.levels = [Level(self.top)]
+        self.names = 0
+        self.labels = 0
+        self.scales = vector_bytes == 64
+        self.declarations: set[str] = set()
+        self.loops = [*plan.outer, *plan.inner]
+        self.depth_of = {d: i + 1 for i, d in enumerate(self.loops)}
+        self.counters: dict[int, str] = {}
+        self.mask: str | None = None  # of the lanes in use, in the last part of a vector loop
+
+    def body(self) -> str:
+        return "\n".join([*_flat(self.entry), *_flat(self.top), "ret void"])
+
+    def fresh(self) -> str:
+        self.names += 1
+        return f"%v{self.names}"
+
+    def line(self, lines: Lines, text: str) -> str:
+        name = self.fresh()
+        lines.append(f"{name} = {text}")
+        return name
+
+    def parameter(self, role: Any, value: Any) -> str:
+        """A number that this instance of the kernel is called with; one for each role."""
+        found = self.roles.get(role)
+        if found is None:
+            place = len(self.parameters)
+            self.parameters.append(value)
+            address = self.line(self.entry, f"getelementptr inbounds i64, ptr %params, i64 {place}")
+            found = self.roles[role] = self.line(
+                self.entry, f"load i64, ptr {address}, !invariant.load !0"
+            )
+        return found
+
+    def table(self, role: Any, value: Any) -> str:
+        """The address of the slot of the table that a parameter names."""
+        key = ("table", role)
+        if key not in self.roles:
+            slot = self.parameter(role, value)
+            self.roles[key] = self.line(
+                self.entry, f"getelementptr inbounds i64, ptr %table, i64 {slot}"
+            )
+        return self.roles[key]
+
+    def pointer(self, buffer: int) -> str:
+        key = ("pointer", buffer)
+        if key not in self.roles:
+            slot = self.table(("slot", buffer), ("slot", buffer))
+            self.roles[key] = self.line(self.entry, f"load ptr, ptr {slot}, !invariant.load !0")
+        return self.roles[key]
+
+    def size(self, d: int) -> str:
+        n = self.kernel.space[d]
+        if n <= SMALL:
+            return str(n)
+        return self.parameter(("size", d), n)
+
+    def scalars(self, lines: Lines, lanes: int) -> VectorScalars:
+        scalars = VectorScalars(lines, lanes, self.fresh, self.scales)
+        scalars.declarations = self.declarations
+        return scalars
+
+    def bounds(self, d: int) -> tuple[str, str]:
+        if d != self.plan.divided:
+            return "0", self.size(d)
+        if "lower" not in self.roles:
+            chunk = self.parameter("chunk", self.plan.chunk)
+            size = self.parameter(("size", d), self.kernel.space[d])
+            self.roles["lower"] = self.line(self.entry, f"mul i64 %begin, {chunk}")
+            upper = self.line(self.entry, f"mul i64 %end, {chunk}")
+            self.declarations.add("declare i64 @llvm.smin.i64(i64, i64)")
+            self.roles["upper"] = self.line(
+                self.entry, f"call i64 @llvm.smin.i64(i64 {upper}, i64 {size})"
+            )
+        return self.roles["lower"], self.roles["upper"]
+
+    def loop(self, d: int, body: Callable[[], None]) -> None:
+        lower, upper = self.bounds(d)
+        if d == self.plan.vector and self.plan.lanes > 1:
+            self.vector_loop(d, lower, upper, body)
+        else:
+            self.counted(d, lower, upper, 1, body)
+
+    def counted(self, d: int, lower: str, upper: str, step: int, body: Callable[[], None]) -> None:
+        """for (i = lower; i < upper; i += step)"""
+        self.labels += 1
+        label = f"L{self.labels}"
+        lines = self.levels[-1].lines
+        before: Lines = []
+        inside: Lines = []
+        counter = self.fresh()
+        following = f"%n{self.labels}"
+        lines += [
+            before,
+            f"br label %{label}p",
+            f"{label}p:",
+            f"br label %{label}h",
+            f"{label}h:",
+            f"{counter} = phi i64 [{lower}, %{label}p], [{following}, %{label}l]",
+            f"%c{self.labels} = icmp slt i64 {counter}, {upper}",
+            f"br i1 %c{self.labels}, label %{label}b, label %{label}x",
+            f"{label}b:",
+            inside,
+            f"br label %{label}l",
+            f"{label}l:",
+            f"{following} = add nsw i64 {counter}, {step}",
+            f"br label %{label}h",
+            f"{label}x:",
+        ]
+        self.enter(before, inside, d, counter, body)
+
+    def enter(
+        self, before: Lines, inside: Lines, d: int, counter: str, body: Callable[[], None]
+    ) -> None:
+        outer = self.levels[-1]
+        kept_lines = outer.lines
+        outer.lines = before
+        self.levels.append(Level(inside))
+        self.counters[d] = counter
+        body()
+        self.levels.pop()
+        outer.lines = kept_lines
+
+    def vector_loop(self, d: int, lower: str, upper: str, body: Callable[[], None]) -> None:
+        """Whole vectors, then what is left with a mask."""
+        lanes, size = self.plan.lanes, self.kernel.space[d]
+        divided = d == self.plan.divided
+        if size % lanes == 0:
+            self.counted(d, lower, upper, lanes, body)
+            return
+        lines = self.levels[-1].lines
+        middle = lower
+        if size > lanes:
+            count = self.line(lines, f"sub i64 {upper}, {lower}")
+            whole = self.line(lines, f"and i64 {count}, {-lanes}")
+            middle = self.line(lines, f"add i64 {lower}, {whole}")
+            self.counted(d, lower, middle, lanes, body)
+        self.labels += 1
+        label = f"T{self.labels}"
+        before: Lines = []
+        inside: Lines = []
+        lines.append(before)
+        if divided or size <= SMALL or size > lanes:
+            some = self.line(lines, f"icmp slt i64 {middle}, {upper}")
+            lines.append(f"br i1 {some}, label %{label}b, label %{label}x")
+        else:
+            lines.append(f"br label %{label}b")
+        lines += [f"{label}b:", inside, f"br label %{label}x", f"{label}x:"]
+
+        def masked() -> None:
+            here = self.levels[-1].lines
+            left = self.line(here, f"sub i64 {upper}, {middle}")
+            self.mask = self.line(
+                here,
+                f"icmp ult <{lanes} x i64> {lane_numbers(lanes)}, "
+                f"{self.splat_text(here, left, 'i64', lanes)}",
+            )
+            body()
+            self.mask = None
+
+        self.enter(before, inside, d, middle, masked)
+
+    def splat_text(self, lines: Lines, name: str, kind: str, lanes: int) -> str:
+        one = self.line(lines, f"insertelement <{lanes} x {kind}> poison, {kind} {name}, i64 0")
+        return self.line(
+            lines,
+            f"shufflevector <{lanes} x {kind}> {one}, <{lanes} x {kind}> poison, "
+            f"<{lanes} x i32> zeroinitializer",
+        )
+
+
+def _flat(lines: Lines) -> Iterator[str]:
+    for line in lines:
+        if line.__class__ is str:
+            yield line
+        else:
+            yield from _flat(line)
+
+
+def lane_numbers(lanes: int) -> str:
+    return "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">"
