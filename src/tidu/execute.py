@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tidu.backends.base import Backend, Failure, Program
-from tidu.backends.cpu import Declined
+from tidu.backends.cpu import DeclinedError
 from tidu.backends.null import NullBackend
 from tidu.backends.numpy import NumpyBackend
 from tidu.base.changes import changes
@@ -59,6 +59,8 @@ class Engine:
 
 # A smaller region costs less to run than to tell apart from others.
 _FEW_VALUES = 16
+# Unless it has Values of so many elements.
+_MANY_ELEMENTS = 1 << 15
 engine = Engine()
 if engine.verify:
     pipeline.watchers.append(verify_form)
@@ -216,13 +218,18 @@ def _run(region: list[Value]) -> BaseException | None:
         verify_region(region)
     if changes.recorder is not None:
         changes.recorder.region(region)
-    if engine.tier != 0 and len(region) >= engine.fewest:
+    if engine.tier != 0 and (len(region) >= engine.fewest or _is_large(region)):
         key, leaves, numbers = region_key(region)
         program = programs.ready(key, lambda: capture(region, leaves, key.held))
         if program is not None and _run_compiled(program, key, region, leaves, numbers):
             return None
         del leaves, program
     return engine.backend.run(region)
+
+
+def _is_large(region: list[Value]) -> bool:
+    """Whether a few Values have many elements, judged by the first and the last of them."""
+    return region[0].numel() >= _MANY_ELEMENTS or region[-1].numel() >= _MANY_ELEMENTS
 
 
 def _run_compiled(
@@ -238,7 +245,7 @@ def _run_compiled(
         return False
     try:
         results = program.run(arrays, numbers)
-    except Declined:
+    except DeclinedError:
         return False
     for number, buffer in zip(key.held, results, strict=True):
         value = region[number]
@@ -252,7 +259,7 @@ def _run_compiled(
 
 
 def run_program(program: Program, leaves: list[Any], numbers: list[Any]) -> list[Any]:
-    """The buffers that a compiled program makes of those of its leaves. Raises OutOfRange."""
+    """The buffers that a compiled program makes of those of its leaves. Raises DeclinedError."""
     with _lock:
         return program.run(leaves, numbers)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tidu.backends.cpu import CpuProgram
 from tidu.backends.timing import seconds_of_calls
-from tidu.base.changes import changes
+from tidu.compiler.control import set_stance
 from tidu.compiler.graph import Graph
 from tidu.compiler.program import Plan
 from tidu.compiler.render import render
@@ -89,13 +89,9 @@ def explain_compile(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     """
     realize()
     found: list[ProgramReport] = []
-    stance, changes.stance = changes.stance, "force_eager"
-    try:
-        with compiling(lambda graph: _Measured(graph, found.append)):
-            result = function(*args, **kwargs)
-            realize()
-    finally:
-        changes.stance = stance
+    with set_stance("force_eager"), compiling(lambda graph: _Measured(graph, found.append)):
+        result = function(*args, **kwargs)
+        realize()
     return Explanation(result, found)
 
 

@@ -20,7 +20,7 @@ from tidu.nn import functional as F
 
 # Around the lengths of vectors, and what is empty or alone.
 SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 64, 65, 100, 257, 5, 0)
-LARGEST = 1 << 15
+LARGEST = 1 << 17
 FLOATS = (tidu.float32, tidu.float64, tidu.float16, tidu.bfloat16)
 INTEGERS = (tidu.int64, tidu.int32, tidu.uint8)
 KINDS = (*(tidu.float32,) * 7, *FLOATS, *INTEGERS, tidu.bool)
@@ -155,7 +155,9 @@ def _fits(x: Tensor, exact: Exact | None) -> Exact | None:
         return None
     room = PRECISION.get(x.dtype, 62)
     if x.dtype.is_floating_point:
-        return exact if exact.fraction + exact.magnitude < room - 1 and exact.magnitude < 14 else None
+        return (
+            exact if exact.fraction + exact.magnitude < room - 1 and exact.magnitude < 14 else None
+        )
     return exact
 
 
@@ -429,9 +431,11 @@ def _row(p: Program, first: int, second: int, how: int) -> Item | None:
         lambda: F.layer_norm(t, (n,), eps=0.1),
         lambda: F.layer_norm(t, (n,), t.new_ones(n) * 0.5, t.new_ones(n), 0.1),
         lambda: F.normalize(t + 2.0, dim=d),
-        lambda: F.batch_norm(t.reshape(-1, n), None, None, training=True, eps=0.1)
-        if t.numel() > n
-        else t,
+        lambda: (
+            F.batch_norm(t.reshape(-1, n), None, None, training=True, eps=0.1)
+            if t.numel() > n
+            else t
+        ),
         lambda: F.rms_norm(t, (n,), eps=0.1),
         lambda: F.softmin(t, d),
         lambda: F.group_norm(t.reshape(1, -1, n), 1, eps=0.1) if t.numel() > 1 else t,
@@ -448,9 +452,11 @@ def _joining(p: Program, first: int, second: int, how: int) -> Item | None:
     d = how % t.dim()
     same = p.find(
         second,
-        lambda y: y.tensor.dim() == t.dim()
-        and all(i == d or y.tensor.shape[i] == n for i, n in enumerate(t.shape))
-        and (x.exact is None) == (y.exact is None),
+        lambda y: (
+            y.tensor.dim() == t.dim()
+            and all(i == d or y.tensor.shape[i] == n for i, n in enumerate(t.shape))
+            and (x.exact is None) == (y.exact is None)
+        ),
     )
     assert same is not None  # x itself is one
     u = same.tensor
@@ -467,9 +473,9 @@ def _joining(p: Program, first: int, second: int, how: int) -> Item | None:
         lambda: t.repeat(2, *(1,) * (t.dim() - 1)),
         lambda: t.repeat_interleave(2, d),
         lambda: t.tril() if t.dim() > 1 else t,
-        lambda: F.pad(t[None], (1, 1), mode="replicate")[0]
-        if 0 not in t.shape and t.dim() == 2
-        else t,
+        lambda: (
+            F.pad(t[None], (1, 1), mode="replicate")[0] if 0 not in t.shape and t.dim() == 2 else t
+        ),
         lambda: tidu.cat([t, t.flip(d)], d)[(slice(None),) * d + (slice(1, None, 2),)],
         lambda: tidu.diag_embed(t) if t.dim() == 1 else t,
     ]
@@ -517,9 +523,11 @@ def _indexing(p: Program, first: int, second: int, how: int) -> Item | None:
         lambda: t.take_along_dim(along, d),
         lambda: t.scatter(d, along, values),
         lambda: t.scatter_add(d, along, values) if not _is_bool(t) else t,
-        lambda: t.index_add(d, at.reshape(-1)[:n] % n, _first(values, d, at.numel()))
-        if not _is_bool(t) and at.numel() >= 1
-        else t,
+        lambda: (
+            t.index_add(d, at.reshape(-1)[:n] % n, _first(values, d, at.numel()))
+            if not _is_bool(t) and at.numel() >= 1
+            else t
+        ),
         lambda: t.index_put((at,), t[0] if d == 0 else t[0]) if d == 0 else t,
         lambda: t.index_put((at,), t[0], accumulate=True) if d == 0 and not _is_bool(t) else t,
         lambda: t.index_copy(d, tidu.arange(n).flip(0), values),
@@ -548,10 +556,12 @@ def _product(p: Program, first: int, second: int, how: int) -> Item | None:
         return None
     found = p.find(
         second,
-        lambda y: y.tensor.dtype is a.dtype
-        and y.tensor.dim() > 0
-        and y.tensor.shape[-2 if y.tensor.dim() > 1 else 0] == a.shape[-1]
-        and _broadcasts(a.shape[:-2], y.tensor.shape[:-2]),
+        lambda y: (
+            y.tensor.dtype is a.dtype
+            and y.tensor.dim() > 0
+            and y.tensor.shape[-2 if y.tensor.dim() > 1 else 0] == a.shape[-1]
+            and _broadcasts(a.shape[:-2], y.tensor.shape[:-2])
+        ),
     )
     b = a.transpose(-1, -2) if found is None and a.dim() > 1 else a
     b = b if found is None else found.tensor
@@ -573,13 +583,15 @@ def _in_place(p: Program, first: int, second: int, how: int) -> Item | None:
     a = x.tensor
     y = p.find(
         second,
-        lambda y: _broadcasts(a.shape, y.tensor.shape)
-        and len(y.tensor.shape) <= a.dim()
-        and all(
-            m in (1, n)
-            for n, m in zip(reversed(a.shape), reversed(y.tensor.shape), strict=False)
-        )
-        and y.exact is not None,
+        lambda y: (
+            _broadcasts(a.shape, y.tensor.shape)
+            and len(y.tensor.shape) <= a.dim()
+            and all(
+                m in (1, n)
+                for n, m in zip(reversed(a.shape), reversed(y.tensor.shape), strict=False)
+            )
+            and y.exact is not None
+        ),
     )
     b = a if y is None else y.tensor
     # What is written may be seen through every view: a number that is not exact goes only where

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import itertools
 import mmap
+import operator
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,7 +156,7 @@ def laid_out(x: Array, layout: Planes, stride: tuple[int, ...]) -> Array:
             if not phase.size:
                 taken[-1] = slice(0)
         plane[(..., *inside)] = x[(..., *taken)]
-        made.append(plane.reshape(*x.shape[:3], -1))
+        made.append(plane.reshape(*x.shape[:3], prod(layout.shape)))
     return np.stack(made, axis=3)
 
 
@@ -232,39 +234,30 @@ class Case:
     def __init__(self, geometry: Geometry, kind: Any = np.float32, place: Place = np.array) -> None:
         rng = np.random.default_rng(0)
         n, groups, rows, channels = (
-            *(geometry.images, geometry.groups),
-            *(geometry.rows, geometry.channels),
+            getattr(geometry, name) for name in ("images", "groups", "rows", "channels")
         )
         self.geometry, self.layout, self.place = geometry, geometry.planes, place
         self.x = rng.standard_normal((n, groups, channels, *geometry.sizes)).astype(kind)
         self.w = place(rng.standard_normal((groups, rows, channels, *geometry.kernel)).astype(kind))
         self.g = rng.standard_normal((n, groups, rows, *self.layout.extents)).astype(kind)
         self.bias = place(rng.standard_normal((groups, rows)).astype(kind))
-        self.lines = place(self._cut(laid_out(self.x, self.layout, geometry.stride)))
+        lines = laid_out(self.x, self.layout, geometry.stride)
+        if lines.shape[3] == 1:  # without what is behind the last place that a window sees
+            lines = lines[..., : self.layout.positions + max(self.layout.taps)]
+        self.lines = place(lines)
 
-    def _cut(self, lines: Array) -> Array:
-        """Without what is behind the last place that a window sees."""
-        return lines[..., : self._seen(self.layout)] if lines.shape[3] == 1 else lines
-
-    @staticmethod
-    def _seen(layout: Planes) -> int:
-        return layout.positions + max(layout.taps)
-
-    def empty_results(self) -> Array:
-        """Lines of NaN that end with the last position."""
+    def filled(self, number: float) -> Array:
+        """Lines of results that end with the last position."""
         shape = (*self.g.shape[:3], self.layout.positions)
-        return self.place(np.full(shape, np.nan, self.x.dtype))
+        return self.place(np.full(shape, number, self.x.dtype))
 
     def check(self, got: Array, want: Array, terms: int) -> None:
         tolerance = np.finfo(self.x.dtype).eps * (terms + 4)
         assert np.abs(got - want).max(initial=0.0) <= tolerance * np.abs(want).max(initial=1.0)
 
     def forward(self, width: int, **options: Any) -> Array:
-        y = options.pop("y", None)
-        y = self.empty_results() if y is None else y
-        correlate(
-            self.lines, self.w, y, self.layout.positions, self.layout.taps, width, **options
-        )
+        y = options.pop("y") if "y" in options else self.filled(np.nan)
+        correlate(self.lines, self.w, y, self.layout.positions, self.layout.taps, width, **options)
         places = self.layout.result_places
         padded = np.full((*y.shape[:3], places), np.nan, y.dtype)
         padded[..., : y.shape[3]] = y
@@ -279,15 +272,15 @@ class Case:
         biased = self.forward(width, bias=self.bias)
         bias = self.bias.reshape(1, *self.bias.shape, *(1,) * len(self.geometry.sizes))
         self.check(biased, self.want() + bias, terms)
-        y = self.place(np.ones((*self.g.shape[:3], self.layout.positions), self.x.dtype))
-        self.check(self.forward(width, y=y, accumulate=True), self.want() + 1, terms)
+        added = self.forward(width, y=self.filled(1.0), accumulate=True)
+        self.check(added, self.want() + 1, terms)
 
     def g_lines(self) -> Array:
         """The cotangent with NaN between its rows."""
         shape = (*self.g.shape[:3], *line_shape(self.layout))
         lines = np.full(shape, np.nan, self.g.dtype)
         lines[(..., *(slice(e) for e in self.layout.extents))] = self.g
-        flat = lines.reshape(*self.g.shape[:3], -1)
+        flat = lines.reshape(*self.g.shape[:3], self.layout.result_places)
         return self.place(flat[..., : self.layout.positions])
 
     def weight_derivative(self, width: int, how: WeightCut | None = None) -> Array:
@@ -339,16 +332,11 @@ class Case:
             [(low, high) for low, high, _ in windows],
         )
         assert cotangents.extents == tuple(sizes)
-        distances = [pitch for pitch in cotangents.pitches]
         x_taps, a_taps = [], []
-        a_pitches = pitches(kernel)
         for choice in itertools.product(*steps):
-            x_taps.append(
-                sum(
-                    (windows[d][2] - step) * distances[d] for d, (_, step) in enumerate(choice)
-                )
-            )
-            a_taps.append(sum(k * a_pitches[d] for d, (k, _) in enumerate(choice)))
+            back = [far - step for (_, _, far), (_, step) in zip(windows, choice, strict=True)]
+            x_taps.append(sum(map(operator.mul, back, cotangents.pitches)))
+            a_taps.append(sum(map(operator.mul, [k for k, _ in choice], pitches(kernel))))
         lines = self.place(laid_out(self.g, cotangents, ones))
         shape = (*self.x.shape[:3], cotangents.result_places)
         y = self.place(np.full(shape, np.nan, self.x.dtype))
@@ -376,3 +364,204 @@ def test_derivatives_in_the_weights_agree_with_numpy(
 @everywhere
 def test_derivatives_in_the_input_are_correlations_too(geometry: Geometry) -> None:
     Case(geometry).check_input_derivative(WIDTHS[0])
+
+
+LINES = Geometry((6, 7), (3, 3), rows=9, channels=5, images=3, groups=2, pads=((1, 1), (1, 1)))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("tile_rows", range(1, 9))
+def test_any_cut_of_a_correlation_gives_the_same(tile_rows: int, width: int) -> None:
+    case = Case(LINES)
+    for images, positions, depth, together in ((1, 5, 1, 1), (2, 17, 7, 3), (3, 46, 46, 100)):
+        how = Cut(tile_rows, images, positions, depth, together)
+        case.check(case.forward(width, how=how), case.want(), 45)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("tile", [(1, 1), (1, 8), (3, 3), (2, 5), (4, 6), (5, 2), (8, 3)])
+def test_any_cut_of_a_derivative_gives_the_same(tile: tuple[int, int], width: int) -> None:
+    case = Case(LINES)
+    want = weight_derivative(case.x.astype(np.float64), case.g.astype(np.float64), LINES)
+    for images, vectors, columns, together in ((1, 1, 1, 1), (2, 2, 2, 3), (3, 50, 50, 100)):
+        lengths = vectors * width // 4, columns * tile[1]
+        got = case.weight_derivative(width, WeightCut(*tile, images, *lengths, together))
+        case.check(got.sum(0), want, 126)
+
+
+@pytest.mark.parametrize("name", ["2d", "several blocks of channels", "a large image", "groups"])
+def test_the_bits_are_the_same_on_any_number_of_threads(name: str) -> None:
+    before = threads.get_num_threads()
+    case = Case(GEOMETRIES[name]._replace(images=5))
+    bits = set()
+    for workers in (1, 2, 3, 8, 1):
+        threads.set_num_threads(workers)
+        arrays = case.forward(WIDTHS[0]), case.weight_derivative(WIDTHS[0])
+        bits.add(tuple(array.tobytes() for array in arrays))
+    threads.set_num_threads(before)
+    assert len(bits) == 1
+
+
+@everywhere
+def test_only_positions_are_written(geometry: Geometry) -> None:
+    case = Case(geometry)
+    positions = case.layout.positions
+    shape = (*case.g.shape[:3], positions + 5)
+    for width in WIDTHS:
+        whole = np.full(shape, np.nan, np.float32)
+        case.check(case.forward(width, y=whole[..., :positions]), case.want(), case.w[0, 0].size)
+        assert np.isfinite(whole[..., :positions]).all()
+        assert np.isnan(whole[..., positions:]).all()
+
+
+@pytest.mark.parametrize("name", ["2d", "2d without pads", "3d", "stride", "dilation"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_not_finite_reaches_what_sees_it_and_nothing_else(name: str, wrong: float) -> None:
+    geometry = GEOMETRIES[name]
+    for corner in (0, -1):
+        case = Case(geometry)
+        x = case.x.copy()
+        x[(1, 0, 1) + (corner,) * len(geometry.sizes)] = wrong
+        case.lines = laid_out(x, case.layout, geometry.stride)
+        y, w = case.forward(WIDTHS[0]), case.weight_derivative(WIDTHS[0]).sum(0)
+        with np.errstate(invalid="ignore"):
+            seen = windows(x, geometry)
+            want_w = weight_derivative(x, case.g, geometry)
+        letters = LETTERS[0][: len(geometry.sizes)]
+        touched = ~np.isfinite(seen).all(axis=tuple(range(-len(geometry.sizes), 0)))
+        assert np.array_equal(
+            ~np.isfinite(y), np.broadcast_to(touched.any(2, keepdims=True), y.shape)
+        ), letters
+        assert np.array_equal(np.isfinite(w), np.isfinite(want_w))
+
+
+def test_a_sum_over_no_channels_is_the_bias() -> None:
+    case = Case(Geometry((5, 6), (3, 3), channels=0, rows=3))
+    assert not case.forward(WIDTHS[0]).any()
+    biased = case.forward(WIDTHS[0], bias=case.bias)
+    assert np.array_equal(biased, np.broadcast_to(case.bias[:, :, None, None], biased.shape))
+    assert case.weight_derivative(WIDTHS[0]).size == 0
+
+
+def test_no_images_are_no_units() -> None:
+    case = Case(Geometry((5, 6), (3, 3), images=0))
+    assert case.forward(WIDTHS[0]).size == 0
+    assert not case.weight_derivative(WIDTHS[0]).sum(0).any()
+
+
+def test_offsets_are_in_elements() -> None:
+    case = Case(LINES)
+    want = case.forward(WIDTHS[0], bias=case.bias)
+    want_w = case.weight_derivative(WIDTHS[0])
+    vector, layout = Vector("float", WIDTHS[0]), case.layout
+    arrays = {"x": case.lines, "a": case.w, "y": case.filled(0), "bias": case.bias}
+    flat = np.concatenate([np.full(7, np.nan, np.float32), *map(np.ravel, arrays.values())])
+    ends = 7 + np.cumsum([array.size for array in arrays.values()])
+    offsets = {f"{name}_offset": int(end) - arrays[name].size for name, end in zip(arrays, ends)}
+    y_at = slice(offsets["y_offset"], offsets["y_offset"] + arrays["y"].size)
+    flat[y_at] = np.nan
+    how = cut(vector, 3, 2, 9, 5, 9, layout.positions)
+    params = CorrelateParams(
+        2, 2, 2, 3, 2, 9, 5, layout.positions, layout.taps, tuple(range(9)), how,
+        *strides(case.lines, 0, 1, 2), *strides(case.w, 0, 1, 2), *strides(arrays["y"], 0, 1, 2),
+        bias_slot=2, **offsets,
+    )  # fmt: skip
+    run(params, kernel(Tile(vector, how.tile_rows)), [flat])
+    y = np.zeros((3, 2, 9, layout.result_places), np.float32)
+    y[..., : layout.positions] = flat[y_at].reshape(arrays["y"].shape)
+    assert np.array_equal(results(y, layout), want)
+
+    g, w_offset = case.g_lines(), 11
+    flat = np.concatenate([case.lines.ravel(), g.ravel(), np.zeros(11 + case.w.size, np.float32)])
+    weights = weight_cut(vector, 3, 2, 9, 5, 9, layout.positions)
+    w_offset += case.lines.size + g.size
+    derivative = CorrelateWeightParams(
+        2, 2, 2, 3, 2, 9, 5, layout.extents, layout.pitches, layout.taps, weights, vector.lanes,
+        *strides(case.lines, 0, 1, 2), *strides(g, 0, 1, 2),
+        g_offset=case.lines.size, w_offset=w_offset,
+    )  # fmt: skip
+    assert derivative.chunks == 1
+    tile = WeightTile(vector, weights.tile_rows, weights.tile_columns)
+    run(derivative, kernel(tile), [flat])
+    assert np.array_equal(flat[w_offset:].reshape(want_w.shape), want_w)
+
+
+def guarded(array: Array, at_end: bool) -> Array:
+    """A copy that ends where a page begins that nobody may touch, or begins where one ends."""
+    page = mmap.PAGESIZE
+    size = max(1, -(-array.nbytes // page)) * page
+    memory = mmap.mmap(-1, size + 2 * page)
+    address = np.frombuffer(memory, np.uint8).ctypes.data
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    for forbidden in (address, address + page + size):
+        if protect(ctypes.c_void_p(forbidden), ctypes.c_size_t(page), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    start = page + (size - array.nbytes if at_end else 0)
+    inside = np.frombuffer(memory, array.dtype, array.size, start).reshape(array.shape)
+    inside[...] = array
+    return inside
+
+
+def touch_everything() -> None:
+    """All kernels with forbidden pages beside each array: a kernel that leaves one is killed."""
+    for geometry, width, at_end in itertools.product(GEOMETRIES.values(), WIDTHS, (True, False)):
+        case = Case(geometry, place=lambda array: guarded(array, at_end))
+        case.check_forward(width)
+        case.check_weight_derivative(width)
+        case.check_input_derivative(width)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects pages as Linux does")
+@pytest.mark.parametrize("outside", [False, True])
+def test_nothing_outside_of_the_arrays_is_touched(outside: bool) -> None:
+    name = "touch_everything() or print('done')" if not outside else "touch_outside()"
+    script = f"from tests.compiler.test_correlation import *; {name}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode < 0) == outside, done.stdout + done.stderr
+    assert done.stdout == ("" if outside else "done\n"), done.stdout + done.stderr
+
+
+def touch_outside() -> None:
+    """Shows that the forbidden pages are forbidden: the windows see one number too many."""
+    case = Case(GEOMETRIES["2d"], place=lambda array: guarded(array, True))
+    taps = (*case.layout.taps[:-1], case.layout.taps[-1] + 1)
+    case.layout = case.layout._replace(taps=taps)
+    case.forward(WIDTHS[0])
+
+
+SIZES = [1, 3, 12, 16, 64, 200]
+
+
+def test_cuts_make_useful_units() -> None:
+    vector = Vector("float", 64)
+    for rows, channels, taps in itertools.product(SIZES, SIZES, (1, 9)):
+        for images, positions in itertools.product((1, 7, 64), (1, 30, 1000, 60_000)):
+            sizes = (images, 1, rows, channels)
+            how = cut(vector, *sizes, taps, positions)
+            places = tuple(range(taps))
+            forward = CorrelateParams(0, 0, 0, *sizes, positions, places, places, how)
+            weights = weight_cut(vector, *sizes, taps, positions)
+            line = (positions,), (1,)
+            backward = CorrelateWeightParams(0, 0, 0, *sizes, *line, places, weights, 16)
+            work = 2 * images * rows * channels * taps * positions
+            for params in (forward, backward):
+                if work <= 500_000 and positions > 16:
+                    assert params.units == 1, "waking a thread costs more than this"
+                if work >= 300_000_000:
+                    assert params.units >= 8, ("too few units for eight workers", params)
+
+
+def test_rows_share_the_zeros_between_them() -> None:
+    layout = planes((8, 8), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
+    assert layout.shape == (11, 9)
+    assert layout.extents == (8, 8)
+    assert layout.taps == (0, 1, 2, 9, 10, 11, 18, 19, 20)
+    assert (layout.positions, layout.places, layout.result_places) == (71, 99, 72)
+
+
+def test_phases_take_every_element_that_windows_see_once() -> None:
+    layout = planes((7,), (3,), (2,), (1,), ((1, 1),))
+    assert layout.phases == ((((1, 1, 3)), ((0, 0, 4))),)
+    assert layout.taps == (0, layout.shape[0], 1)

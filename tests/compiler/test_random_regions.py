@@ -12,8 +12,10 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tidu
 from tests.compiler.regions import STEP_KINDS, Program, Step
 from tests.compiler.tiers import tier
+from tests.oracle import programs
 
 PROGRAMS = int(os.environ.get("TIDU_RANDOM_PROGRAMS", "300"))
 STEP = st.tuples(
@@ -47,7 +49,7 @@ def _compare(got: Any, wanted: Any, moved: Any, coarsest: int, what: str) -> Non
     np.testing.assert_allclose(got, wanted, rtol=0, atol=slack, err_msg=what, strict=True)
 
 
-@settings(
+_settings = settings(
     max_examples=PROGRAMS,
     deadline=None,
     # The suite tries the same programs every time; asked for a number of them, it tries new ones.
@@ -55,6 +57,9 @@ def _compare(got: Any, wanted: Any, moved: Any, coarsest: int, what: str) -> Non
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
 )
+
+
+@_settings
 @given(st.lists(STEP, min_size=2, max_size=16), st.integers(0, 65535))
 def test_random_programs_do_the_same_in_both_tiers(steps: list[Step], kept: int) -> None:
     plain, wanted = _run(0, steps, kept)
@@ -64,3 +69,25 @@ def test_random_programs_do_the_same_in_both_tiers(steps: list[Step], kept: int)
     assert len(got) == len(wanted)
     for number, three in enumerate(zip(got, wanted, moved, strict=True)):
         _compare(*three, plain.coarsest, f"result {number}")
+
+
+def _machine(number: int, steps: list[Step]) -> tuple[list[str | None], list[Any]]:
+    """What a program for both libraries does in a tier, looked at when it has ended."""
+    with tier(number):
+        machine = programs.Machine(tidu)
+        errors = [programs.run_step(machine, step) for step in steps]
+        seen = [*machine.tensors, *(x.grad for x in machine.tensors if x.is_leaf)]
+        return errors, [None if x is None else x.detach().numpy() for x in seen]
+
+
+@_settings
+@given(st.lists(programs.STEP, min_size=2, max_size=14))
+def test_programs_for_both_libraries_do_the_same_in_both_tiers(steps: list[Step]) -> None:
+    errors, wanted = _machine(0, steps)
+    compiled_errors, got = _machine(1, steps)
+    assert compiled_errors == errors
+    assert len(got) == len(wanted)
+    for a, b in zip(got, wanted, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9, strict=True)

@@ -123,7 +123,7 @@ BINARY: dict[str, Call] = {
     "ge": lambda m, x, y: x >= y,
     "eq": lambda m, x, y: x == y,
     "ne": lambda m, x, y: x != y,
-    "copysign": lambda m, x, y: m.copysign(x, y),
+    "copysign": lambda m, x, y: m.copysign(x, y.masked_fill(y.isnan(), 1.0)),
     "where": lambda m, x, y: m.where(x < y, x, y),
     "and": lambda m, x, y: m.logical_and(x, y),
     "or": lambda m, x, y: m.logical_or(x, y),
@@ -175,11 +175,13 @@ def test_functions_at_special_numbers(name: str, dtype: str) -> None:
     numbers = _special(dtype)
     compiled, plain, theirs = _three(lambda m, x: getattr(m, name)(x), [numbers], dtype)
     got, tier_zero, want = compiled[0], plain[0], theirs[0]
+    # Of denormal results, some of PyTorch's functions make zero.
+    least, tolerance = float(np.finfo(dtype).tiny), 3e-6 if dtype == "float32" else 1e-13
     for other, who in ((want, "PyTorch"), (tier_zero, "NumPy")):
-        special = ~np.isfinite(other) | (other == 0)
+        special = ~np.isfinite(other) | (numbers == 0)
         _same(got[special], other[special], f"{name}: compiled and {who}")
         np.testing.assert_allclose(
-            got[~special], other[~special], rtol=3e-6 if dtype == "float32" else 1e-13, atol=0
+            got[~special], other[~special], rtol=tolerance, atol=least, err_msg=who
         )
 
 

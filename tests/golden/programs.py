@@ -24,7 +24,6 @@ def program(prepare: Program) -> Program:
 
 def graphs(prepare: Program) -> list[Graph]:
     """The regions that a program gives rise to. Nothing is computed."""
-    tidu.manual_seed(0)
     run = prepare()
     realize()
     found: list[Graph] = []
@@ -92,6 +91,23 @@ def linear_relu_backward() -> Callable[[], Any]:
 
     def run() -> Any:
         F.relu(layer(x)).sum().backward()
+
+    return run
+
+
+@program
+def training_step() -> Callable[[], Any]:
+    """Forward, backward and update of one layer: the example of docs/compiler.md."""
+    layer = tidu.nn.Linear(128, 32)
+    optimizer = tidu.optim.SGD(layer.parameters(), lr=0.1)
+    x, y = tidu.randn(64, 128), tidu.randn(64, 32)
+
+    def run() -> Any:
+        optimizer.zero_grad()
+        loss = ((layer(x) - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
 
     return run
 

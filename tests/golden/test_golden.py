@@ -7,6 +7,7 @@ A change that was meant to change nothing leaves the files as they are. Where it
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from tidu.compiler.render import render
 from tidu.compiler.verify import verify_form
 
 FOLDER = Path(__file__).parent
+PAGE = FOLDER.parents[1] / "docs" / "compiler.md"
+# A program, a pass, and what the page shows of it.
+_SHOWN = re.compile(r"<!-- (\w+): (\w+) -->\n```text\n(.*?)```", re.DOTALL)
 UPDATE = os.environ.get("TIDU_UPDATE_GOLDEN", "") == "1"
 
 
@@ -47,3 +51,19 @@ def test_passes_give_what_is_written_down(name: str) -> None:
 
 def test_every_file_belongs_to_a_program() -> None:
     assert {path.stem for path in FOLDER.glob("*.txt")} == set(PROGRAMS)
+
+
+def test_the_page_on_the_compiler_shows_what_the_passes_give() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    def current(shown: re.Match[str]) -> str:
+        name, step, _ = shown.groups()
+        (graph,) = graphs(PROGRAMS[name])
+        text = render(dict(pipeline.forms(graph, VECTOR_BYTES))[step])
+        return f"<!-- {name}: {step} -->\n```text\n{text}\n```"
+
+    assert len(_SHOWN.findall(page)) == len(pipeline.PASSES)
+    expected = _SHOWN.sub(current, page)
+    if UPDATE:
+        PAGE.write_text(expected, encoding="utf-8")
+    assert expected == PAGE.read_text(encoding="utf-8"), f"{PAGE.name} shows an older text"

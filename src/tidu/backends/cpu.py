@@ -31,12 +31,8 @@ _FIRST_SLOT = 2
 _KERNELS_IN_MODULE = 8
 
 
-class Declined(Exception):
+class DeclinedError(Exception):
     """A program could not do it. Nothing has changed; running op by op gives results or errors."""
-
-
-class OutOfRange(Declined):
-    """An index of a program was out of range."""
 
 
 class Arena:
@@ -221,10 +217,10 @@ class CpuProgram:
         return GemmParams._make(numbers).array()
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
-        """The buffers of the held Values, in order. Raises Declined if something prevents it."""
+        """The buffers of the held Values, in order. Raises DeclinedError if something prevents it."""
         thread = threading.get_ident()
         if _arena.user == thread:  # a signal handler or a finalizer, in the middle of a run
-            raise Declined
+            raise DeclinedError
         _arena.user = thread
         try:
             return self._run(leaves, numbers)
@@ -249,7 +245,7 @@ class CpuProgram:
             for segment in self.segments:
                 threads.run(segment, self.address)
             if self.error.value:
-                raise OutOfRange
+                raise DeclinedError
             return [arrays[i] for i in self.places]
         return self._with_host_calls(arrays, numbers)
 
@@ -269,7 +265,7 @@ class CpuProgram:
         else:
             threads.run(segment, self.address)
             if self.error.value:
-                raise OutOfRange
+                raise DeclinedError
 
     def _call(self, call: HostCall, known: dict[int, Any], numbers: Sequence[Any]) -> None:
         value = call.value
@@ -279,7 +275,7 @@ class CpuProgram:
             with np.errstate(all="ignore"):
                 tier_zero.run_value(made)
         except Exception as error:
-            raise Declined from error
+            raise DeclinedError from error
         buffers = made.buffer if made.buffer.__class__ is tuple else (made.buffer,)
         for buffer, array in zip(call.results, buffers, strict=True):
             array = np.ascontiguousarray(array).reshape(buffer.shape)

@@ -66,7 +66,7 @@ class Expression:
     guarded    what=(guards, fill), one input: `fill` where a guard does not hold, nothing is read
     """
 
-    __slots__ = ("dtype", "inputs", "kind", "number", "position", "size", "what")
+    __slots__ = ("buffers", "dtype", "inputs", "kind", "number", "position", "size", "what")
 
     def __init__(
         self, kind: str, what: Any, inputs: tuple[Expression, ...], d: dtype, number: int
@@ -77,6 +77,9 @@ class Expression:
         self.dtype = d
         self.number = number  # order of making: inputs come before what is made of them
         self.position: Position | None = None  # of the line that first asked for it
+        # The buffers that are loaded from below.
+        own: frozenset[int] = frozenset((what[0],) if kind == LOAD else ())
+        self.buffers = own.union(*(x.buffers for x in inputs)) if inputs else own
         # How many operations there are below, counting shared ones as often as they are used.
         self.size: int = (kind == COMPUTE) + sum(x.size for x in inputs)
 

@@ -77,8 +77,10 @@ def root_loads(root: Root) -> Iterator[Expression]:
             yield from loads(place, seen)
 
 
-def loaded(root: Root) -> set[int]:
-    return {load.what[0] for load in root_loads(root)}
+def loaded(root: Root) -> frozenset[int]:
+    """The buffers that a root reads."""
+    places = () if root.scatter is None else root.scatter.places
+    return root.expression.buffers.union(*(place.buffers for place in places))
 
 
 class _Fusion:
@@ -114,14 +116,14 @@ class _Fusion:
                 return place
         return None
 
-    def fits(self, kernel: Kernel, root: Root, reads: set[int]) -> bool:
+    def fits(self, kernel: Kernel, root: Root, reads: frozenset[int]) -> bool:
         if any(r.scatter is not None or r.after for r in kernel.roots):
             return False
         writes = kernel.writes()
-        related = reads & writes or reads & kernel.reads()
-        if not related or kernel.operations + root.expression.size > _MOST_OPERATIONS:
+        touched = writes.union(*map(loaded, kernel.roots))
+        if not reads & touched or len(reads | touched) > _MOST_BUFFERS:
             return False
-        if len(kernel.reads() | reads | writes) > _MOST_BUFFERS:
+        if kernel.operations + root.expression.size > _MOST_OPERATIONS:
             return False
         for alignment in (_whole, _kept):
             merged = alignment(self.make, kernel, root)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tidu.base import dtypes
 from tidu.base.state import Pending, state
 from tidu.ir.argument import NotConstantError, argument
-from tidu.ir.op import Op
+from tidu.ir.op import Op, registry
 from tidu.ir.value import Value
 
 _ANY_NUMBER = 1 << 60
@@ -136,17 +137,30 @@ class _Expansion:
 def _decomposed(value: Value, op: Op) -> tuple[list[Value], Any] | None:
     """The Values that a composite is made of, and the result among them; None if that depends on a
     number of the program.
+
+    Half precision is for storage: what lies between the inputs and a result is float32.
     """
     assert op.decompose is not None
     own = state.own
     inner: list[Value] = []
     own.pending.values = inner
     own.position = value.position
+    narrow = op.outputs == 1 and value.dtype.is_half
+    inputs = tuple(map(_widened, value.inputs)) if narrow else value.inputs
     try:
-        arguments = (value.inputs,) if op.variadic else value.inputs
-        return inner, op.decompose(*arguments, *value.attrs)
+        arguments = (inputs,) if op.variadic else inputs
+        result = op.decompose(*arguments, *value.attrs)
     except NotConstantError:
         return None
+    if narrow and result.dtype is not value.dtype:
+        result = registry["cast"].value((result,), (value.dtype,))
+    return inner, result
+
+
+def _widened(x: Any) -> Any:
+    if x.__class__ is Value and x.dtype.__class__ is not tuple and x.dtype.is_half:
+        return registry["cast"].value((x,), (dtypes.float32,))
+    return x
 
 
 def _reachable(values: list[Value], outputs: list[Any]) -> list[Value]:

@@ -425,7 +425,8 @@ class Lowering:
         inner = frozenset(d + (d >= cut) for d in dims)
         inner = (inner - {cut}) | {cut + 1}
         partial = tuple(1 if i in inner else n for i, n in enumerate(finer))
-        buffer = self.reduce(op, x, finer, inner, partial, value.dtype, value)
+        wide = dtypes.float32 if value.dtype.is_half else value.dtype
+        buffer = self.reduce(op, x, finer, inner, partial, wide, value)
         whole = self.reduce(
             op, self.whole(buffer), partial, frozenset({cut}), value.shape, value.dtype, value
         )

@@ -80,14 +80,12 @@ def _graph(graph: Graph) -> Iterator[str]:
 
 @complaints.register
 def _lowered(lowered: Lowered) -> Iterator[str]:
-    """Each step by itself, and in the order in which they run."""
+    """Each step by itself, and then in the order in which they run."""
     names = names_of(lowered)
-    yield from _buffers(lowered.steps)
-    memory = _Memory(lowered.steps, names)
+    found = [*_buffers(lowered.steps)]
     for step in lowered.steps.steps:
-        yield from _step(step, lowered, names)
-        yield from memory.step(step)
-    yield from memory.outputs(lowered.steps)
+        found += _step(step, lowered, names)
+    yield from found or _order(lowered.steps, lowered.steps.steps, names)
 
 
 def _buffers(steps: Steps) -> Iterator[str]:
@@ -247,6 +245,14 @@ def _host(call: HostCall, lowered: Lowered, names: Names) -> Iterator[str]:
 # Order --------------------------------------------------------------------------------------------
 
 
+def _order(steps: Steps, order: Iterable[Any], names: Names) -> Iterator[str]:
+    """What is read has been written before, all of it, and is not written again."""
+    memory = _Memory(steps, names)
+    for step in order:
+        yield from memory.step(step)
+    yield from memory.outputs()
+
+
 class _Memory:
     """Which elements have been written so far, and what has been read."""
 
@@ -297,8 +303,8 @@ class _Memory:
             yield f"{who} changes elements of {name} that are not written yet"
         self.written[number] = self.written.get(number, 0) + count
 
-    def outputs(self, steps: Steps) -> Iterator[str]:
-        for output in steps.outputs:
+    def outputs(self) -> Iterator[str]:
+        for output in self.steps.outputs:
             for buffer in output if output.__class__ is tuple else (output,):
                 yield from self.read((buffer.number,), "the caller")
 
@@ -321,22 +327,21 @@ def _merged(merged: Merged) -> Iterator[str]:
     """
     lowered = merged.lowered
     names = names_of(lowered)
-    memory = _Memory(lowered.steps, names)
+    found = [*_nothing_lost(merged, names)]
     for step in merged.order:
-        if isinstance(step, Kernel):
-            yield from _kernel(step, lowered, names)
-        else:
-            yield from _step(step, lowered, names)
-        for inner in step.roots if isinstance(step, Kernel) else (step,):
-            yield from memory.step(inner)
-    yield from memory.outputs(lowered.steps)
-    yield from _nothing_lost(merged, names)
+        found += _step(step, lowered, names)
+    yield from found or _order(lowered.steps, _single(merged.order), names)
+
+
+def _single(steps: Iterable[Any]) -> Iterator[Any]:
+    """Steps, with the roots of kernels one by one."""
+    for step in steps:
+        yield from step.roots if isinstance(step, Kernel) else (step,)
 
 
 def _nothing_lost(merged: Merged, names: Names) -> Iterator[str]:
     def stored(steps: Iterable[Any]) -> list[int]:
-        roots = (x for s in steps for x in (s.roots if isinstance(s, Kernel) else (s,)))
-        return sorted(root.buffer.number for root in roots if isinstance(root, Root))
+        return sorted(s.buffer.number for s in _single(steps) if isinstance(s, Root))
 
     before, after = stored(merged.lowered.steps.steps), stored(merged.order)
     if before != after:
@@ -344,6 +349,7 @@ def _nothing_lost(merged: Merged, names: Names) -> Iterator[str]:
         yield f"roots lost or doubled: {', '.join(names[n] for n in numbers)}"
 
 
+@_step.register
 def _kernel(kernel: Kernel, lowered: Lowered, names: Names) -> Iterator[str]:
     done: dict[int, Root] = {}
     for root in kernel.roots:

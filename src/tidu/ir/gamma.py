@@ -68,9 +68,15 @@ def lgamma(s: Builder, x: Any) -> Any:
     )
     value = s.select(s.eq(z, s.const(math.inf, x)), z, value)
     value = s.select(s.lt(start, s.const(2.5, x)), _about_its_zeros(s, start), value)
-    mirrored = s.sub(s.sub(s.const(math.log(math.pi), x), s.log(s.abs(s.sin(angle)))), value)
+    # Of the least numbers, a product with π would have too few digits.
+    small = s.lt(s.abs(x), s.const(1e-20, x))
+    sine = s.select(small, s.abs(x), s.abs(s.sin(angle)))
+    factor = s.select(small, s.const(0, x), s.const(math.log(math.pi), x))
+    mirrored = s.sub(s.sub(factor, s.log(sine)), value)
     result = s.select(below, mirrored, value)
-    infinite = s.eq(s.abs(x), s.const(math.inf, x))
+    # `value` may be infinite itself at a pole.
+    pole = s.bit_and(below, s.eq(sine, s.const(0, x)))
+    infinite = s.bit_or(pole, s.eq(s.abs(x), s.const(math.inf, x)))
     return s.select(s.ne(x, x), x, s.select(infinite, s.const(math.inf, x), result))
 
 

@@ -326,8 +326,7 @@ class Module(Hooked, Stateful):
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Every parameter: what is given to an optimizer."""
         if type(self).named_parameters is not Module.named_parameters:  # a subclass's own idea
-            for _, parameter in self.named_parameters(recurse=recurse):
-                yield parameter
+            yield from (parameter for _, parameter in self.named_parameters(recurse=recurse))
             return
         seen = set()
         for module in self.modules() if recurse else (self,):

@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, View, define, function
 from tidu.ops.movement import assemble, permute, place, reshape, select_, slice_
+from tidu.ops.sources import full
 
 Shape = tuple[int, ...]
 # For each windowed dimension, how many elements are put before and after it. Negative ones cut off.
@@ -270,6 +271,8 @@ def _fold(g: Any, sizes: Shape, stride: Shape, dilation: Shape) -> Any:
     shape = (*lead, *sizes)
     taps = tuple(tap_places(lead, g.shape[len(lead) : len(lead) + n], kernel, stride, dilation))
     parts = [tap_of(g, tap) for tap, _ in taps]
+    if not parts:
+        return full(0.0, shape, g.dtype)
     if any(s != 1 for s in stride) or 0 in g.shape:
         return assemble(parts, shape, tuple(ranges for _, ranges in taps))
     total: Any = None

@@ -51,7 +51,7 @@ class Account:
                 tensor._cached = None
 
     def text(self) -> str:
-        """Fill the stages with what leaves the same behind, and give an expression for the result."""
+        """Fill the stages with what leaves the same behind; give an expression for the result."""
         slots = self._slots()
         found = memory.find()
         fresh_gradients = self._check_tensors(found.tensors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,9 @@ _CHECKS = (10, 90, 900)
 _LATER_CHECKS = 1000
 # Checking takes at most this part of the time.
 _PART_OF_TIME = 0.02
+
+
+_watching = threading.Lock()
 
 
 class Ticks:
@@ -99,9 +103,15 @@ class Site:
         if self._wait > 0:
             self._wait -= 1
             return self.function(*args, **kwargs)
-        if self._learned is None:
-            return self._learn(args, kwargs)
-        return self._record(args, kwargs)
+        # One call of one thread at a time can be watched.
+        if not _watching.acquire(blocking=False):
+            return self.function(*args, **kwargs)
+        try:
+            if self._learned is None:
+                return self._learn(args, kwargs)
+            return self._record(args, kwargs)
+        finally:
+            _watching.release()
 
     def _learn(self, args: Any, kwargs: Any) -> Any:
         """Find out which code runs."""

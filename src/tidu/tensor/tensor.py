@@ -198,8 +198,11 @@ class Tensor:
     def _edge(self) -> Edge | None:
         """Where the gradient of this tensor goes, or None where it needs none."""
         base = self._base
-        if base is not None and self._tracked != self._edits.edits:
-            follow(self)
+        if base is not None:
+            counter = self._counter
+            # What `_edits` tells, without the call.
+            if self._tracked != (self._storage if counter is None else counter).edits:
+                follow(self)
         node = self._grad_fn
         if node is not None:
             return node, self._output

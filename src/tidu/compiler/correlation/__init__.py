@@ -23,13 +23,14 @@ are. Nothing outside of x[..., p + x_taps[t]], g[..., p] and y[..., p] for exist
 Work is cut by the arguments of `cut` and `weight_cut` alone, and sums have a fixed order.
 """
 
-from tidu.compiler.correlation.correlate import CorrelateParams, Cut, Tile, correlate_text, cut
+from tidu.compiler.correlation.correlate import CorrelateParams, Cut, Tile, cut
+from tidu.compiler.correlation.correlate_kernel import correlate_text
 from tidu.compiler.correlation.correlate_weight import (
     CorrelateWeightParams,
     WeightCut,
     WeightTile,
-    correlate_weight_text,
     weight_cut,
 )
+from tidu.compiler.correlation.correlate_weight_kernel import correlate_weight_text
 from tidu.compiler.correlation.planes import Phase, Planes, pitches, planes, positions
-from tidu.compiler.correlation.text import Vector
+from tidu.compiler.correlation.vectors import Vector

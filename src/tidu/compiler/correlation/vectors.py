@@ -92,43 +92,38 @@ declare i64 @llvm.smin.i64(i64, i64)
 """
 
 
-def loads(fields: Sequence[str], wanted: Iterable[str]) -> str:
+# Where an operand begins, and where a part of it is.
+ADDRESSES = """
+define internal ptr @operand(ptr %table, i64 %slot, i64 %offset) alwaysinline nounwind {
+  %at = getelementptr i64, ptr %table, i64 %slot
+  %base = load ptr, ptr %at
+  %first = getelementptr ELEMENT, ptr %base, i64 %offset
+  ret ptr %first
+}
+
+define internal ptr @place(ptr %base, i64 %index0, i64 %stride0, i64 %index1, i64 %stride1)
+    alwaysinline nounwind {
+  %outer = mul i64 %index0, %stride0
+  %inner = mul i64 %index1, %stride1
+  %offset = add i64 %outer, %inner
+  %first = getelementptr ELEMENT, ptr %base, i64 %offset
+  ret ptr %first
+}
+"""
+
+
+def loads(fields: Sequence[str], wanted: Iterable[str]) -> list[str]:
     """The wanted parameters into registers of their own names."""
     lines = []
     for field in wanted:
-        lines.append(f"  %{field}.at = getelementptr i64, ptr %params, i64 {fields.index(field)}")
-        lines.append(f"  %{field} = load i64, ptr %{field}.at")
-    return "\n".join(lines)
+        lines.append(f"%{field}.at = getelementptr i64, ptr %params, i64 {fields.index(field)}")
+        lines.append(f"%{field} = load i64, ptr %{field}.at")
+    return lines
 
 
 def fill(template: str, **values: object) -> str:
-    """The template with each NAME of the keywords replaced."""
+    """The template with the name of each keyword replaced, by indented lines if it is a list."""
     for name, value in values.items():
-        template = template.replace(name, str(value))
+        text = "\n".join("  " + x for x in value) if isinstance(value, list) else str(value)
+        template = template.replace(name, text)
     return template
-
-
-def indented(lines: list[str]) -> str:
-    return "\n".join("  " + line for line in lines)
-
-
-# Products of vectors: from how many on it pays to tell one worker from another, and how many a
-# piece should have where there are plenty.
-_WORTH_A_UNIT = 40_000
-_PLENTY = 100_000
-_ENOUGH_UNITS = 16
-
-
-def enough_units(total: int) -> int:
-    """How many units are enough for so many products of vectors."""
-    return max(1, min(_ENOUGH_UNITS, total // _WORTH_A_UNIT))
-
-
-def piece_work(total: int) -> int:
-    """The products of vectors that a piece should have, out of so many."""
-    return max(1, min(_PLENTY, total // enough_units(total)))
-
-
-def pieces_together(pieces: int, total: int) -> int:
-    """How many pieces one unit should make if they have so many products of vectors in total."""
-    return max(1, min(_WORTH_A_UNIT * pieces // max(1, total), pieces))

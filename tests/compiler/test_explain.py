@@ -1,0 +1,182 @@
+"""explain_compile and TIDU_LOG=kernels: what each kernel was made for, its memory and its time."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tidu
+from tidu.execute import engine
+from tidu.programs import programs
+
+
+def paragraph(said: str, number: int) -> str:
+    """What is said of one call of a program."""
+    found = re.search(rf"^{number}  .*(?:\n   .*)*", said, flags=re.MULTILINE)
+    assert found is not None, said
+    return found.group()
+
+
+def test_each_kernel_names_its_lines_and_what_it_reads_and_writes() -> None:
+    x, weight = tidu.randn(64, 128), tidu.randn(10, 128)
+
+    def classify(scale: float) -> Any:
+        logits = x @ weight.t()
+        scores = tidu.softmax(logits * scale, dim=1)
+        return scores
+
+    said = str(tidu.explain_compile(classify, 0.5))
+    assert re.match(r"program 1 of 1, \d+ operations: 1 product, 1 kernel; ", said)
+    product, kernel = paragraph(said, 0), paragraph(said, 1)
+    assert re.search(r"for     test_explain\.py:\d+: logits = x @ weight\.t\(\)\n", product)
+    assert re.search(r"(reads|     )   in\d f32\[64, 128\], 32,768 bytes", product)
+    assert "writes  t0 f32[64, 10], 2,560 bytes" in product
+    assert "scores = tidu.softmax(logits * scale, dim=1)" in kernel
+    assert "logits = x" not in kernel
+    assert "reads   t0 f32[64, 10], 2,560 bytes" in kernel
+    assert "writes  out0 f32[64, 10], 2,560 bytes" in kernel
+
+
+def test_every_call_is_measured() -> None:
+    x = tidu.randn(300, 300)
+    explanation = tidu.explain_compile(lambda: (tidu.tanh(x) @ x).exp())
+    (report,) = explanation.programs
+    assert len(report.seconds) == len(report.plan.calls) == 3
+    assert all(0 < seconds < 1 for seconds in report.seconds)
+    assert len(re.findall(r"^\d  .*, [\d.]+ (?:µs|ms)$", str(explanation), re.MULTILINE)) == 3
+
+
+def test_a_call_of_numpy_says_why() -> None:
+    x = tidu.randn(20, 5)
+    said = str(tidu.explain_compile(lambda: tidu.sort(x * 2, dim=1)))
+    assert "host call" in said
+    assert "because it is a NumPy function in every tier" in said
+
+
+def test_backward_and_update_belong_to_the_lines_of_the_forward_pass_and_of_the_step() -> None:
+    layer = tidu.nn.Linear(100, 50)
+    optimizer = tidu.optim.SGD(layer.parameters(), lr=0.1)
+    x = tidu.randn(32, 100)
+
+    def step() -> None:
+        layer(x).tanh().sum().backward()
+        optimizer.step()
+
+    (report,) = tidu.explain_compile(step).programs
+    said = str(report)
+    assert "layer(x).tanh().sum().backward()" in said
+    assert "optimizer.step()" in said
+    assert "barrier" not in said and "for i in" not in said
+    assert "for i in" in report.loops
+
+
+def test_explaining_runs_the_function_once_and_changes_nothing_else() -> None:
+    weight = tidu.ones(20, 20, requires_grad=True)
+    calls = []
+
+    def step(x: Any, *, scale: float) -> Any:
+        calls.append(x)
+        loss = (weight * x).sum() * scale
+        loss.backward()
+        with tidu.no_grad():
+            weight.sub_(weight.grad)
+        return loss
+
+    before = engine.tier, engine.fewest, programs.immediate, programs.make, dict(programs.made)
+    explanation = tidu.explain_compile(step, tidu.ones(20, 20), scale=2.0)
+    assert len(calls) == 1
+    assert explanation.result.item() == 800.0
+    np.testing.assert_array_equal(weight.detach().numpy(), -np.ones((20, 20)))
+    assert before == (
+        engine.tier, engine.fewest, programs.immediate, programs.make, dict(programs.made),
+    )  # fmt: skip
+
+
+def test_what_was_pending_before_is_not_explained() -> None:
+    waiting = tidu.ones(7, 7).exp()
+    explanation = tidu.explain_compile(lambda: None)
+    assert explanation.programs == ()
+    assert str(explanation) == "nothing was left to compute"
+    assert waiting.sum().item() == pytest.approx(49 * np.e)
+
+
+def test_several_programs_are_told_apart() -> None:
+    x = tidu.randn(30, 30)
+
+    def run() -> float:
+        return float(x.exp().sum().item() + x.cos().sum().item())
+
+    said = str(tidu.explain_compile(run))
+    assert "program 1 of 2" in said and "program 2 of 2" in said
+
+
+def test_an_error_in_the_function_passes_and_leaves_the_compiler_as_it_was() -> None:
+    before = engine.tier, programs.make
+
+    def fail() -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        tidu.explain_compile(fail)
+    assert before == (engine.tier, programs.make)
+
+
+def test_calls_that_a_compiled_function_would_replay_are_explained_too() -> None:
+    x = tidu.randn(40, 40)
+
+    @tidu.compile
+    def run() -> Any:
+        return (x * x).sum(1).sqrt()
+
+    for _ in range(4):
+        run()
+    (report,) = tidu.explain_compile(run).programs
+    assert "return (x * x).sum(1).sqrt()" in str(report)
+
+
+SCRIPT = """
+import tidu
+x = tidu.randn(64, 10)
+for _ in range(6):
+    y = tidu.softmax(x, 1).exp()
+    for _ in range(8):
+        y = y.sin().cos()
+    tidu.realize()
+    from tidu.programs import programs
+    programs.wait()
+print(y.sum().item())
+"""
+
+
+def run_script(tmp_path: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "TIDU_TIER": "", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+def test_tidu_log_tells_of_each_program_once_when_it_has_run(tmp_path: Any) -> None:
+    plain, logged = run_script(tmp_path), run_script(tmp_path, TIDU_LOG="kernels")
+    assert plain.stderr == ""
+    assert logged.stderr.count("tidu: program ") == 1
+    assert re.search(
+        r"^tidu: program 1, \d+ operations: \d kernels?; [\d.]+ (µs|ms)", logged.stderr
+    )
+    assert (
+        "script.py:5: y = tidu.softmax(x, 1).exp()\n           script.py:7: y = y.sin().cos()\n"
+        in logged.stderr
+    )
+    assert "reads   in0 f32[64, 10], 2,560 bytes" in logged.stderr
+    assert len(logged.stdout) > 0
