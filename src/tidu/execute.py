@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tidu.backends import mersenne
 from tidu.backends.base import Backend, Failure, Program
 from tidu.backends.cpu import DeclinedError
 from tidu.backends.null import NullBackend
@@ -29,6 +30,7 @@ from tidu.ir.verify import verify_region
 from tidu.programs import programs
 
 _lock = threading.RLock()
+mersenne.install()
 _BACKENDS: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend, "null": NullBackend}
 
 

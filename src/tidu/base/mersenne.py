@@ -1,13 +1,13 @@
 """The Mersenne Twister (MT19937) as a stream of 32-bit words, at PyTorch's positions.
 
-NumPy's generator makes the words. It is always run to the end of a block of 624, and the words not
-yet asked for wait in `_rest`: a small draw is a slice, and the position inside the block is known
-without asking NumPy for its state.
+Words are made in blocks of 624, and those not yet asked for wait in `_rest`: a small draw is a
+slice, and the position inside the block is known.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,35 @@ Array = np.ndarray[Any, Any]
 BLOCK = 624
 
 
+def _fill_with_numpy(key: Array, out: Array) -> None:
+    bits = np.random.MT19937(0)
+    bits.state = {"bit_generator": "MT19937", "state": {"key": key[:BLOCK], "pos": BLOCK}}
+    out[:] = bits.random_raw(out.size)
+    key[:BLOCK] = bits.state["state"]["key"]
+
+
+class Source:
+    """What makes blocks of words; `tidu.backends` has native code for it.
+
+    `fill(key, out)` fills `out`, whose size is a multiple of 624, and leaves the state in `key`,
+    which has room for 625 words.
+    """
+
+    def __init__(self) -> None:
+        self.fill: Callable[[Array, Array], None] = _fill_with_numpy
+
+
+source = Source()
+
+
 class MersenneStream:
     """Words of MT19937 (Matsumoto and Nishimura, 1998), seeded by `init_genrand`."""
 
-    __slots__ = ("_bits", "_cursor", "_fresh", "_lock", "_random", "_rest")
+    __slots__ = ("_cursor", "_fresh", "_key", "_lock", "_random", "_rest")
 
     def __init__(self, seed: int) -> None:
-        self._bits = np.random.MT19937(0)
-        self._random = np.random.RandomState(self._bits)
+        self._random = np.random.RandomState(np.random.MT19937(0))
+        self._key = np.zeros(BLOCK + 1, np.uint32)
         self._lock = threading.Lock()
         self.seed(seed)
 
@@ -32,6 +53,8 @@ class MersenneStream:
         """Start again from the low 32 bits of `seed`."""
         with self._lock:
             self._random.seed(seed & 0xFFFFFFFF)
+            state: Any = self._random.get_state(legacy=False)
+            self._key[:BLOCK] = state["state"]["key"]
             self._rest = np.empty(0, np.uint32)
             self._cursor = 0
             self._fresh = True  # seeded, and no block made yet
@@ -47,21 +70,20 @@ class MersenneStream:
             self._fresh = False
             head = self._rest[start:]
             missing = count - head.size
-            if missing <= BLOCK:
-                block = self._bits.random_raw(BLOCK).astype(np.uint32)
-                self._rest, self._cursor = block, missing
-                return np.concatenate((head, block[:missing])) if head.size else block[:missing]
-            body = self._random.randint(0, 1 << 32, missing, dtype=np.uint32)
-            self._rest = self._bits.random_raw(-missing % BLOCK).astype(np.uint32)
-            self._cursor = 0
+            blocks = np.empty(-(-missing // BLOCK) * BLOCK, np.uint32)
+            source.fill(self._key, blocks)
+            body = blocks[:missing]
+            whole = blocks.size - BLOCK
+            # What is kept does not keep the memory of a large draw.
+            self._rest = blocks[whole:].copy() if whole else blocks
+            self._cursor = missing - whole
             return np.concatenate((head, body)) if head.size else body
 
     def position(self) -> tuple[Array, int, int]:
         """The 624 state words, one more than the words left of the block, and the next's index."""
         with self._lock:
-            key = self._bits.state["state"]["key"]
             waiting = self._rest.size - self._cursor
-            return key, waiting + 1, 0 if self._fresh else BLOCK - waiting
+            return self._key[:BLOCK].copy(), waiting + 1, 0 if self._fresh else BLOCK - waiting
 
     def set_position(self, key: Array, left: int, following: int) -> None:
         """Continue from what `position` returned; RuntimeError where that contradicts itself."""
@@ -72,10 +94,12 @@ class MersenneStream:
                 f"and the next word is number {following}"
             )
         with self._lock:
-            self._bits.state = {
+            bits = np.random.MT19937(0)
+            bits.state = {
                 "bit_generator": "MT19937",
                 "state": {"key": key.astype(np.uint32), "pos": BLOCK + 1 - left},
             }
-            self._rest = self._bits.random_raw(left - 1).astype(np.uint32)
+            self._key[:BLOCK] = key
+            self._rest = bits.random_raw(left - 1).astype(np.uint32)
             self._cursor = 0
             self._fresh = fresh

@@ -63,6 +63,34 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> Handle:
     return _register(_global_post_hooks, hook)
 
 
+class _Contents:
+    """What parameters and their state hold before a step: a step that fails, or is interrupted,
+    shall not have happened.
+    """
+
+    __slots__ = ("entries", "optimizer", "values")
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.entries = {key: dict(state) for key, state in optimizer.state.items()}
+        storages = [p._storage for group in optimizer.param_groups for p in group["params"]]
+        for state in self.entries.values():
+            storages += [t._storage for t in state.values() if t.__class__ is Tensor]
+        self.values = [(storage, storage.value) for storage in storages]
+
+    def restore(self) -> None:
+        for storage, value in self.values:
+            if storage.value is not value:
+                storage.value = value
+                storage.version += 1
+                storage.edits += 1
+        states = self.optimizer.state
+        for key in [key for key in states if key not in self.entries]:
+            del states[key]
+        for key, state in self.entries.items():
+            states[key] = state
+
+
 def _outermost_step(step: Callable[..., Any]) -> Callable[..., Any]:
     """Run the hooks around `step`, and close the region of the lazy graph that ends with it.
 
@@ -84,15 +112,23 @@ def _outermost_step(step: Callable[..., Any]) -> Callable[..., Any]:
                     f"but {hook} returned {changed!r}"
                 )
             call, kwargs = changed
+        before = _Contents(self)
         self._stepping = True
         self._opt_called = True
         try:
             result = step(*call, **kwargs)
+        except BaseException:
+            before.restore()
+            raise
         finally:
             self._stepping = False
         for hook in itertools.chain(self._step_post_hooks.values(), _global_post_hooks.values()):
             hook(self, call, kwargs)
-        realize()
+        try:
+            realize()
+        except BaseException:
+            before.restore()
+            raise
         return result
 
     return wrapper

@@ -218,7 +218,8 @@ def _products(tile: WeightTile) -> list[str]:
 
 def _additions(tile: WeightTile) -> list[str]:
     """Adds the lanes of each sum, for as many sums at a time as there are lanes."""
-    vector, lines = tile.vector, []
+    vector = tile.vector
+    lines: list[str] = []
     sums = [f"%next.{i}.{j}" for i in range(tile.rows) for j in range(tile.columns)]
     for start in range(0, len(sums), vector.lanes):
         names, level = sums[start : start + vector.lanes], 0
