@@ -1,8 +1,8 @@
 """Random programs: a list of steps, each four integers, read as operations on tensors made so far.
 
 What a step does depends on shapes and dtypes only, never on numbers, so a program may be run twice
-and does the same. Where a rounding error could change a result by more than itself (a comparison, an
-index, the slope of a maximum), only tensors are used whose numbers no order of summation and no
+and does the same. Where a rounding error could change a result by more than itself (a comparison,
+an index, the slope of a maximum), only tensors are used whose numbers no order of summation and no
 polynomial rounds: small multiples of a power of two.
 """
 
@@ -174,7 +174,7 @@ def _is_bool(x: Tensor) -> bool:
     return x.dtype is tidu.bool
 
 
-# Steps ----------------------------------------------------------------------------------------------
+# Steps --------------------------------------------------------------------------------------------
 
 
 def _leaf(p: Program, first: int, second: int, how: int) -> Item:
@@ -528,7 +528,7 @@ def _indexing(p: Program, first: int, second: int, how: int) -> Item | None:
             if not _is_bool(t) and at.numel() >= 1
             else t
         ),
-        lambda: t.index_put((at,), t[0] if d == 0 else t[0]) if d == 0 else t,
+        lambda: t.index_put((at,), t[0]) if d == 0 else t,
         lambda: t.index_put((at,), t[0], accumulate=True) if d == 0 and not _is_bool(t) else t,
         lambda: t.index_copy(d, tidu.arange(n).flip(0), values),
         lambda: t.index_fill(d, at.reshape(-1) % n, 1),

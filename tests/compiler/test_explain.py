@@ -59,6 +59,13 @@ def test_a_call_of_numpy_says_why() -> None:
     assert "because it is a NumPy function in every tier" in said
 
 
+def test_what_only_prepares_memory_is_for_the_line_that_needs_it() -> None:
+    x, weight = tidu.randn(2, 3, 50), tidu.randn(4, 3, 5)
+    said = str(tidu.explain_compile(lambda: tidu.nn.functional.conv1d(x, weight, padding=2)))
+    assert "convolution" in said
+    assert said.count("  for     test_explain.py:") == len(re.findall(r"^\d  ", said, re.MULTILINE))
+
+
 def test_backward_and_update_belong_to_the_lines_of_the_forward_pass_and_of_the_step() -> None:
     layer = tidu.nn.Linear(100, 50)
     optimizer = tidu.optim.SGD(layer.parameters(), lr=0.1)

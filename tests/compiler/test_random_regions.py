@@ -21,9 +21,9 @@ PROGRAMS = int(os.environ.get("TIDU_RANDOM_PROGRAMS", "300"))
 STEP = st.tuples(
     st.integers(0, STEP_KINDS - 1), st.integers(0, 63), st.integers(0, 63), st.integers(0, 999)
 )
-# How far the numbers that may be rounded are moved, in units in the last place, to see what rounding
-# does to results; and how much more, or how much besides, two ways to compute one number may differ.
-NUDGE, FACTOR, BESIDES = 4.0, 25.0, 64.0
+# How far numbers that may be rounded are moved, in units in the last place, to see what rounding
+# does to results; how many times as much two ways to compute them may differ, and how much besides.
+NUDGE, FACTOR, BESIDES = 4.0, 25.0, 256.0
 
 
 def _run(number: int, steps: list[Step], kept: int, nudge: float = 0.0) -> tuple[Program, Any]:

@@ -300,6 +300,21 @@ def test_a_root_that_is_stored_once_but_changes_along_what_is_reduced() -> None:
     refuses(form, "is stored once, but changes along a reduced dimension")
 
 
+def test_a_root_over_what_is_kept_that_leaves_its_buffer() -> None:
+    form: Merged = made("batch_norm", "fuse")
+    kernel = kernels(form)[0]
+    kept = next(r for r in kernel.roots if r.reduction is None and not r.store.strides[0])
+    place = kernel.roots.index(kept)
+    moved = Layout(kept.store.strides, 1)
+    kernel.roots[place] = replace(kept, store=moved)
+    refuses(form, "stores into 16 elements at places 1 to 16")
+    further = form.lowered.make.relaid(
+        kept.expression, lambda x: Layout(x.strides, x.offset + (16 if any(x.strides) else 0))
+    )
+    kernel.roots[place] = replace(kept, expression=further)
+    refuses(form, "f32[16] at places 16 to 31")
+
+
 # Plans --------------------------------------------------------------------------------------------
 
 

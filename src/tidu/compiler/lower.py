@@ -473,7 +473,7 @@ class Lowering:
             found = self.whole(self.root(self.cast(found, d), x.shape, d, x))
         found = self.make.relaid(found, reshaped(tuple(x.shape), shape))
         if not _is_matrix(found, shape):
-            plain = self.store(x, found if x.dtype is d else self.found[id(x)])
+            plain = self.store(x, self.found[id(x)])
             found = self.make.relaid(plain, reshaped(tuple(x.shape), shape))
         return self.make.relaid(found, broadcast_to(shape, (*batch, *shape[-2:])))
 

@@ -14,23 +14,22 @@ from tidu.compiler.expressions import COMPUTE
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.notation import Names, expressions
 from tidu.compiler.program import NativeCall, Plan
-from tidu.compiler.render import loop_nest, names_of, step_lines, why_on_host
+from tidu.compiler.render import names_of, step_lines, why_on_host
 from tidu.compiler.steps import Correlate, HostCall, Product, Stored
 
 Call = NativeCall | HostCall
 _KINDS = {Kernel: "kernel", Product: "product", Correlate: "convolution"}
 
 
-def summary(plan: Plan, seconds: Sequence[float], *, loops: bool = False) -> str:
-    """A paragraph for each call of a program, `seconds` being the time of each; with `loops`, what
-    the kernels compute as well.
-    """
+def summary(plan: Plan, seconds: Sequence[float]) -> str:
+    """A paragraph for each call of a program, `seconds` being the time of each."""
     names = names_of(plan)
     counts = Counter(map(_kind, plan.calls))
     made_of = ", ".join(f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items())
     lines = [f"{made_of or 'nothing to do'}; {_duration(sum(seconds))} one after the other"]
+    made_for = _lines(plan)
     for number, (call, time) in enumerate(zip(plan.calls, seconds, strict=True)):
-        first, *rest = _call(call, time, names, loops)
+        first, *rest = _call(call, time, made_for[number], names)
         lines += [f"{number}  {first}", *(f"   {line}" for line in rest)]
     return "\n".join(lines)
 
@@ -41,7 +40,20 @@ def _kind(call: Call) -> str:
     return _KINDS[call.what.__class__]
 
 
-def _call(call: Call, seconds: float, names: Names, loops: bool) -> Iterator[str]:
+def _lines(plan: Plan) -> list[list[str]]:
+    """For each call the lines that it was made for. One that only brings its input into another
+    order has none of its own: it is made for those who read what it writes.
+    """
+    found = [source_lines(c if isinstance(c, HostCall) else c.what) for c in plan.calls]
+    for place in reversed(range(len(found))):
+        _, writes = _uses(plan.calls[place])
+        readers = (n for n in range(place + 1, len(found)) if _uses(plan.calls[n])[0] & writes)
+        if not found[place]:
+            found[place] = next((found[n] for n in readers), [])
+    return found
+
+
+def _call(call: Call, seconds: float, lines: list[str], names: Names) -> Iterator[str]:
     step = call if isinstance(call, HostCall) else call.what
     text = _kind(call)
     if isinstance(call, NativeCall) and call.units > 1:
@@ -49,13 +61,11 @@ def _call(call: Call, seconds: float, names: Names, loops: bool) -> Iterator[str
     yield f"{text}, {_duration(seconds)}"
     if isinstance(call, HostCall):
         yield from _labelled("because", [why_on_host(call)])
-    yield from _labelled("for", source_lines(step))
+    yield from _labelled("for", lines)
     reads, writes = _uses(call)
     yield from _labelled("reads", (_memory(names, n) for n in sorted(reads)))
     yield from _labelled("writes", (_memory(names, n) for n in sorted(writes)))
-    if isinstance(call, NativeCall) and isinstance(call.what, Kernel):
-        yield from loop_nest(call, names) if loops else ()
-    else:
+    if not isinstance(step, Kernel):
         yield from step_lines(step, names)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -359,10 +360,11 @@ def _kernel(kernel: Kernel, lowered: Lowered, names: Names) -> Iterator[str]:
             return
         if root.reduced and root.reduced != kernel.reduced:
             yield f"{where} and its kernel are reduced over different dimensions"
-        if _is_kept(root, kernel):
-            yield from _kept(root, kernel, where)
-        else:
-            yield from _root(root, lowered, names)
+        kept = _is_kept(root, kernel)
+        yield from _kept(root, kernel, where) if kept else ()
+        # To itself, a root that is kept runs over what the reductions keep, and no more.
+        space = tuple(1 if kept and d in kernel.reduced else n for d, n in enumerate(root.space))
+        yield from _root(replace(root, space=space), lowered, names)
         for x in expressions(root):
             other = done.get(x.what[0]) if x.kind == LOAD else None
             if other is not None and (x.what[1] != other.store or x.what[2]):
@@ -381,9 +383,6 @@ def _is_kept(root: Root, kernel: Kernel) -> bool:
 
 
 def _kept(root: Root, kernel: Kernel, where: str) -> Iterator[str]:
-    dims = [d for d in range(len(kernel.space)) if d not in kernel.reduced]
-    if _meets(root, dims):
-        yield f"{where} stores several elements in one place"
     for x in expressions(root):
         if any(layout.strides[d] for layout in _layouts(x) for d in kernel.reduced):
             yield f"{where} is stored once, but changes along a reduced dimension"

@@ -139,35 +139,23 @@ class Account:
     def _write_memory(self, storages: list[Storage]) -> None:
         """Put new numbers into the memory that the call wrote to, all of it at once."""
         counted = self._recorder.counted()
-        fixed: list[Any] = []
-        other: list[Any] = []
         leaves = self._recorder.leaf_storages()
-        for storage in storages:
-            if not self._memory.was_written(storage) or id(storage) in counted:
-                continue
+        written = [s for s in storages if self._memory.was_written(s) and id(s) not in counted]
+        quick: list[tuple[Storage, Any, str]] = []
+        # In an order that is the same in every recording, as names are given on the way.
+        for storage in sorted(written, key=lambda s: (self._order(s.value), id(s))):
             value = storage.value
-            text = self._value_text(value)
+            text, d = self._value_text(value), value.dtype
             target = self._inputs.storage_text(storage)
-            if id(storage) in self._inputs.changeable:
-                if target.startswith(("args", "kwargs")):
-                    raise Refusal("it writes to an argument")
-                other.append((self._order(value), target, value.dtype, text))
+            if target.startswith(("args", "kwargs")):
+                raise Refusal("it writes to an argument")
+            # A Value may be exchanged inside if it has surely been run, and is no index.
+            if target.isidentifier() and id(storage) in leaves and d.is_floating_point:
+                quick.append((storage, d, text))
             else:
-                # A Value may be exchanged inside if it has surely been run, and is no index.
-                must_be_new = id(storage) not in leaves or not value.dtype.is_floating_point
-                order = self._order(value), id(storage)
-                fixed.append((must_be_new, *order, storage, value.dtype, text))
-        fixed.sort(key=lambda entry: entry[:3])
-        other.sort(key=lambda entry: entry[:2])
-        quick = [entry for entry in fixed if not entry[0]]
+                self.stages.write(target, d, text)
         if quick:
-            _, _, _, targets, dtypes, texts = zip(*quick, strict=True)
-            self.stages.write_in_place(targets, dtypes, texts)
-        for must_be_new, _, _, storage, d, text in fixed:
-            if must_be_new:
-                self.stages.write([self._names.bind(storage, "s")], [d], [text])
-        for _, target, d, text in other:
-            self.stages.write([target], [d], [text])
+            self.stages.write_in_place(*zip(*quick, strict=True))
 
     def _order(self, value: Value) -> tuple[int, int]:
         """Something to sort by that is the same in every recording."""

@@ -49,15 +49,12 @@ class Stages:
             *map(_count_write, names),
         ]
 
-    def write(self, storages: Sequence[str], dtypes: Sequence[Any], buffers: Sequence[str]) -> None:
-        """Let memory, given by texts, hold new Values."""
-        first = len(self.prepare)  # names that no other lines use
-        names = [f"z{first}_{i}" for i in range(len(storages))]
-        values = f"values([{', '.join(buffers)}], {self._bind_list(dtypes)})"
-        self.prepare += [f"{name} = {text}" for name, text in zip(names, storages, strict=True)]
-        self.prepare.append(f"y{first} = {values}")
-        self.exchange.append(f"{_targets(f'{name}.value' for name in names)} = y{first}")
-        self.exchange += map(_count_write, names)
+    def write(self, storage: str, dtype: Any, buffer: str) -> None:
+        """Let memory, given by a text, hold a new Value."""
+        number = len(self.prepare)  # for names that no other lines use
+        self.prepare.append(f"z{number} = {storage}")
+        self.prepare.append(f"y{number} = leaf({buffer}, {self._names.bind(dtype)})")
+        self.exchange += [f"z{number}.value = y{number}", _count_write(f"z{number}")]
 
     def count(self, name: str, storages: Sequence[Storage], number: str) -> None:
         """Let the counts that `name` stands for go on."""

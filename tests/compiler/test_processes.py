@@ -1,0 +1,356 @@
+"""Threads of the user's own, forks, worker processes, Ctrl-C and exceptions in compiled steps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tidu
+from tests.compiler.steps import digest
+from tests.compiler.tiers import tier
+from tidu import Tensor, nn
+from tidu.backends import cpu
+from tidu.data import DataLoader, Dataset
+from tidu.execute import engine
+from tidu.nn import functional as F
+from tidu.ops.updates import normalized_step
+from tidu.optim import adam
+from tidu.programs import programs
+
+FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
+needs_fork = pytest.mark.skipif(FORK is None, reason="needs fork")
+
+
+class Training:
+    """A small model under Adam, whose steps can be counted by what it holds."""
+
+    def __init__(self, width: int = 8, seed: int = 0) -> None:
+        tidu.manual_seed(seed)
+        self.model = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 1))
+        self.optimizer = tidu.optim.Adam(self.model.parameters(), lr=0.05)
+        numbers = np.random.default_rng(seed).standard_normal((24, 4))
+        self.x = tidu.tensor(numbers, dtype=tidu.float32)
+        self.y = self.x.sum(1, keepdim=True).sin()
+
+    def loss(self) -> Tensor:
+        return F.mse_loss(self.model(self.x), self.y)
+
+    def step(self) -> None:
+        self.optimizer.zero_grad()
+        self.loss().backward()
+        self.optimizer.step()
+
+    def held(self) -> bytes:
+        """All that a step changes: parameters, moments, the count of steps."""
+        tensors = list(self.model.parameters())
+        for state in self.optimizer.state.values():
+            tensors += state.values()
+        return b"".join(x.detach().numpy().tobytes() for x in tensors)
+
+
+def _trajectory(steps: int, **settings: int) -> list[bytes]:
+    training = Training(**settings)
+    found = [training.held()]
+    for _ in range(steps):
+        training.step()
+        found.append(training.held())
+    return found
+
+
+def _in_child(work: Callable[[], Any]) -> Any:
+    """What `work` returns in a child made by fork; fails if that takes longer than a minute."""
+    assert FORK is not None
+    here, there = FORK.Pipe(duplex=False)
+
+    def run() -> None:
+        there.send(work())
+
+    child = FORK.Process(target=run)
+    child.start()
+    there.close()
+    try:
+        assert here.poll(60), "the child hangs"
+        return here.recv()
+    finally:
+        child.kill()
+        child.join()
+
+
+@contextmanager
+def _automatic() -> Iterator[None]:
+    """Regions are compiled in the background when they come again, however small they are."""
+    with tier(0):
+        engine.tier, programs.immediate = None, False
+        yield
+
+
+# Threads ------------------------------------------------------------------------------------------
+
+
+def _trained_in_threads(at_once: bool) -> dict[int, bytes]:
+    """What models of different widths hold after each was trained by a thread of its own."""
+    made = {width: Training(width, width) for width in range(3, 9)}
+    errors: list[BaseException] = []
+
+    def train(training: Training) -> None:
+        try:
+            for _ in range(30):
+                training.step()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=train, args=(training,)) for training in made.values()]
+    for thread in threads:
+        thread.start()
+        if not at_once:
+            thread.join()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert not errors
+    return {width: training.held() for width, training in made.items()}
+
+
+def test_threads_that_train_different_models_at_once_do_not_disturb_each_other() -> None:
+    with tier(1):
+        want = _trained_in_threads(at_once=False)
+        for _ in range(3):
+            assert _trained_in_threads(at_once=True) == want
+
+
+def test_threads_train_while_their_programs_are_compiled() -> None:
+    with tier(0):
+        want = _trained_in_threads(at_once=False)
+    with _automatic():
+        got = _trained_in_threads(at_once=True)
+    for width, held in got.items():
+        a, b = (np.frombuffer(x, np.float32) for x in (held, want[width]))
+        # NumPy and compiled code round otherwise; which of them ran a step is left to chance.
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+# Forks --------------------------------------------------------------------------------------------
+
+
+@needs_fork
+def test_a_child_goes_on_training_and_so_does_its_parent() -> None:
+    with tier(1):
+        want = _trajectory(6)[-1]
+        training = Training()
+        for _ in range(3):
+            training.step()
+
+        def rest() -> bytes:
+            for _ in range(3):
+                training.step()
+            return training.held()
+
+        assert _in_child(rest) == want
+        assert rest() == want
+
+
+@needs_fork
+def test_a_child_compiles_what_its_parent_has_not(tmp_path: Any) -> None:
+    with tier(1):
+        Training(5).step()
+        want = digest("classifier")
+        assert _in_child(lambda: digest("classifier")) == want
+
+
+@needs_fork
+def test_a_fork_in_the_middle_of_a_compilation() -> None:
+    """The child has neither the compiling thread nor what that thread held."""
+    with _automatic():
+        for width in range(40, 46):
+            training = Training(width)
+            for _ in range(2):
+                training.step()  # the second orders the program
+
+            def work(training: Training = training) -> int:
+                for _ in range(20):
+                    training.step()
+                assert programs.wait(30)
+                return len(training.held())
+
+            assert _in_child(work) == len(training.held())
+
+
+class _Squares(Dataset[Any]):
+    """Samples made by compiled code in the worker."""
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, i: int) -> Any:
+        x = tidu.arange(4.0) + i
+        return (x * x).sum() + x.tanh(), i
+
+
+@needs_fork
+def test_workers_of_a_data_loader_compute_with_tensors() -> None:
+    with tier(1):
+        Training().step()  # worker threads exist
+        alone = [x for x, _ in DataLoader(_Squares(), batch_size=5)]
+        helped = [x for x, _ in DataLoader(_Squares(), batch_size=5, num_workers=2)]
+        assert [x.tolist() for x in helped] == [x.tolist() for x in alone]
+        training, batches = Training(), 0
+        for _ in DataLoader(_Squares(), batch_size=5, num_workers=2):
+            training.step()
+            batches += 1
+        assert training.held() == _trajectory(batches)[-1]
+
+
+# Ctrl-C -------------------------------------------------------------------------------------------
+
+
+def _steps_behind(training: Training, trajectory: list[bytes]) -> int:
+    """How many steps lead to what is held; fails if that is not the result of whole steps.
+
+    What an interrupted run left over is computed in another order, and rounded otherwise.
+    """
+    counts = {int(state["step"].item()) for state in training.optimizer.state.values()}
+    if not counts:
+        assert training.held() == trajectory[0]
+        return 0
+    assert len(training.optimizer.state) == 4
+    (count,) = counts
+
+    def distance(number: int) -> float:
+        a, b = (np.frombuffer(x, np.float32) for x in (training.held(), trajectory[number]))
+        return float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
+
+    others = [distance(n) for n in (count - 1, count + 1)]
+    assert distance(count) < 0.1 * min(others), "some of it is from another step"
+    return count
+
+
+@pytest.mark.parametrize("automatic", [False, True], ids=["at once", "in the background"])
+def test_ctrl_c_leaves_whole_steps(automatic: bool) -> None:
+    """Wherever it comes: what is held afterwards is what some number of steps leads to."""
+    rng = np.random.default_rng(0)
+    training, main = Training(), threading.main_thread().ident
+    assert main is not None
+    done, counts = 0, []
+
+    def interrupt() -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with tier(1):
+        trajectory = _trajectory(600)
+    with _automatic() if automatic else tier(1):
+        for _ in range(25):
+            timer = threading.Timer(rng.uniform(0.0, 0.006), interrupt)
+            try:
+                timer.start()
+                while done < 590:
+                    training.step()
+                    done += 1
+                timer.join()
+            except KeyboardInterrupt:
+                pass
+            timer.join()
+            behind = _steps_behind(training, trajectory)
+            # The step that was interrupted has happened, or has not.
+            assert done <= behind <= done + 1
+            done = behind
+            counts.append(done)
+    assert len(set(counts)) > 10
+
+
+@pytest.mark.parametrize("updates", range(4))
+def test_an_interrupt_between_the_updates_of_two_parameters(
+    updates: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tier(1):
+        training = Training()
+        training.step()
+        before, made = training.held(), []
+
+        def interrupted(*operands: Any) -> Any:
+            if len(made) == updates:
+                raise KeyboardInterrupt
+            made.append(normalized_step(*operands))
+            return made[-1]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(adam, "normalized_step", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                training.step()
+        assert training.held() == before
+        training.step()
+        assert _steps_behind(training, _trajectory(3)) == 2
+
+
+# Exceptions ---------------------------------------------------------------------------------------
+
+
+def test_an_exception_of_the_user_inside_a_step() -> None:
+    with tier(1):
+        training = Training()
+        training.step()
+        before = training.held()
+
+        class WrongError(Exception):
+            pass
+
+        def hook(grad: Tensor) -> None:
+            raise WrongError
+
+        handle = training.model[2].weight.register_hook(hook)
+        with pytest.raises(WrongError):
+            training.step()
+        handle.remove()
+        assert training.held() == before
+        training.step()
+        assert training.held() == _trajectory(2)[-1]
+
+
+def test_an_operation_that_fails_between_native_parts() -> None:
+    """NumPy finds, in the middle of a compiled region, numbers that are no probabilities."""
+    with tier(1):
+        training = Training()
+        training.step()
+        before = training.held()
+        training.optimizer.zero_grad()
+        scores = training.model(training.x) * 100.0
+        loss = F.binary_cross_entropy(scores, tidu.ones(24, 1)) + training.loss()
+        loss.backward()
+        with pytest.raises(RuntimeError, match=r"between 0 and 1.*test_processes\.py"):
+            training.optimizer.step()
+        assert training.held() == before
+        training.step()
+        assert training.held() == _trajectory(2)[-1]
+
+
+# What interrupts a run and computes itself -------------------------------------------------------
+
+
+def test_a_finalizer_may_compute_in_the_middle_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may even need the program that is being run."""
+    with tier(1):
+        want = _trajectory(3)[-1]
+        training, other = Training(), Training()
+        run, inside = cpu.threads.run, []
+
+        def interrupted(program: Any, table: int) -> None:
+            if not inside:
+                inside.append(True)
+                other.step()
+                inside.pop()
+            run(program, table)
+
+        monkeypatch.setattr(cpu.threads, "run", interrupted)
+        for _ in range(3):
+            training.step()
+        monkeypatch.undo()
+        assert training.held() == want
+        moved = np.frombuffer(other.held(), np.float32)
+        np.testing.assert_allclose(moved, np.frombuffer(_trajectory(3)[-1], np.float32), rtol=1e-4)
