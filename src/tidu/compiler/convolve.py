@@ -78,13 +78,19 @@ class _Planes:
         return phase * self.plane + offset
 
 
-def _planes(lowering: Lowering, x: Value, pads: Pads, steps: Shape, whole: Shape) -> _Planes:
+def _planes(
+    lowering: Lowering, x: Value, pads: Pads, steps: Shape, whole: Shape, reach: Shape
+) -> _Planes:
     """`x` with zeros around it (or without its border, where pads are negative), in phases.
 
-    `whole` is how many elements of each dimension are wanted, pads counted.
+    `whole` is how many elements of each dimension are wanted, pads counted; `reach` is how far the
+    last tap is from the first.
     """
     n = len(pads)
-    counts = tuple(-(-size // step) for size, step in zip(whole, steps, strict=True))
+    counts = _shared_zeros(
+        tuple(-(-size // step) for size, step in zip(whole, steps, strict=True)),
+        pads, steps, tuple(x.shape[2:]), reach,
+    )  # fmt: skip
     padded = tuple(c * s for c, s in zip(counts, steps, strict=True))
     key = (lowering.found[id(x)].number, pads, steps, padded)
     found = lowering.planes.get(key)
@@ -95,6 +101,23 @@ def _planes(lowering: Lowering, x: Value, pads: Pads, steps: Shape, whole: Shape
         lowering.planes[key] = found
     assert len(found.pitches) == n
     return found
+
+
+def _shared_zeros(
+    counts: Shape, pads: Pads, steps: Shape, sizes: Shape, reach: Shape
+) -> Shape:
+    """Smaller planes, where the zeros behind a row are those before the next.
+
+    One more row of zeros follows the last.
+    """
+    if any(step != 1 for step in steps) or len(counts) == 1:
+        return counts
+    shared = [0]
+    for count, (low, _), size, far in zip(counts[1:], pads[1:], sizes[1:], reach[1:], strict=True):
+        shared.append(max(0, min(low, count - low - size, far)))
+    if not any(shared):
+        return counts
+    return (counts[0] + 1, *(c - s for c, s in zip(counts[1:], shared[1:], strict=True)))
 
 
 def _as_it_is(
@@ -160,6 +183,10 @@ def _spans(kernel: Shape, dilation: Shape) -> Shape:
     return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
 
 
+def _reach(kernel: Shape, dilation: Shape) -> Shape:
+    return tuple(span - 1 for span in _spans(kernel, dilation))
+
+
 def _vector(lowering: Lowering, d: dtype) -> Vector:
     # The kernels are written with vectors; LLVM takes those apart that a processor lacks.
     return Vector(_ELEMENTS[d], lowering.vector_bytes or 16)
@@ -193,7 +220,7 @@ def _result(lowering: Lowering, value: Value, said: Correlation) -> Expression:
         (o - 1) * s + k
         for o, s, k in zip(outs, said.stride, _spans(kernel, said.dilation), strict=True)
     )
-    planes = _planes(lowering, x, said.pads, said.stride, whole)
+    planes = _planes(lowering, x, said.pads, said.stride, whole, _reach(kernel, said.dilation))
     groups, taps = said.groups, prod(kernel)
     rows, channels = value.shape[1] // groups, weight.shape[1]
     weights = lowering.stored(weight)
@@ -236,7 +263,7 @@ def _input(lowering: Lowering, value: Value, said: Correlation) -> Expression:
     back = tuple(d * (k - 1) // s for d, k, s in zip(dilation, kernel, stride, strict=True))
     pads = tuple((b, c - o) for b, c, o in zip(back, counts, y.shape[2:], strict=True))
     whole = tuple(b + c for b, c in zip(back, counts, strict=True))
-    planes = _planes(lowering, y, pads, (1,) * len(kernel), whole)
+    planes = _planes(lowering, y, pads, (1,) * len(kernel), whole, back)
     weights = lowering.stored(weight)
     size = counts[0] * planes.pitches[0]
     phases = tuple(product(*map(range, stride)))
@@ -317,7 +344,7 @@ def _weight(lowering: Lowering, value: Value, said: Correlation) -> Expression:
         (o - 1) * s + k
         for o, s, k in zip(outs, said.stride, _spans(kernel, said.dilation), strict=True)
     )
-    planes = _planes(lowering, x, said.pads, said.stride, whole)
+    planes = _planes(lowering, x, said.pads, said.stride, whole, _reach(kernel, said.dilation))
     given = _beside(lowering, y, planes, kernel, said)
     groups, taps = said.groups, prod(kernel)
     rows, channels = value.shape[0] // groups, value.shape[1]
@@ -368,14 +395,14 @@ def _beside(
     if found is not None and found.pitches == planes.pitches:
         return found
     if all(s == 1 for s in said.stride):
-        back = tuple(k - 1 for k in _spans(kernel, said.dilation))
+        back = _reach(kernel, said.dilation)
         counts = tuple(
             low + size for (low, _), size in zip(said.pads, _sizes(outs, said, kernel), strict=True)
         )
         whole = tuple(b + c for b, c in zip(back, counts, strict=True))
-        if contiguous_strides(whole) == planes.pitches:
-            pads = tuple((b, c - o) for b, c, o in zip(back, counts, outs, strict=True))
-            padded = _planes(lowering, y, pads, (1,) * n, whole)
+        pads = tuple((b, c - o) for b, c, o in zip(back, counts, outs, strict=True))
+        if contiguous_strides(_shared_zeros(whole, pads, (1,) * n, outs, back)) == planes.pitches:
+            padded = _planes(lowering, y, pads, (1,) * n, whole, back)
             inside = sum(b * p for b, p in zip(back, padded.pitches, strict=True))
             return _Planes(
                 padded.buffer, padded.offset + inside, padded.batch, padded.channel,

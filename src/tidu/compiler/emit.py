@@ -303,6 +303,8 @@ class _Emitter(KernelMemory):
                     result = (
                         vector not in self.kernel.reduced
                         if root.reduction is not None
+                        else self.varies_kept(root)
+                        if self.is_kept(root)
                         else self.varies(root.expression)
                     )
                 else:
@@ -313,6 +315,13 @@ class _Emitter(KernelMemory):
                 result = result or any(g.layout.strides[vector] for g in x.what[0])
             found = self.roles[key] = "1" if result else ""
         return bool(found)
+
+    def varies_kept(self, root: Root) -> bool:
+        """The same of a root that was computed once, in the segment in which that was done."""
+        segment, self.segment = self.segment, self.stage_of(root)
+        found = self.varies(root.expression)
+        self.segment = segment
+        return found
 
     def own(self, x: Expression) -> Root | None:
         """The root of this kernel whose element of this iteration a load asks for."""
@@ -336,7 +345,8 @@ class _Emitter(KernelMemory):
         depth = self.depth(x)
         if self.guard:
             depth = max(depth, max(g.depth for g in self.guard))
-        key = (x.number, tuple(g.number for g in self.guard) if self.guard else ())
+        # What one pass computes, a later one may read from memory, lane by lane.
+        key = (x.number, self.varies(x), tuple(g.number for g in self.guard) if self.guard else ())
         for level in self.levels[: depth + 1]:
             found = level.known.get(key)
             if found is not None:

@@ -523,7 +523,11 @@ class Lowering:
     ) -> Expression:
         """A copy of the input, and then elements of a space written or added where indices say."""
         data, source = value.inputs[0], value.inputs[access.value]
-        buffer = self.root(self.found[id(data)], value.shape, value.dtype, value)
+        kept, d = self.found[id(data)], value.dtype
+        if access.adds and d.is_half:  # many may be added to one place: halves would stand still
+            d = dtypes.float32
+            kept = self.cast(kept, d)
+        buffer = self.root(kept, value.shape, d, value)
         if source.__class__ is not Value:
             x = self.number(source, value.dtype)
         else:
@@ -544,7 +548,8 @@ class Lowering:
         )
         root.after = (buffer,)
         self.steps.steps.append(root)
-        return self.whole(buffer)
+        whole = self.whole(buffer)
+        return whole if d is value.dtype else self.cast(whole, value.dtype)
 
     # The rest -------------------------------------------------------------------------------------
 

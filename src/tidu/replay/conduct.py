@@ -7,6 +7,7 @@ import os
 import site
 import sys
 import sysconfig
+import weakref
 from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
@@ -52,14 +53,15 @@ class Conduct:
     """A context in which the code that runs is noted.
 
     `codes` has the global names of each piece of code that is not ours, `variables` what its free
-    variables were, `selves` the objects whose methods were called: their ids, because to hold them
-    would keep alive what the call makes. `reason` is None, or says what cannot be left out.
+    variables were, `selves` the objects whose methods were called: their ids and weak references,
+    because to hold them would keep alive what the call makes. `reason` is None, or says what cannot
+    be left out.
     """
 
     def __init__(self) -> None:
         self.codes: dict[CodeType, dict[str, Any]] = {}
         self.variables: dict[CodeType, set[tuple[int, ...]]] = {}
-        self.selves: set[int] = set()
+        self.selves: dict[int, weakref.ref[Any]] = {}
         self.reason: str | None = None
 
     def __enter__(self) -> Conduct:
@@ -96,7 +98,9 @@ class Conduct:
             return
         variables = frame.f_locals
         if named_self:
-            self.selves.add(id(variables.get("self")))
+            this = variables.get("self")
+            if type(this).__weakrefoffset__:
+                self.selves[id(this)] = weakref.ref(this)
         if code.co_freevars:
             seen = tuple(id(variables.get(name)) for name in code.co_freevars)
             self.variables.setdefault(code, set()).add(seen)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain, compress, starmap, tee
 from typing import Any, NamedTuple
 
 from tidu.autograd.function import FunctionNode
@@ -41,20 +40,21 @@ class Found(NamedTuple):
     generators: list[Generator]
     optimizers: list[Optimizer]
     schedules: list[LRScheduler]
-    selves: list[Any]
 
 
-def find(selves: Iterable[int] = ()) -> Found:
-    """Look through all objects that Python's cycle collector knows of."""
+def find() -> Found:
+    """Look through all objects that Python's cycle collector knows of.
+
+    They are found as what refers to their classes. To ask for all objects would be simpler, but
+    other threads would fail on tuples that they are just making, and that somebody refers to.
+    """
     kinds = [_with_subclasses(base) for base in _KINDS]
-    found = Found([], [], [], [], [], [], [], [])
-    for x in _all_objects(type, frozenset().union(*kinds)):
-        for place, classes in enumerate(kinds):
-            if type(x) in classes:
-                found[place].append(x)
-    wanted = frozenset(selves)
-    if wanted:
-        found.selves.extend(_all_objects(id, wanted))
+    places = {kind: place for place, classes in enumerate(kinds) for kind in classes}
+    found = Found([], [], [], [], [], [], [])
+    for x in gc.get_referrers(*places):
+        place = places.get(type(x))
+        if place is not None:
+            found[place].append(x)
     # Parameters of lazy modules have no memory yet.
     found.tensors[:] = [t for t in found.tensors if "_storage" in t.__dict__]
     return found
@@ -67,16 +67,6 @@ def _with_subclasses(base: type) -> frozenset[type]:
         classes |= new
         stack.extend(new)
     return frozenset(classes)
-
-
-def _all_objects(mark: Callable[[Any], Any], wanted: frozenset[Any]) -> list[Any]:
-    """Those of all objects whose mark is wanted.
-
-    The list of all objects lives within one call of a C function: no other thread runs while it
-    exists. It would find tuples referred to that it is just making, and fail.
-    """
-    objects, again = tee(chain.from_iterable(starmap(gc.get_objects, [()])))
-    return list(compress(objects, map(wanted.__contains__, map(mark, again))))
 
 
 class Memory:

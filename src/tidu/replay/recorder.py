@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -266,10 +266,10 @@ class Recorder:
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function and record it. Returns (result, Recording or Refusal)."""
         pending.flush()
-        found = memory.find(self._learned.selves)
+        found = memory.find()
         self.memory = memory.Memory(found)
         try:
-            before = self._look_around(function, found, args, kwargs)
+            before = self._look_around(function, args, kwargs)
             self.inputs = Inputs(self, before, args, kwargs)
         except (Refusal, Unwatchable) as problem:
             return function(*args, **kwargs), Refusal(str(problem))
@@ -295,21 +295,24 @@ class Recorder:
         except Unwatchable as problem:
             return result, Refusal(str(problem))
 
-    def _look_around(
-        self, function: Any, found: memory.Found, args: Any, kwargs: Any
-    ) -> Surroundings:
+    def _look_around(self, function: Any, args: Any, kwargs: Any) -> Surroundings:
         around = Surroundings(self._learned)
         around.add_object(function, "the function")
         if isinstance(function, FunctionType):
             around.add_function(function)
-        for code in self._learned.codes:
-            functions = [x for x in gc.get_referrers(code) if isinstance(x, FunctionType)]
-            if functions:
-                # In an order that is the same in every call.
-                around.add_functions(sorted(functions, key=id))
+        # In an order that is the same in every call.
+        functions: dict[CodeType, list[FunctionType]] = {code: [] for code in self._learned.codes}
+        for x in sorted(gc.get_referrers(*functions), key=id):
+            if isinstance(x, FunctionType) and x.__code__ in functions:
+                functions[x.__code__].append(x)
+        for several in functions.values():
+            if several:
+                around.add_functions(several)
         around.add_globals()
-        for this in sorted(found.selves, key=id):
-            around.add_object(this, f"a {type(this).__name__}")
+        for _, reference in sorted(self._learned.selves.items()):
+            this = reference()
+            if this is not None:
+                around.add_object(this, f"a {type(this).__name__}")
         for x in (*args, *kwargs.values()):
             if not isinstance(x, Tensor):
                 around.add_object(x, "an argument")
