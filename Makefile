@@ -1,6 +1,7 @@
 # make demo             train on handwritten digits (a fresh machine needs Python 3.11 or later, nothing else)
 # make test             format, lint, types and every test, against PyTorch where it can be installed
-# make random-programs  20,000 random programs must agree with PyTorch
+# make test-compiled    every test, with everything compiled at first sight
+# make random-programs  20,000 random programs must agree with PyTorch, and 20,000 compiled ones with NumPy
 # make bench            the benchmarks
 # make format           rewrite the sources as `make test` wants them
 
@@ -9,10 +10,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 PROGRAMS ?= 20000
+# What `make test` also runs compiled; `make test-compiled` runs everything so.
+# Object code made by tests is kept out of the home folder.
+test test-compiled random-programs: export TIDU_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
+COMPILED := tests/ops tests/oracle tests/autograd tests/clients
+BENCHMARKS := import_time cost_per_op chain_scaling memory_flat mathematics convolution cold_start recompiles resnet_float64 compare_all
 # Bytecode beforehand: also where Python is told not to write any, importing tidu is quick.
 COMPILE := $(BIN)/python -m compileall -q src || true
 
-.PHONY: demo test random-programs bench format clean
+.PHONY: demo test test-compiled random-programs bench format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tidu run examples/digits.py
@@ -21,13 +27,19 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check --quiet --output-format concise
 	$(BIN)/ruff check --quiet --output-format concise
 	$(BIN)/mypy
+	TIDU_TIER=1 $(BIN)/python -m pytest $(COMPILED)
 	$(BIN)/python -m pytest
+
+test-compiled: $(VENV)/.test
+	TIDU_TIER=1 $(BIN)/python -m pytest
 
 random-programs: $(VENV)/.test
 	TIDU_RANDOM_PROGRAMS=$(PROGRAMS) $(BIN)/python -m pytest tests/oracle/test_random_programs.py
+	TIDU_RANDOM_PROGRAMS=$(PROGRAMS) TIDU_TIER=1 $(BIN)/python -m pytest tests/oracle/test_random_programs.py
+	TIDU_RANDOM_PROGRAMS=$(PROGRAMS) $(BIN)/python -m pytest tests/compiler/test_random_regions.py
 
 bench: $(VENV)/.test
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit; done
 
 format: $(VENV)/.test
 	$(BIN)/ruff format --quiet

@@ -841,6 +841,30 @@ def test_ctrl_c_in_a_program_leaves_the_parameters_as_they_were() -> None:
     assert_same(found, [*losses(plain, 8), *losses(plain, 3)][8:])
 
 
+def test_numbers_that_cannot_be_told_from_constants_are_not_taken_for_some() -> None:
+    weight = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.Adam([weight], lr=0.1)
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    count = optimizer.state[weight]["step"]
+    graph = (weight * weight).sum()
+
+    def counted(x: Any) -> Any:
+        return x * count
+
+    def backward_again(x: Any) -> Any:
+        weight.grad = None
+        graph.backward(retain_graph=True)
+        return x
+
+    for function, reason in ((counted, "step count"), (backward_again, "made before the call")):
+        compiled = torch.compile(function)
+        with pytest.warns(UserWarning, match=reason):
+            for _ in range(12):
+                compiled(torch.ones(1))
+        assert replayed(compiled) == 0
+
+
 def test_threads_step_their_own_networks() -> None:
     results: dict[int, list[float]] = {}
 

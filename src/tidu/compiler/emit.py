@@ -8,7 +8,7 @@ depends on is known.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import isqrt, prod
 from typing import Any
 
 from tidu.base import dtypes
@@ -28,10 +28,12 @@ from tidu.compiler.fuse import Kernel, root_loads
 from tidu.compiler.loops import Loops, coalesced, plan_loops
 from tidu.compiler.scalars import Register
 from tidu.compiler.steps import Root
-from tidu.compiler.text import Level, Lines
+from tidu.compiler.text import Blocks, Level, Lines
 
 # So many operations are repeated rather than stored and read again by a later pass.
 _CHEAP = 3
+# A sum of more terms in a row than this is cut: the error of a sum grows with their number.
+_LONG_SUM = 128
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class _Emitter(KernelMemory):
         self.segment = 0
         self.finished: dict[int, Register] = {}  # by buffer: what a reduction came to
         self.accumulators: dict[int, tuple[str, dtype]] = {}
+        self.totals: dict[int, str] = {}  # what the blocks of a long sum have come to
 
     def run(self) -> Emitted:
         for root in self.kernel.roots:
@@ -173,13 +176,30 @@ class _Emitter(KernelMemory):
 
     def reduce_nest(self, depth: int, roots: list[Root]) -> None:
         if depth < len(self.plan.inner):
-            self.loop(self.plan.inner[depth], lambda: self.reduce_nest(depth + 1, roots))
+            blocks = self.blocks(roots) if depth == 0 else None
+            self.loop(self.plan.inner[depth], lambda: self.reduce_nest(depth + 1, roots), blocks)
             return
         for root in roots:
             if root.reduction is not None:
                 self.accumulate(root)
             elif root.buffer.number in self.stored or root.scatter is not None:
                 self.store(root, self.value(root.expression))
+
+    def blocks(self, roots: list[Root]) -> Blocks | None:
+        """How the outermost loop over what is reduced is cut, if there are long sums."""
+        summed = [r for r in roots if r.buffer.number in self.totals]
+        if not summed:
+            return None
+        trips = [self.trips(d) for d in self.plan.inner]
+
+        def after(lines: Lines) -> None:
+            for root in summed:
+                self.total(root, lines)
+
+        return Blocks(max(1, isqrt(prod(trips)) // prod(trips[1:])), after)
+
+    def trips(self, d: int) -> int:
+        return -(-self.kernel.space[d] // (self.plan.lanes if d == self.plan.vector else 1))
 
     def reduces_lanes(self) -> bool:
         return self.plan.lanes > 1 and self.plan.vector in self.kernel.reduced
@@ -194,6 +214,9 @@ class _Emitter(KernelMemory):
         scalars = self.scalars(self.entry, self.accumulator_lanes())
         name = self.line(self.entry, f"alloca {scalars.type_of(kind)}")
         self.accumulators[root.buffer.number] = (name, kind)
+        if kind.is_floating_point and prod(map(self.trips, self.plan.inner)) > _LONG_SUM:
+            total = self.line(self.entry, f"alloca {scalars.type_of(kind)}")
+            self.totals[root.buffer.number] = total
 
     def start(self, root: Root) -> None:
         name, kind = self.accumulators[root.buffer.number]
@@ -202,6 +225,24 @@ class _Emitter(KernelMemory):
         scalars = self.scalars(lines, self.accumulator_lanes())
         neutral = scalars.constant(root.reduction.identity(kind), kind)
         lines.append(f"store {scalars.type_of(kind)} {neutral.name}, ptr {name}")
+        total = self.totals.get(root.buffer.number)
+        if total is not None:
+            lines.append(f"store {scalars.type_of(kind)} {neutral.name}, ptr {total}")
+
+    def total(self, root: Root, lines: Lines) -> Register:
+        """Put what has been accumulated to the total, and begin anew."""
+        name, kind = self.accumulators[root.buffer.number]
+        assert root.reduction is not None and root.reduction.emit is not None
+        assert root.reduction.identity is not None
+        total = self.totals[root.buffer.number]
+        scalars = self.scalars(lines, self.accumulator_lanes())
+        of = scalars.type_of(kind)
+        sums = [Register(self.line(lines, f"load {of}, ptr {x}"), kind) for x in (total, name)]
+        made: Register = root.reduction.emit(scalars, *sums)
+        neutral = scalars.constant(root.reduction.identity(kind), kind)
+        lines.append(f"store {of} {made.name}, ptr {total}")
+        lines.append(f"store {of} {neutral.name}, ptr {name}")
+        return made
 
     def accumulate(self, root: Root) -> None:
         name, kind = self.accumulators[root.buffer.number]
@@ -226,7 +267,10 @@ class _Emitter(KernelMemory):
         lines = self.levels[-1].lines
         lanes = self.accumulator_lanes()
         scalars = self.scalars(lines, lanes)
-        x = Register(self.line(lines, f"load {scalars.type_of(kind)}, ptr {name}"), kind)
+        if root.buffer.number in self.totals:
+            x = self.total(root, lines)
+        else:
+            x = Register(self.line(lines, f"load {scalars.type_of(kind)}, ptr {name}"), kind)
         if self.reduces_lanes():
             while lanes > 1:
                 half = lanes // 2

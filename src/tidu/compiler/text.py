@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.loops import Loops
@@ -20,6 +20,13 @@ class Level:
     def __init__(self, lines: Lines) -> None:
         self.lines = lines
         self.known: dict[Any, Register | str] = {}
+
+
+class Blocks(NamedTuple):
+    """A loop cut into blocks of so many iterations, with something to be done after each."""
+
+    iterations: int
+    after: Callable[[Lines], None]  # given the place for its text
 
 
 class KernelText:
@@ -106,30 +113,48 @@ class KernelText:
             size = self.parameter(("size", d), self.kernel.space[d])
             self.roles["lower"] = self.line(self.entry, f"mul i64 %begin, {chunk}")
             upper = self.line(self.entry, f"mul i64 %end, {chunk}")
-            self.declarations.add("declare i64 @llvm.smin.i64(i64, i64)")
-            self.roles["upper"] = self.line(
-                self.entry, f"call i64 @llvm.smin.i64(i64 {upper}, i64 {size})"
-            )
+            self.roles["upper"] = self.least(self.entry, upper, size)
         return self.roles["lower"], self.roles["upper"]
 
-    def loop(self, d: int, body: Callable[[], None]) -> None:
+    def loop(self, d: int, body: Callable[[], None], blocks: Blocks | None = None) -> None:
         lower, upper = self.bounds(d)
         if d == self.plan.vector and self.plan.lanes > 1:
-            self.vector_loop(d, lower, upper, body)
+            self.vector_loop(d, lower, upper, body, blocks)
         else:
-            self.counted(d, lower, upper, 1, body)
+            self.counted(d, lower, upper, 1, body, blocks)
 
-    def counted(self, d: int, lower: str, upper: str, step: int, body: Callable[[], None]) -> None:
+    def counted(
+        self,
+        d: int,
+        lower: str,
+        upper: str,
+        step: int,
+        body: Callable[[], None],
+        blocks: Blocks | None = None,
+    ) -> None:
         """for (i = lower; i < upper; i += step)"""
-        self.labels += 1
-        label = f"L{self.labels}"
         lines = self.levels[-1].lines
         before: Lines = []
+        lines.append(before)
+        if blocks is None:
+            counter, inside = self.iteration(lines, lower, upper, str(step))
+            self.enter(before, inside, d, counter, body)
+            return
+        size = self.parameter(("block", d), blocks.iterations * step)
+        start, block = self.iteration(lines, lower, upper, size)
+        end = self.least(block, self.line(block, f"add nsw i64 {start}, {size}"), upper)
+        counter, inside = self.iteration(block, start, end, str(step))
+        self.enter(before, inside, d, counter, body)
+        blocks.after(block)
+
+    def iteration(self, lines: Lines, lower: str, upper: str, step: str) -> tuple[str, Lines]:
+        """The frame of a loop: its counter, and where its body goes."""
+        self.labels += 1
+        label = f"L{self.labels}"
         inside: Lines = []
         counter = self.fresh()
         following = f"%n{self.labels}"
         lines += [
-            before,
             f"br label %{label}p",
             f"{label}p:",
             f"br label %{label}h",
@@ -145,7 +170,11 @@ class KernelText:
             f"br label %{label}h",
             f"{label}x:",
         ]
-        self.enter(before, inside, d, counter, body)
+        return counter, inside
+
+    def least(self, lines: Lines, a: str, b: str) -> str:
+        self.declarations.add("declare i64 @llvm.smin.i64(i64, i64)")
+        return self.line(lines, f"call i64 @llvm.smin.i64(i64 {a}, i64 {b})")
 
     def enter(
         self, before: Lines, inside: Lines, d: int, counter: str, body: Callable[[], None]
@@ -159,12 +188,19 @@ class KernelText:
         self.levels.pop()
         outer.lines = kept_lines
 
-    def vector_loop(self, d: int, lower: str, upper: str, body: Callable[[], None]) -> None:
+    def vector_loop(
+        self,
+        d: int,
+        lower: str,
+        upper: str,
+        body: Callable[[], None],
+        blocks: Blocks | None = None,
+    ) -> None:
         """Whole vectors, then what is left with a mask."""
         lanes, size = self.plan.lanes, self.kernel.space[d]
         divided = d == self.plan.divided
         if size % lanes == 0:
-            self.counted(d, lower, upper, lanes, body)
+            self.counted(d, lower, upper, lanes, body, blocks)
             return
         lines = self.levels[-1].lines
         middle = lower
@@ -172,7 +208,7 @@ class KernelText:
             count = self.line(lines, f"sub i64 {upper}, {lower}")
             whole = self.line(lines, f"and i64 {count}, {-lanes}")
             middle = self.line(lines, f"add i64 {lower}, {whole}")
-            self.counted(d, lower, middle, lanes, body)
+            self.counted(d, lower, middle, lanes, body, blocks)
         self.labels += 1
         label = f"T{self.labels}"
         before: Lines = []

@@ -528,6 +528,12 @@ class Module(Hooked, Stateful):
         """Share the tensors with other processes; returns the module."""
         return self._apply(lambda t: t.share_memory_())
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Accepted, and nothing to do: what a module computes is compiled in any case.
+
+        `torch.compile(function)` replays whole steps without their Python code.
+        """
+
     # Text -----------------------------------------------------------------------------------------
 
     def _get_name(self) -> str:

@@ -84,6 +84,7 @@ class Memory:
         self._make_distinct([s for s in found.storages if id(s) not in counted])
         self.storages: dict[int, tuple[weakref.ref[Storage], weakref.ref[Value]]] = {}
         self._sources: dict[int, tuple[weakref.ref[Value], Callable[[], Storage | None]]] = {}
+        self._counts: dict[int, weakref.ref[Value]] = {}
         gradients = {id(t._grad._storage) for t in found.tensors if t._grad is not None}
         for storage in found.storages:
             reference, content = weakref.ref(storage), weakref.ref(storage.value)
@@ -92,6 +93,8 @@ class Memory:
                 self._sources[id(storage.value)] = content, reference
             elif id(storage) not in counted:
                 self._sources[id(storage.value)] = content, partial(_itself, storage)
+            else:
+                self._counts[id(storage.value)] = content
         self.tensors: dict[int, TensorState] = {}
         for tensor in found.tensors:
             if tensor._chain is not None:
@@ -115,6 +118,11 @@ class Memory:
     def was_saved(self, value: Value) -> bool:
         """Whether the tape had saved this Value before the call began."""
         reference = self._saved.get(id(value))
+        return reference is not None and reference() is value
+
+    def was_count(self, value: Value) -> bool:
+        """Whether this is a number that an optimizer keeps, such as the count of its steps."""
+        reference = self._counts.get(id(value))
         return reference is not None and reference() is value
 
     def had(self, storage: Storage) -> bool:

@@ -139,6 +139,8 @@ class Recorder:
             return storage
         if self.memory.was_saved(value):
             self.refuse("it works with a graph that was made before the call")
+        elif self.memory.was_count(value):
+            self.refuse("it computes with the step count of an optimizer")
         return self.constant(value)
 
     def text_of(self, value: Value) -> str | None:
@@ -265,6 +267,9 @@ class Recorder:
 
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function and record it. Returns (result, Recording or Refusal)."""
+        if gc.get_freeze_count():
+            refusal = Refusal("gc.freeze() has hidden the tensors that there are")
+            return function(*args, **kwargs), refusal
         pending.flush()
         found = memory.find()
         self.memory = memory.Memory(found)
