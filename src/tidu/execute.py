@@ -231,7 +231,10 @@ def _run(region: list[Value]) -> BaseException | None:
 
 def _is_large(region: list[Value]) -> bool:
     """Whether a few Values have many elements, judged by the first and the last of them."""
-    return region[0].numel() >= _MANY_ELEMENTS or region[-1].numel() >= _MANY_ELEMENTS
+    return any(
+        value.op is not None and value.op.outputs == 1 and value.numel() >= _MANY_ELEMENTS
+        for value in (region[0], region[-1])
+    )
 
 
 def _run_compiled(

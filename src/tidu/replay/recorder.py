@@ -362,16 +362,14 @@ class Recorder:
         number = region.number
         leaves = [x if isinstance(x, str) else self.inputs.leaf_text(x) for x in region.leaves]
         texts = f"[{', '.join(leaves)}]"
-        run = f"o{number} = p{number}(l{number}, [{', '.join(region.numbers)}])"
+        arrays = f"ONLY_ARRAYS.issuperset(map(type, l{number}))"
         return [
             f"l{number} = {texts}",
-            "try:",
-            f"    {run}",
-            "except Exception:",
-            # Some of it may not have been run yet.
-            f"    if ONLY_ARRAYS.issuperset(map(type, l{number})): raise",
+            # Some of it may not have been run yet, or have failed.
+            f"if not {arrays}:",
             f"    settle(); l{number} = {texts}",
-            f"    {run}",
+            f"    if not {arrays}: raise Departure",
+            f"o{number} = p{number}(l{number}, [{', '.join(region.numbers)}])",
         ]
 
 

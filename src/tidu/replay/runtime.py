@@ -18,7 +18,7 @@ from tidu.replay.surroundings import same
 from tidu.tensor import Storage, Tensor
 
 MISS = object()  # what replaying gives where the Python code has to run
-ONLY_ARRAYS = {np.ndarray}
+ONLY_ARRAYS = {np.ndarray, tuple}  # of arrays, for an operation with several results
 
 
 class Departure(Exception):  # noqa: N818 (not an error: the Python code runs instead)
