@@ -231,10 +231,12 @@ def _run(region: list[Value]) -> BaseException | None:
 
 def _is_large(region: list[Value]) -> bool:
     """Whether a few Values have many elements, judged by the first and the last of them."""
-    return any(
-        value.op is not None and value.op.outputs == 1 and value.numel() >= _MANY_ELEMENTS
-        for value in (region[0], region[-1])
-    )
+    return _has_many_elements(region[0]) or _has_many_elements(region[-1])
+
+
+def _has_many_elements(value: Value) -> bool:
+    op = value.op
+    return op is not None and op.outputs == 1 and value.numel() >= _MANY_ELEMENTS
 
 
 def _run_compiled(

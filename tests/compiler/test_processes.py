@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -158,29 +160,49 @@ def test_a_child_goes_on_training_and_so_does_its_parent() -> None:
 
 
 @needs_fork
-def test_a_child_compiles_what_its_parent_has_not(tmp_path: Any) -> None:
+def test_a_child_compiles_what_its_parent_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDU_CACHE_DIR", str(tmp_path))
     with tier(1):
         Training(5).step()
-        want = digest("classifier")
-        assert _in_child(lambda: digest("classifier")) == want
+        found = _in_child(lambda: digest("one dimension"))
+        assert found == digest("one dimension")
+
+
+class _Waves(Training):
+    """A model whose steps take long to compile."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def loss(self) -> Tensor:
+        y = self.model(self.x)
+        for _ in range(self.count):
+            y = (y * 1.1).sin()
+        return F.mse_loss(y, self.y)
 
 
 @needs_fork
-def test_a_fork_in_the_middle_of_a_compilation() -> None:
-    """The child has neither the compiling thread nor what that thread held."""
+@pytest.mark.parametrize("count", [4, 5, 6])
+def test_a_fork_in_the_middle_of_a_compilation(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child has neither the compiling thread nor the locks that this thread holds."""
+    monkeypatch.setenv("TIDU_CACHE_DIR", str(tmp_path))
     with _automatic():
-        for width in range(40, 46):
-            training = Training(width)
-            for _ in range(2):
-                training.step()  # the second orders the program
+        training = _Waves(count)
+        for _ in range(2):
+            training.step()  # the second orders the program
+        time.sleep(0.02 * count)
 
-            def work(training: Training = training) -> int:
-                for _ in range(20):
-                    training.step()
-                assert programs.wait(30)
-                return len(training.held())
+        def work() -> tuple[int, bool]:
+            for _ in range(5):
+                training.step()
+            return len(training.held()), programs.wait(30)
 
-            assert _in_child(work) == len(training.held())
+        assert _in_child(work) == (len(training.held()), True)
 
 
 class _Squares(Dataset[Any]):

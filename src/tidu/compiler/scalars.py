@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -420,22 +421,30 @@ class VectorScalars:
         *arguments: Register,
     ) -> Register:
         """A branch around a call, lane by lane, of a function that is not inlined."""
-        count = itertools.count()
-        inner = VectorScalars([], 1, lambda: f"%v{next(count)}", self.scales)
-        given = [Register(f"%a{i}", x.dtype) for i, x in enumerate(arguments)]
-        answer = function(inner, *given)
-        parameters = tuple(Parameter(_ELEMENTS[x.dtype], x.name) for x in given)
-        element = _ELEMENTS[usual.dtype]
-        typed = ", ".join(p.typed() for p in parameters)
-        body = "\n".join([*inner.lines, f"ret {element} {answer.name}"])
-        scalar = f"@tidu.rare.{_digest(typed + body)}"
-        helpers = Helpers(scalar, element, parameters, self.lanes)
-        self.declarations |= inner.declarations | helpers.texts()
-        self.declarations.add(
-            f"define internal {element} {scalar}({typed}) noinline cold {{\n{body}\n}}"
-        )
+        kinds = tuple(x.dtype for x in arguments)
+        key = (_identity(function), kinds, usual.dtype, self.scales)
+        made = _rare_functions.get(key)
+        if made is None:
+            made = _rare_functions[key] = self._rare_function(function, kinds, usual.dtype)
+        helpers = Helpers(made.name, _ELEMENTS[usual.dtype], made.parameters, self.lanes)
+        self.declarations |= made.declarations | helpers.texts()
         passed = ", ".join(self._typed(a) for a in (condition, usual, *arguments))
         return self._line(f"call {self.type_of(usual.dtype)} {helpers.name}({passed})", usual.dtype)
+
+    def _rare_function(
+        self, function: Callable[..., Any], kinds: tuple[dtype, ...], result: dtype
+    ) -> _RareFunction:
+        count = itertools.count()
+        inner = VectorScalars([], 1, lambda: f"%v{next(count)}", self.scales)
+        given = [Register(f"%a{i}", kind) for i, kind in enumerate(kinds)]
+        answer = function(inner, *given)
+        parameters = tuple(Parameter(_ELEMENTS[x.dtype], x.name) for x in given)
+        element = _ELEMENTS[result]
+        typed = ", ".join(p.typed() for p in parameters)
+        body = "\n".join([*inner.lines, f"ret {element} {answer.name}"])
+        name = f"@tidu.rare.{_digest(typed + body)}"
+        text = f"define internal {element} {name}({typed}) noinline cold {{\n{body}\n}}"
+        return _RareFunction(name, parameters, frozenset({*inner.declarations, text}))
 
     # Functions
 
@@ -483,6 +492,26 @@ class VectorScalars:
             exponent >>= 1
             x = self.mul(x, x) if exponent else x
         return result
+
+
+class _RareFunction(NamedTuple):
+    """A scalar function that `rare` calls: its text, and what that needs."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    declarations: frozenset[str]
+
+
+# Their text is long, and the same wherever an instruction is used.
+_rare_functions: dict[Any, _RareFunction] = {}
+
+
+def _identity(function: Any) -> Any:
+    """What a function does, whenever it was made: its code, and what that refers to outside."""
+    if not isinstance(function, FunctionType):
+        return function
+    cells = function.__closure__ or ()
+    return (function.__code__, *(_identity(cell.cell_contents) for cell in cells))
 
 
 # Exponents for which PyTorch has arithmetic of its own.

@@ -24,6 +24,7 @@ from tidu.ops.standardize import (
     standardize,
     widened,
 )
+from tidu.ops.updates import weighted_sum
 
 
 def _statistics(x: Any, view: Shape, dims: Dims, eps: float) -> tuple[Any, Any, Any]:
@@ -82,8 +83,13 @@ def _channels(operation: str, x: Any, **parameters: Any) -> int:
 
 def _update(running: Any, statistic: Any, momentum: float) -> None:
     """running ← (1 - momentum) · running + momentum · statistic, in place."""
-    if running is not None:
-        running._assign(running * (1.0 - momentum) + reshape(statistic, running.shape) * momentum)
+    if running is None:
+        return
+    statistic = reshape(statistic, running.shape)
+    if momentum.__class__ is float and statistic.dtype is running.dtype:
+        running._assign(weighted_sum(running, statistic, 1.0 - momentum, momentum))
+    else:
+        running._assign(running * (1.0 - momentum) + statistic * momentum)
 
 
 def normalize_channels(

@@ -11,6 +11,7 @@ from typing import Any
 
 from tidu.base.changes import changes
 from tidu.base.source import warn
+from tidu.base.state import state
 from tidu.nn import Module
 from tidu.replay.conduct import Conduct
 from tidu.replay.recorder import Recorder
@@ -94,11 +95,15 @@ class Site:
         self._attempts = _ATTEMPTS
         self._patience = _FIRST_PATIENCE
         self._replayed = 0
+        # The count of changes at which its results waited for a backward pass, with gradients on.
+        self._graphs_at = -1
         self._warned: set[str] = set()
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the Python code, and perhaps record what it does."""
         if changes.recorder is not None or changes.stance == "force_eager" or sys.getprofile():
+            return self.function(*args, **kwargs)
+        if self._graphs_at == changes.count and state.own.grad_enabled:
             return self.function(*args, **kwargs)
         if self._wait > 0:
             self._wait -= 1
@@ -179,7 +184,8 @@ class Site:
     def _refused(self, refusal: Refusal) -> None:
         if refusal.quiet:
             self.reason = refusal.reason
-            self._pause()
+            self._graphs_at = changes.count
+            self._attempts = _ATTEMPTS
         elif refusal.learn_again:
             self._learned = None
         if self._attempts <= 0:

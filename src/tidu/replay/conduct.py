@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
-import site
 import sys
-import sysconfig
 import weakref
 from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
@@ -14,8 +13,8 @@ from typing import Any
 from tidu.base.source import PACKAGE, describe
 
 INSIDE, STATELESS, LIBRARY, OUTSIDE = "inside", "stateless", "library", "outside"
-_STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
-_INSTALLED = tuple({sysconfig.get_paths()["purelib"], *site.getsitepackages()})
+_STANDARD = os.path.dirname(inspect.__file__) + os.sep
+_INSTALLED = ("site-packages", "dist-packages")
 # Modules of the standard library whose functions give the same result for the same arguments.
 _STATELESS = {
     *("_collections_abc", "abc", "bisect", "collections", "contextlib", "copy", "copyreg"),
@@ -41,7 +40,7 @@ def origin(filename: str) -> str:
     """Whose code a file holds: this package's, the standard library's, or somebody else's."""
     if filename.startswith((PACKAGE, "<frozen")):
         return INSIDE
-    if filename.startswith(_INSTALLED):
+    if any(part in _INSTALLED for part in filename.split(os.sep)):
         return LIBRARY
     if filename.startswith(_STANDARD):
         first = filename.removeprefix(_STANDARD).split(os.sep)[0]

@@ -29,7 +29,7 @@ from tidu.base.devices import device, layout, memory_format
 from tidu.base.dtypes import dtype
 from tidu.base.generator import Generator
 from tidu.nn import Module
-from tidu.replay.conduct import OUTSIDE, Conduct, origin, variables_of
+from tidu.replay.conduct import LIBRARY, OUTSIDE, Conduct, origin, variables_of
 from tidu.tensor import Tensor
 
 MISSING = object()
@@ -167,6 +167,8 @@ class Surroundings:
             file = getattr(value, "__file__", None)
             if file is not None and origin(file) is OUTSIDE:
                 self._follow_attributes(value, vars(value), text)
+            elif file is not None and origin(file) is LIBRARY:
+                self._follow_library(value)
         elif isinstance(value, FunctionType):
             pass  # those that ran are followed in any case
         elif isinstance(value, functools.partial):
@@ -213,6 +215,18 @@ class Surroundings:
         self.sizes.append((value, text, len(value)))
         for key in keys:
             self._enter(Place("item", value, key, f"{text}[{key!r}]", False))
+
+    def _follow_library(self, module: ModuleType) -> None:
+        """Compiled functions of libraries run unseen, and those of some give random numbers."""
+        for name, value in vars(module).items():
+            if name not in self._names:
+                continue
+            if isinstance(value, ModuleType):
+                self._stack.append((value, value.__name__, True))
+            elif (
+                isinstance(value, MethodType) or type(value).__name__ == "cython_function_or_method"
+            ):
+                raise Unwatchable(f"it may call {module.__name__}.{name}()")
 
     def _follow_attributes(
         self, owner: Any, state: Any, text: str, *, counted: bool = False
