@@ -3,8 +3,8 @@
     python benchmarks/cost_per_op.py [repetitions]
 
 Each column is the best of the repetitions, in microseconds of processor time per operation, over a
-chain of 1000 operations on 8 numbers. `forward` records under no_grad, `tape` is what recording with
-gradients adds, `backward` sends the gradient back; nothing of it is run. `run` is the time that
+chain of 1000 operations on 8 numbers. `forward` records under no_grad, `tape` is what recording
+with gradients adds, `backward` sends the gradient back; nothing of it is run. `run` is the time that
 working out the numbers then takes, per operation.
 """
 

@@ -187,9 +187,7 @@ def _held(region: list[Value], uses: list[int]) -> tuple[int, ...]:
     which are counted in `uses`, and from the list itself.
     """
     references = sys.getrefcount
-    return tuple(
-        [n for n, used in enumerate(uses) if references(region[n]) - used > _UNHELD]
-    )
+    return tuple([n for n, used in enumerate(uses) if references(region[n]) - used > _UNHELD])
 
 
 def realize() -> None:

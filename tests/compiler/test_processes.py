@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.compiler.steps import digest
 from tests.compiler.tiers import tier
 from tidu import Tensor, nn
 from tidu.backends import cpu
+from tidu.compiler import cache
 from tidu.data import DataLoader, Dataset
 from tidu.execute import engine
 from tidu.nn import functional as F
@@ -170,39 +170,40 @@ def test_a_child_compiles_what_its_parent_has_not(
         assert found == digest("one dimension")
 
 
-class _Waves(Training):
-    """A model whose steps take long to compile."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-
-    def loss(self) -> Tensor:
-        y = self.model(self.x)
-        for _ in range(self.count):
-            y = (y * 1.1).sin()
-        return F.mse_loss(y, self.y)
-
-
 @needs_fork
-@pytest.mark.parametrize("count", [4, 5, 6])
-def test_a_fork_in_the_middle_of_a_compilation(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The child has neither the compiling thread nor the locks that this thread holds."""
-    monkeypatch.setenv("TIDU_CACHE_DIR", str(tmp_path))
+def test_a_fork_in_the_middle_of_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child has neither the compiling thread nor the lock that this thread holds."""
+    parent, compiling, forked = os.getpid(), threading.Event(), threading.Event()
+    object_code = cache.object_code
+
+    def waiting(text: str) -> bytes:
+        if os.getpid() == parent:
+            compiling.set()
+            assert forked.wait(60)
+        return object_code(text)
+
     with _automatic():
-        training = _Waves(count)
+        training = Training()
+        monkeypatch.setattr(cpu, "_functions", cpu.Functions())
+        os.register_at_fork(after_in_child=cpu._functions.after_fork)
+        monkeypatch.setattr(cache, "object_code", waiting)
+        # Nothing is known yet, also if other tests have run the same steps.
+        monkeypatch.setattr(programs, "made", {})
+        monkeypatch.setattr(programs, "seen", {})
         for _ in range(2):
             training.step()  # the second orders the program
-        time.sleep(0.02 * count)
+        assert compiling.wait(60)
 
         def work() -> tuple[int, bool]:
             for _ in range(5):
                 training.step()
-            return len(training.held()), programs.wait(30)
+            return len(training.held()), programs.wait(20)
 
-        assert _in_child(work) == (len(training.held()), True)
+        try:
+            assert _in_child(work) == (len(training.held()), True)
+        finally:
+            forked.set()
+            assert programs.wait()
 
 
 class _Squares(Dataset[Any]):

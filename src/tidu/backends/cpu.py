@@ -217,7 +217,7 @@ class CpuProgram:
         return GemmParams._make(numbers).array()
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
-        """The buffers of the held Values, in order. Raises DeclinedError if something prevents it."""
+        """The buffers of the held Values, in order. DeclinedError if something prevents it."""
         thread = threading.get_ident()
         if _arena.user == thread:  # a signal handler or a finalizer, in the middle of a run
             raise DeclinedError

@@ -103,9 +103,7 @@ def _planes(
     return found
 
 
-def _shared_zeros(
-    counts: Shape, pads: Pads, steps: Shape, sizes: Shape, reach: Shape
-) -> Shape:
+def _shared_zeros(counts: Shape, pads: Pads, steps: Shape, sizes: Shape, reach: Shape) -> Shape:
     """Smaller planes, where the zeros behind a row are those before the next.
 
     One more row of zeros follows the last.

@@ -79,7 +79,7 @@ class Expression:
         self.position: Position | None = None  # of the line that first asked for it
         # The buffers that are loaded from below.
         own: frozenset[int] = frozenset((what[0],) if kind == LOAD else ())
-        self.buffers = own.union(*(x.buffers for x in inputs)) if inputs else own
+        self.buffers: frozenset[int] = own.union(*(x.buffers for x in inputs)) if inputs else own
         # How many operations there are below, counting shared ones as often as they are used.
         self.size: int = (kind == COMPUTE) + sum(x.size for x in inputs)
 

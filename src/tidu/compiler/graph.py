@@ -7,6 +7,7 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.state import Pending, state
+from tidu.compiler.steps import has_several
 from tidu.ir.argument import NotConstantError, argument
 from tidu.ir.op import Op, registry
 from tidu.ir.value import Value
@@ -158,7 +159,7 @@ def _decomposed(value: Value, op: Op) -> tuple[list[Value], Any] | None:
 
 
 def _widened(x: Any) -> Any:
-    if x.__class__ is Value and x.dtype.__class__ is not tuple and x.dtype.is_half:
+    if x.__class__ is Value and not has_several(x) and x.dtype.is_half:
         return registry["cast"].value((x,), (dtypes.float32,))
     return x
 

@@ -279,7 +279,8 @@ class Lowering:
 
     def pick(self, value: Value, op: Op) -> Expression:
         found: tuple[Expression, ...] = self.found[id(value.inputs[0])]
-        return found[value.attrs[0]]
+        number: int = value.attrs[0]
+        return found[number]
 
     # Joining --------------------------------------------------------------------------------------
 

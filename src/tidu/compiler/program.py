@@ -213,7 +213,7 @@ def _correlate_call(step: Correlate, functions: dict[str, Function]) -> NativeCa
 
 
 def _size(buffer: Buffer) -> int:
-    size = buffer.size * buffer.dtype.itemsize
+    size: int = buffer.size * buffer.dtype.itemsize
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 

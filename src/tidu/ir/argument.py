@@ -37,7 +37,7 @@ _COMPUTING = (
     "eq ne lt le gt ge bool"
 )
 for _class in ARGUMENTS:
-    for _name in _COMPUTING.split():  # noqa: SIM905 (a table of words)
+    for _name in _COMPUTING.split():
         setattr(_class, f"__{_name}__", _refuse)
     setattr(_class, "__hash__", object.__hash__)  # noqa: B010 (mypy knows better than to assign it)
 
