@@ -4,8 +4,8 @@
 
 Each column is the best of the repetitions, in microseconds of processor time per operation, over a
 chain of 1000 operations on 8 numbers. `forward` records under no_grad, `tape` is what recording
-with gradients adds, `backward` sends the gradient back; nothing of it is run. `run` is the time that
-working out the numbers then takes, per operation.
+with gradients adds, `backward` sends the gradient back; nothing of it is run. `run` is the time
+that working out the numbers then takes, per operation.
 """
 
 from __future__ import annotations
