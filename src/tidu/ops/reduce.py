@@ -50,9 +50,7 @@ def _infer_summed(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
 def _infer_truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (dims, keepdim) = inputs, attrs
     result = dtypes.uint8 if x.dtype is dtypes.uint8 else dtypes.bool_
-    if x.dtype is not dtypes.bool_:
-        x = cast.value((x,), (dtypes.bool_,))
-    return (x,), reduced(x.shape, dims, keepdim), result
+    return inputs, reduced(x.shape, dims, keepdim), result
 
 
 def spread(g: Any, shape: tuple[int, ...], dims: Dims, keepdim: bool) -> Any:
@@ -171,7 +169,7 @@ def _truth(name: str, ufunc: Any, emit: Any, identity: bool) -> Op:
         attrs="dims keepdim",
         kind="reduction",
         infer=_infer_truth,
-        numpy=lambda x, dims, keepdim: ufunc.reduce(x, dims, keepdims=keepdim),
+        numpy=lambda x, dims, keepdim: ufunc.reduce(x.astype(bool), dims, keepdims=keepdim),
         emit=emit,
         identity=lambda d: identity,
         samples=_reduction_samples(),
@@ -179,8 +177,17 @@ def _truth(name: str, ufunc: Any, emit: Any, identity: bool) -> Op:
     )
 
 
-any_ = _truth("any", np.logical_or, lambda s, accumulator, x: s.bit_or(accumulator, x), False)
-all_ = _truth("all", np.logical_and, lambda s, accumulator, x: s.bit_and(accumulator, x), True)
+def _or(s: Any, accumulator: Any, x: Any) -> Any:
+    """1 from the first element on that is not 0, in the dtype of the elements."""
+    return s.select(s.ne(x, s.const(0, x)), s.const(1, x), accumulator)
+
+
+def _and(s: Any, accumulator: Any, x: Any) -> Any:
+    return s.select(s.eq(x, s.const(0, x)), s.const(0, x), accumulator)
+
+
+any_ = _truth("any", np.logical_or, _or, False)
+all_ = _truth("all", np.logical_and, _and, True)
 
 
 def _arg_numpy(function: Any) -> Any:
