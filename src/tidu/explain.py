@@ -59,6 +59,8 @@ class Explanation:
 class _Measured(CpuProgram):
     """A program that is measured after its first run."""
 
+    keeps_plan = True
+
     def __init__(self, graph: Graph, tell: Callable[[ProgramReport], None]) -> None:
         super().__init__(graph)
         self.graph: Graph | None = graph

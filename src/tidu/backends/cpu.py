@@ -6,6 +6,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,9 @@ class CpuProgram:
     calls make, the arena, and last the numbers: floats, then integers.
     """
 
+    # Whether to remember what it was made of, expressions and texts, once it can be run.
+    keeps_plan = False
+
     def __init__(self, graph: Graph) -> None:
         self.plan = plan = compile_graph(graph, llvm.vector_bytes())
         results = plan.results()
@@ -151,6 +155,8 @@ class CpuProgram:
             and all(segment.__class__ is threads.NativeProgram for segment in self.segments)
             else None
         )
+        if not self.keeps_plan:
+            self.plan = replace(plan, calls=[], functions={})
 
     def _by_host(self, number: int) -> bool:
         return any(
