@@ -95,14 +95,19 @@ def test_explaining_runs_the_function_once_and_changes_nothing_else() -> None:
             weight.sub_(weight.grad)
         return loss
 
-    before = engine.tier, engine.fewest, programs.immediate, programs.make, dict(programs.made)
-    explanation = tidu.explain_compile(step, tidu.ones(20, 20), scale=2.0)
+    def settings() -> tuple[Any, ...]:
+        return (
+            engine.tier, engine.fewest, programs.immediate, programs.make, dict(programs.made),
+        )  # fmt: skip
+
+    x = tidu.ones(20, 20)
+    tidu.realize()
+    before = settings()
+    explanation = tidu.explain_compile(step, x, scale=2.0)
+    assert settings() == before
     assert len(calls) == 1
     assert explanation.result.item() == 800.0
     np.testing.assert_array_equal(weight.detach().numpy(), -np.ones((20, 20)))
-    assert before == (
-        engine.tier, engine.fewest, programs.immediate, programs.make, dict(programs.made),
-    )  # fmt: skip
 
 
 def test_what_was_pending_before_is_not_explained() -> None:

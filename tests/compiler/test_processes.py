@@ -257,14 +257,14 @@ def _steps_behind(training: Training, trajectory: list[bytes]) -> int:
 
 
 def _calls_until(limit: float, work: Callable[[], Any]) -> int:
-    """Do some work, and raise KeyboardInterrupt in it after so many calls and returns, which is
-    where Python looks for signals. Returns how many there were.
+    """Do some work, and raise KeyboardInterrupt in it after so many calls. Returns how many there
+    were. Python looks for signals where its functions begin and where native ones have ended.
     """
     calls = 0
 
     def count(frame: Any, event: str, argument: Any) -> None:
         nonlocal calls
-        calls += 1
+        calls += event in ("call", "c_return")
         if calls > limit:
             sys.setprofile(None)
             raise KeyboardInterrupt

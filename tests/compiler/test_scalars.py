@@ -42,7 +42,7 @@ class Case:
         self.attrs = value.attrs
         self.arrays: list[Any] = []
         self.plan: list[Any] = []  # places among the arrays, numbers and None
-        for x in value.inputs:
+        for x in [*value.inputs]:  # held here, or they might not outlive a run
             if isinstance(x, Value):
                 self.plan.append(len(self.arrays))
                 self.arrays.append(self._array(x))
