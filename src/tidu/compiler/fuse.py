@@ -96,7 +96,9 @@ class _Fusion:
                 if place is None:
                     place = len(self.order)
                     self.order.append(Kernel(step.space, step.reduced, [step]))
-                self.written[step.buffer.number] = place
+                # Several roots may write parts of one buffer.
+                before = self.written.get(step.buffer.number, -1)
+                self.written[step.buffer.number] = max(before, place)
             else:
                 for buffer in _results(step):
                     self.written[buffer.number] = len(self.order)
@@ -110,7 +112,10 @@ class _Fusion:
         reads = loaded(root)
         earliest = max((self.written.get(b, -1) for b in reads), default=-1)
         start = max(earliest, len(self.order) - _WINDOW, 0)
-        for place in range(len(self.order) - 1, start - 1, -1):
+        places = [*range(len(self.order) - 1, start - 1, -1)]
+        if 0 <= earliest < start:  # what made its last input, however long ago
+            places.append(earliest)
+        for place in places:
             kernel = self.order[place]
             if isinstance(kernel, Kernel) and self.fits(kernel, root, reads):
                 return place
@@ -120,6 +125,8 @@ class _Fusion:
         if any(r.scatter is not None or r.after for r in kernel.roots):
             return False
         writes = kernel.writes()
+        if root.buffer.number in writes:
+            return False
         touched = writes.union(*map(loaded, kernel.roots))
         if not reads & touched or len(reads | touched) > _MOST_BUFFERS:
             return False

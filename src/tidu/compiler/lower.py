@@ -8,6 +8,7 @@ result of a reduction, or where several others would compute it again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -50,7 +51,7 @@ from tidu.compiler.steps import (
     results_of,
 )
 from tidu.ir.argument import FloatArgument, IntArgument
-from tidu.ir.op import Op, registry
+from tidu.ir.op import Op, Piece, Pieces, registry
 from tidu.ir.value import Value
 
 # An expression of more operations than this is stored, whoever uses it.
@@ -91,6 +92,8 @@ class Lowering:
         self.steps = Steps()
         self.found: dict[int, Any] = {}  # by id of a Value: its expression, or a tuple of them
         self.uses: dict[int, int] = {}
+        self.consumers: dict[int, Value] = {}
+        self.left: set[int] = set()  # joins that are done as part of another
         self.wanted: set[int] = set()
 
     def run(self) -> Steps:
@@ -105,6 +108,7 @@ class Lowering:
             for x in value.inputs:
                 if x.__class__ is Value:
                     self.uses[id(x)] = self.uses.get(id(x), 0) + 1
+                    self.consumers[id(x)] = value
         for output in graph.outputs:
             self.wanted.update(map(id, output if output.__class__ is tuple else (output,)))
         for value in graph.values:
@@ -176,6 +180,9 @@ class Lowering:
         assert op is not None
         rule = None
         if not has_several(value) and not _is_empty(value):
+            if op.pieces is not None and self.is_part_of_another(value, op):
+                self.left.add(id(value))
+                return
             rule = self.rule(op, value)
         try:
             made = None if rule is None else rule(value, op)
@@ -296,17 +303,43 @@ class Lowering:
         if around is not None:
             return self.place(inputs[pieces[1].input], pieces[1].ranges, value.shape, around)
         buffer = self.buffer(value.shape, value.dtype)
+        apart = _are_apart(zero, pieces, value)
         if zero:
             nothing = self.number(0, value.dtype)
-            self.piece(buffer, nothing, tuple((0, n, 1) for n in value.shape), value, adds=False)
+            whole = tuple((0, n, 1) for n in value.shape)
+            self.piece(buffer, nothing, whole, value, adds=False, ordered=True)
         for piece in pieces:
             if any(start >= stop for start, stop, _ in piece.ranges):
                 continue
-            x = inputs[piece.input]
-            shape = tuple(len(range(*r)) for r in piece.ranges)
-            part = self.broadcast(x, shape) if x.__class__ is Value else self.number(x, value.dtype)
-            self.piece(buffer, part, piece.ranges, value, adds=piece.adds)
+            for x, ranges in self.leaves_of(inputs[piece.input], piece.ranges):
+                shape = tuple(len(range(*r)) for r in ranges)
+                part = (
+                    self.broadcast(x, shape)
+                    if x.__class__ is Value
+                    else self.number(x, value.dtype)
+                )
+                self.piece(buffer, part, ranges, value, adds=piece.adds, ordered=not apart)
         return self.whole(buffer)
+
+    def is_part_of_another(self, value: Value, op: Op) -> bool:
+        """Whether a join is itself only joined to others: its parts then go there directly."""
+        consumer = self.consumers.get(id(value))
+        if self.uses.get(id(value), 0) != 1 or id(value) in self.wanted or consumer is None:
+            return False
+        return all(
+            x.op is not None and x.op.pieces is not None and _is_join(x) for x in (value, consumer)
+        )
+
+    def leaves_of(self, x: Any, ranges: Any) -> Iterator[tuple[Any, Any]]:
+        """The parts of a piece that was left to be joined here, and where they go."""
+        if x.__class__ is not Value or id(x) not in self.left:
+            yield x, ranges
+            return
+        for piece in _pieces_of(x)[1]:
+            if any(start >= stop for start, stop, _ in piece.ranges):
+                continue
+            inside = tuple(_within(a, b) for a, b in zip(ranges, piece.ranges, strict=True))
+            yield from self.leaves_of(x.inputs[piece.input], inside)
 
     def place(self, x: Value, ranges: Any, shape: Shape, around: float = 0) -> Expression:
         return self.placed(self.found[id(x)], tuple(x.shape), ranges, tuple(shape), around)
@@ -325,14 +358,16 @@ class Lowering:
         inside = tuple(part.shape) == tuple(len(range(*r)) for r in pieces[1].ranges)
         return x.inputs[0].what if known and inside else None
 
-    def piece(self, buffer: Buffer, x: Expression, ranges: Any, value: Value, adds: bool) -> None:
+    def piece(
+        self, buffer: Buffer, x: Expression, ranges: Any, value: Value, *, adds: bool, ordered: bool
+    ) -> None:
         strides = contiguous(buffer.shape).strides
         offset = sum(r[0] * s for r, s in zip(ranges, strides, strict=True))
         layout = Layout(tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset)
         space, squeeze = without_ones(tuple(len(range(*r)) for r in ranges))
         root = Root(buffer, space, self.make.relaid(x, squeeze), squeeze(layout), value=value)
         root.adds = adds
-        root.after = (buffer,)
+        root.after = (buffer,) if ordered else ()
         self.steps.steps.append(root)
 
     def sliced(self, x: Expression, ranges: Any) -> Expression:
@@ -571,6 +606,36 @@ class Lowering:
 
 def _is_empty(value: Value) -> bool:
     return 0 in value.shape or any(x.__class__ is Value and 0 in x.shape for x in value.inputs)
+
+
+def _pieces_of(value: Value) -> Pieces:
+    assert value.op is not None and value.op.pieces is not None
+    shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in value.inputs)
+    return value.op.pieces(shapes, *value.attrs)
+
+
+def _are_apart(zero: bool, pieces: tuple[Piece, ...], value: Value) -> bool:
+    """Whether pieces can be written in any order: none covers another, together they are all."""
+    if zero or any(piece.adds for piece in pieces):
+        return False
+    return sum(prod(len(range(*r)) for r in piece.ranges) for piece in pieces) == prod(value.shape)
+
+
+def _is_join(value: Value) -> bool:
+    """Whether a Value consists of its inputs, each in a place of its own."""
+    zero, pieces = _pieces_of(value)
+    parts = [value.inputs[piece.input] for piece in pieces]
+    return _are_apart(zero, pieces, value) and all(
+        x.__class__ is Value and tuple(x.shape) == tuple(len(range(*r)) for r in piece.ranges)
+        for x, piece in zip(parts, pieces, strict=True)
+    )
+
+
+def _within(outer: tuple[int, int, int], inner: tuple[int, int, int]) -> tuple[int, int, int]:
+    """A slice of a slice."""
+    count, step = len(range(*inner)), outer[2] * inner[2]
+    start = outer[0] + inner[0] * outer[2]
+    return start, start + (count - 1) * step + 1, step
 
 
 def _is_whole(layout: Layout, shape: Shape) -> bool:
