@@ -110,9 +110,9 @@ class _Fusion:
         if root.scatter is not None or root.after:
             return None
         reads = loaded(root)
-        earliest = max((self.written.get(b, -1) for b in reads), default=-1)
+        earliest: int = max((self.written.get(b, -1) for b in reads), default=-1)
         start = max(earliest, len(self.order) - _WINDOW, 0)
-        places = [*range(len(self.order) - 1, start - 1, -1)]
+        places: list[int] = [*range(len(self.order) - 1, start - 1, -1)]
         if 0 <= earliest < start:  # what made its last input, however long ago
             places.append(earliest)
         for place in places:
