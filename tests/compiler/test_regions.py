@@ -95,3 +95,16 @@ def test_an_arena_holds_what_was_reserved() -> None:
         assert start % 64 == 0
         assert first <= start
         assert start + size <= first + arena.memory.size
+
+
+def test_a_join_of_joins_is_written_in_one_go() -> None:
+    def blocks() -> tidu.Tensor:
+        tidu.manual_seed(0)
+        a, b, c = tidu.randn(3, 3), tidu.randn(3, 2), tidu.randn(2, 5)
+        upper = tidu.cat((a * 2, b.exp()), 1)
+        return tidu.cat((upper, c + 1), 0) * 1.5
+
+    with tier(0):
+        wanted = blocks().numpy()
+    with tier(1):
+        np.testing.assert_allclose(blocks().numpy(), wanted, rtol=1e-6)

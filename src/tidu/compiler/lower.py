@@ -349,7 +349,7 @@ class Lowering:
         if len(pieces) != 2 or pieces[1].adds or any(r[2] != 1 for r in pieces[1].ranges):
             return None
         base, part = inputs[pieces[0].input], inputs[pieces[1].input]
-        if base.__class__ is not Value or part.__class__ is not Value:
+        if base.__class__ is not Value or part.__class__ is not Value or id(base) in self.left:
             return None
         x = self.found[id(base)]
         if tuple(base.shape) != tuple(value.shape) or x.kind != COMPUTE or len(x.inputs) != 1:
