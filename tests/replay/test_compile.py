@@ -979,3 +979,25 @@ def test_stances_and_switches() -> None:
         return 2
 
     assert (one(), two()) == (1, 2)
+
+
+def test_an_optimizer_that_could_not_be_made_is_in_nobodys_way() -> None:
+    halves = []
+    try:
+        torch.optim.SGD([], lr=0.1)
+    except ValueError as error:
+        halves.append(error.__traceback__)  # keeps the object alive that has no groups
+    weight = torch.ones(20, 20, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (weight * weight).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = torch.compile(step)
+    losses = [compiled().item() for _ in range(8)]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+    assert halves

@@ -55,8 +55,9 @@ def find() -> Found:
         place = places.get(type(x))
         if place is not None:
             found[place].append(x)
-    # Parameters of lazy modules have no memory yet.
+    # Parameters of lazy modules have no memory yet, and constructors that raised leave halves.
     found.tensors[:] = [t for t in found.tensors if "_storage" in t.__dict__]
+    found.optimizers[:] = [o for o in found.optimizers if "_scalars" in o.__dict__]
     return found
 
 
