@@ -12,7 +12,8 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 PROGRAMS ?= 20000
 # What `make test` also runs compiled; `make test-compiled` runs everything so, which takes longer:
 # graphs of a hundred thousand operations are compiled before they are run.
-# Object code made by tests is kept out of the home folder.
+# Recording a function looks at all objects of the process, of which the whole suite leaves very many:
+# tests/replay has a process of its own. Object code made by tests is kept out of the home folder.
 test test-compiled random-programs: export TIDU_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
 COMPILED := tests/ops tests/oracle tests/autograd tests/clients --ignore tests/autograd/test_scale.py
 BENCHMARKS := import_time cost_per_op chain_scaling memory_flat mathematics convolution cold_start recompiles resnet_float64 compare_all
@@ -29,7 +30,8 @@ test: $(VENV)/.test
 	$(BIN)/ruff check --quiet --output-format concise
 	$(BIN)/mypy
 	TIDU_TIER=1 $(BIN)/python -m pytest $(COMPILED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/replay
+	$(BIN)/python -m pytest --ignore tests/replay
 
 test-compiled: $(VENV)/.test
 	TIDU_TIER=1 $(BIN)/python -m pytest
