@@ -113,8 +113,8 @@ class _Fusion:
         earliest: int = max((self.written.get(b, -1) for b in reads), default=-1)
         start = max(earliest, len(self.order) - _WINDOW, 0)
         places: list[int] = [*range(len(self.order) - 1, start - 1, -1)]
-        if 0 <= earliest < start:  # what made its last input, however long ago
-            places.append(earliest)
+        if 0 <= earliest < start and root.expression.kind == LOAD:
+            places.append(earliest)  # a copy goes with what it copies, however long ago that was
         for place in places:
             kernel = self.order[place]
             if isinstance(kernel, Kernel) and self.fits(kernel, root, reads):

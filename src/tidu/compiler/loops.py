@@ -118,17 +118,25 @@ def _vector_dimension(kernel: Kernel, sequential: frozenset[int]) -> int | None:
                 ):
                     score -= 1000
             elif d not in root.reduced and d not in kernel.reduced:
-                score += {1: 2.0, 0: 0.0}.get(root.store.strides[d], -2.0)
+                worth = {1: 2.0, 0: 0.0}.get(root.store.strides[d], -2.0)
+                score += worth * _share(root.store, kernel)
             for load in root_loads(root):
                 varies = any(_depends(p, d) for p in load.inputs)
                 stride = load.what[1].strides[d]
-                score += -1.0 if varies else {1: 1.0, 0: 0.2}.get(stride, -1.0)
+                worth = -1.0 if varies else {1: 1.0, 0: 0.2}.get(stride, -1.0)
+                score += worth * _share(load.what[1], kernel)
         score += 0.1 + 0.01 * d
         if size < 16:
             score *= size / 32 if score > 0 else 2
         if score > best:
             best, chosen = score, d
     return chosen
+
+
+def _share(layout: Layout, kernel: Kernel) -> float:
+    """How much an access matters: little if it is the same for all that is reduced."""
+    inside = not kernel.reduced or any(layout.strides[d] for d in kernel.reduced)
+    return 1.0 if inside else 0.05
 
 
 def _depends(x: Expression, d: int) -> bool:
