@@ -25,6 +25,7 @@ from tidu.compiler.statistics import statistics
 # Counts are forgotten when there are more than this, and the oldest programs when there are more
 # than that.
 _MOST_SEEN, _MOST_PROGRAMS = 4096, 512
+_MOMENT = 0.0005  # seconds
 
 
 class Programs:
@@ -46,6 +47,10 @@ class Programs:
 
     def ready(self, key: Hashable, captured: Callable[[], Graph]) -> Program | None:
         """The program for a structure if there is one by now. One seen again will have one."""
+        if self._waiting:
+            # The compiling thread gives the interpreter away at each call into LLVM, and would wait
+            # for it for milliseconds each time while this one never lets go of it.
+            time.sleep(_MOMENT)
         try:
             return self.made[key]
         except KeyError:
