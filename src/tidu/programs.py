@@ -42,12 +42,14 @@ class Programs:
         self.made: dict[Hashable, Program | None] = {}
         self._queue: queue.SimpleQueue[tuple[Hashable, Graph]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._waiting = 0
+        # Two counts, as each has one thread that changes it.
+        self._ordered = 0
+        self._finished = 0
         self._warned = False
 
     def ready(self, key: Hashable, captured: Callable[[], Graph]) -> Program | None:
         """The program for a structure if there is one by now. One seen again will have one."""
-        if self._waiting:
+        if self._ordered != self._finished:
             # The compiling thread gives the interpreter away at each call into LLVM, and would wait
             # for it for milliseconds each time while this one never lets go of it.
             time.sleep(_MOMENT)
@@ -69,7 +71,7 @@ class Programs:
     def wait(self, seconds: float = 60.0) -> bool:
         """Until everything ordered has been compiled; False if that takes longer."""
         deadline = time.monotonic() + seconds
-        while self._waiting:
+        while self._ordered != self._finished:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.001)
@@ -90,7 +92,7 @@ class Programs:
         """The child has no compiling thread; what was waiting is ordered when it is seen again."""
         self._queue = queue.SimpleQueue()
         self._thread = None
-        self._waiting = 0
+        self._ordered = self._finished = 0
         for key in [k for k, program in self.made.items() if program is None]:
             del self.made[key]
             self.seen[key] = 1
@@ -99,7 +101,7 @@ class Programs:
         while len(self.made) >= _MOST_PROGRAMS:
             self.made.pop(next(iter(self.made)))
         self.made[key] = None
-        self._waiting += 1
+        self._ordered += 1
         self._queue.put((key, graph))
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="tidu-compiler", daemon=True)
@@ -117,7 +119,7 @@ class Programs:
             except Exception as error:
                 self._warn(error)
             finally:
-                self._waiting -= 1
+                self._finished += 1
                 key = graph = program = None  # type: ignore[assignment]
 
     def _compile(self, graph: Graph) -> Program:

@@ -169,12 +169,6 @@ def _whole(make: Expressions, kernel: Kernel, root: Root) -> Merged | None:
     """Both over the same elements."""
     if prod(kernel.space) != prod(root.space):
         return None
-    if (
-        root.reduced
-        and kernel.reduced
-        and len(root.reduced) == len(root.space) != len(kernel.reduced)
-    ):
-        return None
     roots, added = kernel.roots, root
     space, reduced, new_reduced = kernel.space, kernel.reduced, root.reduced
     if space != root.space:
