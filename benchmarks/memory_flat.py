@@ -4,8 +4,8 @@
 
 Each step is a small regression with what could leave something behind: hooks, retain_grad, in-place
 edits through views, a custom Function, a second derivative, a step of SGD. Nothing in it is a
-cycle, so reference counts must free all of it. Exit status 1 if the process grows by more than 4 MB
-after the first tenth.
+cycle, so reference counts must free all of it. Exit status 1 if after the first tenth the process
+grows by more than 4 MB or the number of Python's objects by more than 200.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import tidu
+from tidu.programs import programs
 
 LIMIT = 4.0  # MB
+MOST_OBJECTS = 200
+WARMUP = 20  # steps, after which what is to be compiled has been ordered
 
 
 class Square(tidu.autograd.Function):
@@ -78,10 +81,14 @@ def main() -> int:
     steps = parser.parse_args().steps
     gc.disable()
     step = make_step()
-    start, sizes = time.perf_counter(), []
+    for _ in range(WARMUP):
+        step()
+    programs.wait()
+    start, sizes, objects = time.perf_counter(), [], []
     for part in range(10):
         for _ in range(steps // 10):
             loss = step()
+        objects.append(len(gc.get_objects()))
         sizes.append(resident())
         elapsed = time.perf_counter() - start
         print(
@@ -89,8 +96,10 @@ def main() -> int:
             f"loss {loss:.5f}"
         )
     growth = sizes[-1] - sizes[0]
+    more = objects[-1] - objects[0]
     print(f"growth after the first tenth: {growth:.2f} MB (limit: {LIMIT})")
-    return int(growth > LIMIT)
+    print(f"objects after the first tenth: {more} more (limit: {MOST_OBJECTS})")
+    return int(growth > LIMIT or more > MOST_OBJECTS)
 
 
 if __name__ == "__main__":
