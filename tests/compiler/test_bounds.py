@@ -12,7 +12,7 @@ import pytest
 
 import tidu
 from tests.compiler.guarded import guard_programs
-from tests.compiler.regions import Program
+from tests.compiler.regions.program import Program
 from tests.compiler.tiers import tier
 from tidu import Tensor, nn
 from tidu.backends.cpu import CpuProgram, DeclinedError

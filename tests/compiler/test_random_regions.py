@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tidu
-from tests.compiler.regions import STEP_KINDS, Program, Step
+from tests.compiler.regions.program import STEP_KINDS, Program, Step
 from tests.compiler.tiers import tier
 from tests.oracle import programs
 

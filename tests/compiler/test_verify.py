@@ -32,6 +32,12 @@ def exponential() -> Callable[[], Any]:
     return lambda: x.exp()
 
 
+def gradient_of_a_slice() -> Callable[[], Any]:
+    """Zeros around a tensor: guards instead of memory."""
+    x, weight = tidu.randn(8, 50, requires_grad=True), tidu.randn(8, 40)
+    return lambda: tidu.autograd.grad((x[:, 5:45] * weight).sum(), x)[0]
+
+
 def steps(form: Lowered, kind: type) -> list[Any]:
     return [step for step in form.steps.steps if isinstance(step, kind)]
 
@@ -61,9 +67,6 @@ def test_the_error_names_the_pass() -> None:
         verify_form("expand", graph)
 
 
-# Graphs -------------------------------------------------------------------------------------------
-
-
 def test_a_value_with_another_shape_than_its_rule_gives() -> None:
     graph: Graph = made("softmax", "expand")
     graph.values[1].shape = (64, 127)
@@ -80,9 +83,6 @@ def test_a_leaf_with_an_operation() -> None:
     graph: Graph = made("softmax", "expand")
     graph.leaves[0].op = graph.values[0].op
     refuses(graph, "a leaf has an operation")
-
-
-# Steps --------------------------------------------------------------------------------------------
 
 
 def test_a_step_that_reads_what_is_written_after_it() -> None:
@@ -181,7 +181,7 @@ def test_a_number_that_the_program_is_not_given() -> None:
 
 
 def test_a_guard_that_lets_too_much_through() -> None:
-    form: Lowered = made("conv1d", "lower")
+    form: Lowered = made(gradient_of_a_slice, "lower")
     place, root = next(
         (i, s)
         for i, s in enumerate(form.steps.steps)
@@ -191,7 +191,7 @@ def test_a_guard_that_lets_too_much_through() -> None:
     wider = tuple(g._replace(low=g.low - 1) for g in guards)
     broken = form.make.make(GUARDED, (wider, fill), root.expression.inputs, root.expression.dtype)
     form.steps.steps[place] = replace(root, expression=broken)
-    refuses(form, "loads in0 f32[4, 8, 50] at places -1 to 1599")
+    refuses(form, "loads in1 f32[8, 40] at places -1 to 319")
 
 
 @pytest.mark.parametrize("high", [20, 21])
@@ -241,7 +241,7 @@ def test_a_convolution_that_leaves_its_buffer() -> None:
     form: Lowered = made("conv1d", "lower")
     (step,) = steps(form, Correlate)
     step.params = step.params._replace(x_taps=(0, 1, 3))
-    refuses(form, "uses t0 f32[4, 8, 52] at places 0 to 1664")
+    refuses(form, "uses t0 f32[1, 8, 205] at places 0 to 1640")
 
 
 def test_a_host_call_that_reads_a_buffer_in_an_impossible_shape() -> None:
@@ -249,9 +249,6 @@ def test_a_host_call_that_reads_a_buffer_in_an_impossible_shape() -> None:
     (call,) = steps(form, HostCall)
     call.inputs = (replace(call.inputs[0], shape=(64, 11)),)
     refuses(form, "the host call 'argmax' reads in0 f32[64, 10] as [64, 11]")
-
-
-# Kernels ------------------------------------------------------------------------------------------
 
 
 def test_kernels_in_an_order_in_which_they_cannot_run() -> None:
@@ -263,7 +260,7 @@ def test_kernels_in_an_order_in_which_they_cannot_run() -> None:
 def test_a_root_that_fusion_has_lost() -> None:
     form: Merged = made("adam", "fuse")
     kernels(form)[0].roots.pop()
-    refuses(form, "roots lost or doubled: out2")
+    refuses(form, "roots lost or doubled: out")
 
 
 def test_a_root_over_another_space_than_its_kernel() -> None:
@@ -293,7 +290,7 @@ def test_a_root_that_uses_what_another_iteration_makes() -> None:
 
 def test_a_root_that_is_stored_once_but_changes_along_what_is_reduced() -> None:
     form: Merged = made("batch_norm", "fuse")
-    kernel = kernels(form)[0]
+    kernel = next(k for k in kernels(form) if k.reduced)
     kept = next(r for r in kernel.roots if r.reduction is None and not r.store.strides[0])
     full = next(r for r in kernel.roots if r.reduction is not None)
     kernel.roots[kernel.roots.index(kept)] = replace(kept, expression=full.expression)
@@ -302,7 +299,7 @@ def test_a_root_that_is_stored_once_but_changes_along_what_is_reduced() -> None:
 
 def test_a_root_over_what_is_kept_that_leaves_its_buffer() -> None:
     form: Merged = made("batch_norm", "fuse")
-    kernel = kernels(form)[0]
+    kernel = next(k for k in kernels(form) if k.reduced)
     kept = next(r for r in kernel.roots if r.reduction is None and not r.store.strides[0])
     place = kernel.roots.index(kept)
     moved = Layout(kept.store.strides, 1)
@@ -313,9 +310,6 @@ def test_a_root_over_what_is_kept_that_leaves_its_buffer() -> None:
     )
     kernel.roots[place] = replace(kept, expression=further)
     refuses(form, "f32[16] at places 16 to 31")
-
-
-# Plans --------------------------------------------------------------------------------------------
 
 
 def native(plan: Plan) -> list[NativeCall]:
@@ -352,7 +346,7 @@ def test_workers_that_do_not_wait_for_each_other() -> None:
     plan: Plan = made("chain", "plan")
     for call in native(plan):
         call.barrier = False
-    refuses(plan, "call 1 does not wait for call 0, which uses t1")
+    refuses(plan, "call 1 does not wait for call 0, which uses t3")
 
 
 def test_workers_that_do_not_wait_for_memory_to_be_free() -> None:

@@ -12,6 +12,9 @@ from tidu.compiler.loops import Loops
 from tidu.compiler.scalars import Register, VectorScalars
 from tidu.compiler.text import KernelText, Lines, lane_numbers
 
+# Elements that are no farther apart are loaded and stored with those between them.
+_NEAR = 4
+
 
 class Condition(NamedTuple):
     """A guard under which values are computed now."""
@@ -155,6 +158,52 @@ class KernelMemory(KernelText):
             f"<{lanes} x i1> {every}, {of} zeroinitializer)",
         )
 
+    def spacing(self, layout: Layout, kind: str) -> int:
+        """The distance of neighbors along the lanes if whole vectors of all that lies between are
+        quicker than a gather or a scatter, else 0. It takes masks for every vector.
+        """
+        stride = self.along(layout)
+        return stride if 2 <= stride <= _NEAR and self.scales and _alignment(kind) >= 4 else 0
+
+    def spaced_load(
+        self, lines: Lines, kind: str, base: str, offset: str, spacing: int, mask: str | None
+    ) -> str:
+        """Every so many-th element. What lies between is not touched."""
+        lanes = self.plan.lanes
+        wide = self.contiguous_load(
+            lines, kind, base, offset, lanes * spacing, self.spaced_mask(lines, spacing, mask)
+        )
+        of = f"<{lanes * spacing} x {kind}>"
+        order = ", ".join(f"i32 {lane * spacing}" for lane in range(lanes))
+        return self.line(
+            lines, f"shufflevector {of} {wide}, {of} poison, <{lanes} x i32> <{order}>"
+        )
+
+    def spaced(self, lines: Lines, kind: str, name: str, spacing: int) -> str:
+        """The lanes of a register that far apart in a wider one."""
+        lanes = self.plan.lanes
+        order = ", ".join(
+            f"i32 {place // spacing}" if place % spacing == 0 else "i32 poison"
+            for place in range(lanes * spacing)
+        )
+        of = f"<{lanes} x {kind}>"
+        return self.line(
+            lines, f"shufflevector {of} {name}, {of} poison, <{lanes * spacing} x i32> <{order}>"
+        )
+
+    def spaced_mask(self, lines: Lines, spacing: int, mask: str | None) -> str:
+        lanes = self.plan.lanes
+        places = range(lanes * spacing)
+        if mask is None:
+            bits = (f"i1 {'true' if place % spacing == 0 else 'false'}" for place in places)
+            return f"<{', '.join(bits)}>"
+        order = (f"i32 {place // spacing if place % spacing == 0 else lanes}" for place in places)
+        return self.line(
+            lines,
+            f"shufflevector <{lanes} x i1> {mask}, <{lanes} x i1> zeroinitializer, "
+            f"<{lanes * spacing} x i32> <{', '.join(order)}>",
+        )
+
     def check(self, lines: Lines, inside: str, mask: str | None, width: int, lanes: int) -> None:
         """Leave the number of the check in the table if an index in use is out of range."""
         bit = "i1" if width == 1 else f"<{width} x i1>"
@@ -204,10 +253,16 @@ class KernelMemory(KernelText):
         if lanes == 1 or mask is None:
             lines.append(f"store {of} {name}, ptr {address}, align {align}")
             return
-        call = f"@llvm.masked.store.v{lanes}{_mangled(kind)}.p0"
+        self.masked_store(lines, kind, address, lanes, mask, name)
+
+    def masked_store(
+        self, lines: Lines, kind: str, address: str, lanes: int, mask: str, name: str
+    ) -> None:
+        of, call = f"<{lanes} x {kind}>", f"@llvm.masked.store.v{lanes}{_mangled(kind)}.p0"
         self.declarations.add(f"declare void {call}({of}, ptr, <{lanes} x i1>)")
         lines.append(
-            f"call void {call}({of} {name}, ptr align {align} {address}, <{lanes} x i1> {mask})"
+            f"call void {call}({of} {name}, ptr align {_alignment(kind)} {address}, "
+            f"<{lanes} x i1> {mask})"
         )
 
 

@@ -2,12 +2,13 @@
 
 With stride 1 a convolution over padded planes is one over flat planes: a tap is an offset. Results
 lie in planes of the padded width, which the next operation reads through strides. A stride s is
-brought to 1 by cutting planes into phases, of every s-th element each.
+brought to 1 by cutting planes into phases, of every s-th element each. Where images are so small
+that vectors would often be left half empty, the images of a batch are rows of a single one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
@@ -27,7 +28,18 @@ from tidu.compiler.correlation import (
     positions,
     weight_cut,
 )
-from tidu.compiler.expressions import LOAD, Expression, Layout, contiguous
+from tidu.compiler.expressions import LOAD, Expression, Layout, Strides, contiguous
+from tidu.compiler.images import (
+    Around,
+    Images,
+    Pads,
+    Planes,
+    as_it_is,
+    joined_batch,
+    joined_shape,
+    parted_batch,
+    planes_of,
+)
 from tidu.compiler.steps import Buffer, Correlate
 from tidu.ir.op import Correlation, Op, registry
 from tidu.ir.value import Value
@@ -36,7 +48,8 @@ if TYPE_CHECKING:
     from tidu.compiler.lower import Lowering
 
 _ELEMENTS = {dtypes.float32: "float", dtypes.float64: "double"}
-Pads = tuple[tuple[int, int], ...]
+# The batch is joined where that leaves no more than this share of the vectors.
+_CLEARLY = 0.95
 
 
 def supports(value: Value) -> bool:
@@ -50,139 +63,158 @@ def supports(value: Value) -> bool:
 
 
 def lower_correlation(lowering: Lowering, value: Value, op: Op) -> Expression:
-    assert op.correlation is not None
-    said = op.correlation(*value.attrs)
-    rule = {"result": _result, "input": _input, "weight": _weight}[said.wanted]
-    return rule(lowering, value, said)
+    task = _task(lowering, value)
+    rule = {"result": _result, "input": _input, "weight": _weight}[task.said.wanted]
+    return rule(lowering, task)
 
 
 @dataclass(slots=True)
-class _Planes:
-    """Padded planes in a buffer, (batch, channels, phases, rows…) each plane by itself."""
+class _Task:
+    """What is to be computed. If it is `joined`, the batch is one image whose rows are images.
 
-    buffer: Buffer
-    offset: int
-    batch: int  # strides
-    channel: int
-    phases: Shape
-    pitches: tuple[int, ...]  # strides within a plane of one phase
-    plane: int
-
-    def tap(self, places: Shape) -> int:
-        """The offset of the element at a place of the padded input."""
-        phase = 0
-        offset = 0
-        for place, count, pitch in zip(places, self.phases, self.pitches, strict=True):
-            phase = phase * count + place % count
-            offset += place // count * pitch
-        return phase * self.plane + offset
-
-
-def _planes(
-    lowering: Lowering, x: Value, pads: Pads, steps: Shape, whole: Shape, reach: Shape
-) -> _Planes:
-    """`x` with zeros around it (or without its border, where pads are negative), in phases.
-
-    `whole` is how many elements of each dimension are wanted, pads counted; `reach` is how far the
-    last tap is from the first.
+    Then vectors run from one image into the next, and none is left half empty at its end.
     """
-    n = len(pads)
-    counts = _shared_zeros(
-        tuple(-(-size // step) for size, step in zip(whole, steps, strict=True)),
-        pads, steps, tuple(x.shape[2:]), reach,
-    )  # fmt: skip
-    padded = tuple(c * s for c, s in zip(counts, steps, strict=True))
-    key = (lowering.found[id(x)].number, pads, steps, padded)
-    found = lowering.planes.get(key)
-    if found is None:
-        found = _as_it_is(lowering, x, pads, steps, padded) or _copied(
-            lowering, x, pads, steps, counts
-        )
-        lowering.planes[key] = found
-    assert len(found.pitches) == n
-    return found
+
+    value: Value
+    said: Correlation
+    kernel: Shape
+    outs: Shape  # sizes of the convolution's result
+    joined: bool
+
+    def images(self, lowering: Lowering, x: Value) -> Images:
+        expression: Expression = lowering.found[id(x)]
+        shape = tuple(x.shape)
+        if self.joined:
+            shape = joined_shape(shape)
+            expression = lowering.make.relaid(expression, joined_batch)
+        return Images(x, expression, shape, self.joined)
+
+    def shape(self, x: Value) -> Shape:
+        return joined_shape(tuple(x.shape)) if self.joined else tuple(x.shape)
+
+    def read(self, lowering: Lowering, buffer: Buffer, layout: Layout) -> Expression:
+        """The result, which lies in a buffer as `layout` says."""
+        if self.joined:
+            layout = parted_batch(layout)
+        return lowering.make.load(buffer.number, layout, buffer.dtype)
 
 
-def _shared_zeros(counts: Shape, pads: Pads, steps: Shape, sizes: Shape, reach: Shape) -> Shape:
-    """Smaller planes, where the zeros behind a row are those before the next.
+def _task(lowering: Lowering, value: Value) -> _Task:
+    assert value.op is not None and value.op.correlation is not None
+    said: Correlation = value.op.correlation(*value.attrs)
+    x, other = value.inputs[:2]
+    of_weight, y = (value, other) if said.wanted == "weight" else (other, x)
+    kernel = tuple(of_weight.shape[2:])
+    outs = tuple((value if said.wanted == "result" else y).shape[2:])
+    apart = _Task(value, said, kernel, outs, joined=False)
+    together = _Task(
+        value,
+        Correlation(
+            said.wanted, (1, *said.stride), ((0, 0), *said.pads), (1, *said.dilation), said.groups
+        ),
+        (1, *kernel),
+        (x.shape[0], *outs),
+        joined=True,
+    )
+    if any(s != 1 for s in said.stride) or not _pays(lowering, apart, together):
+        return apart
+    # What lies in planes of separate images needs no copy as it is, and would need one now.
+    ready = all(p == (0, 0) for p in _pads_around(apart)) and lowering.found[id(x)].kind == LOAD
+    if ready and as_it_is(lowering, together.images(lowering, x)) is None:
+        return apart
+    return together
 
-    One more row of zeros follows the last.
+
+def _pads_around(task: _Task) -> Pads:
+    """The zeros that the first operand needs around it."""
+    if task.said.wanted != "input":
+        return task.said.pads
+    return _of_cotangent(task, tuple(task.value.shape[2:])).pads
+
+
+def _pays(lowering: Lowering, apart: _Task, together: _Task) -> bool:
+    """Whether there are clearly fewer vectors of positions if the batch is joined."""
+    batch = together.outs[0]
+    lanes = _vector(lowering, apart.value.dtype).lanes
+    counts = []
+    for task in (apart, together):
+        # The planes of an input of stride 1; those of a cotangent are much the same.
+        taps = _taps(task.kernel, task.said.dilation)
+        whole = tuple(o + seen[-1] for o, seen in zip(task.outs, taps, strict=True))
+        sizes = tuple(n - low - high for n, (low, high) in zip(whole, task.said.pads, strict=True))
+        around = Around(task.said.pads, (1,) * len(whole), whole, taps)
+        pitches = contiguous_strides(around.shared(sizes)[0])
+        counts.append(-(-positions(task.outs, pitches) // lanes))
+    return batch > 1 and counts[1] <= _CLEARLY * batch * counts[0]
+
+
+def place(lowering: Lowering, value: Value, readers: list[Value]) -> bool:
+    """Store a Value where one of the convolutions that read it wants it; others can read it there.
+
+    Whether that was possible: there must be a way without phases and without cutting off anything.
     """
-    if any(step != 1 for step in steps) or len(counts) == 1:
-        return counts
-    shared = [0]
-    for count, (low, _), size, far in zip(counts[1:], pads[1:], sizes[1:], reach[1:], strict=True):
-        shared.append(max(0, min(low, count - low - size, far)))
-    if not any(shared):
-        return counts
-    return (counts[0] + 1, *(c - s for c, s in zip(counts[1:], shared[1:], strict=True)))
+    firsts = [reader for reader in readers if reader.inputs[0] is value]
+    tasks = [_task(lowering, reader) for reader in firsts]
+    for task in sorted(tasks, key=lambda task: task.said.wanted != "input"):
+        x = task.images(lowering, value)
+        if task.said.wanted == "input":
+            around = _of_cotangent(task, task.shape(task.value)[2:])
+        else:
+            around = _of_input(task)
+        if any(s != 1 for s in around.steps) or any(min(pad) < 0 for pad in around.pads):
+            continue
+        planes = planes_of(lowering, x, around)
+        inside = sum(a * p for (a, _), p in zip(around.pads, planes.pitches, strict=True))
+        batch = 0 if task.joined else planes.batch
+        layout = Layout((batch, planes.channel, *planes.pitches), planes.offset + inside)
+        stored = lowering.make.load(planes.buffer.number, layout, value.dtype)
+        lowering.planes[stored.number, around] = planes
+        lowering.found[id(value)] = task.read(lowering, planes.buffer, layout)
+        return True
+    return False
 
 
-def _as_it_is(
-    lowering: Lowering, x: Value, pads: Pads, steps: Shape, padded: Shape
-) -> _Planes | None:
-    """The planes of a buffer that needs neither pads nor phases."""
-    found = lowering.found[id(x)]
-    if any(p != (0, 0) for p in pads) or any(s != 1 for s in steps) or found.kind != LOAD:
-        return None
-    buffer, layout, indices = found.what
-    strides = layout.strides
-    if indices or x.shape[2:] != padded or strides[-1] != 1:
-        return None
-    if any(s < 0 for s in strides) or any(
-        a < b * n for a, b, n in zip(strides[2:], strides[3:], x.shape[3:], strict=False)
-    ):
-        return None
-    return _Planes(
-        lowering.steps.buffers[buffer], layout.offset, strides[0], strides[1],
-        steps, strides[2:], 0,
-    )  # fmt: skip
-
-
-def _copied(lowering: Lowering, x: Value, pads: Pads, steps: Shape, counts: Shape) -> _Planes:
-    lead = tuple(x.shape[:2])
-    starts = tuple(low for low, _ in pads)
-    padded = tuple(c * s for c, s in zip(counts, steps, strict=True))
-    inner = tuple(x.shape[2:])
-    # What lies outside on either side is cut off, and zeros are put around what is left.
-    first = tuple(max(-low, 0) for low in starts)
-    kept = tuple(
-        min(size, total - low) - a
-        for size, total, low, a in zip(inner, padded, starts, first, strict=True)
+def _of_input(task: _Task) -> Around:
+    """What a convolution sees of its input."""
+    said = task.said
+    taps = _taps(task.kernel, said.dilation)
+    whole = tuple(
+        (o - 1) * s + seen[-1] + 1 for o, s, seen in zip(task.outs, said.stride, taps, strict=True)
     )
-    whole = ((0, lead[0], 1), (0, lead[1], 1))
-    cropped = lowering.sliced(
-        lowering.found[id(x)],
-        (*whole, *((a, a + k, 1) for a, k in zip(first, kept, strict=True))),
+    return Around(said.pads, said.stride, whole, taps)
+
+
+def _of_cotangent(task: _Task, sizes: Shape) -> Around:
+    """What the derivative in the input, of these sizes, sees of the cotangent.
+
+    Place p of the padded input is that of phase p % stride at p // stride. Before the cotangent
+    come as many zeros as the farthest tap reaches back, if the pads do not make up for it.
+    """
+    back, first, counts = _phase_places(task, sizes)
+    pads = tuple(
+        (b - f, c + f - o) for b, f, c, o in zip(back, first, counts, task.outs, strict=True)
     )
-    ranges = (
-        *whole,
-        *((max(low, 0), max(low, 0) + k, 1) for low, k in zip(starts, kept, strict=True)),
+    whole = tuple(b + c for b, c in zip(back, counts, strict=True))
+    return Around(pads, (1,) * len(sizes), whole, tuple(tuple(range(b + 1)) for b in back))
+
+
+def _phase_places(task: _Task, sizes: Shape) -> tuple[Shape, Shape, Shape]:
+    """How far taps reach back, the first place in each phase that is in the input, and how many
+    from there on.
+    """
+    said = task.said
+    dims = zip(said.pads, sizes, said.stride, strict=True)
+    first = tuple(low // s for (low, _), s in zip(said.pads, said.stride, strict=True))
+    ends = tuple(-(-(low + size) // s) for (low, _), size, s in dims)
+    back = tuple(
+        d * (k - 1) // s for d, k, s in zip(said.dilation, task.kernel, said.stride, strict=True)
     )
-    placed = lowering.placed(cropped, (*lead, *kept), ranges, (*lead, *padded))
-    if any(s != 1 for s in steps):
-        # (N, C, rows · steps, …) as (N, C, steps, …, rows, …)
-        def phased(layout: Layout) -> Layout:
-            outer = layout.strides[2:]
-            rows = tuple(a * s for a, s in zip(outer, steps, strict=True))
-            return Layout((*layout.strides[:2], *outer, *rows), layout.offset)
-
-        placed = lowering.make.relaid(placed, phased)
-        shape = (*lead, *steps, *counts)
-    else:
-        shape = (*lead, *padded)
-    buffer = lowering.root(placed, shape, x.dtype, x)
-    strides = contiguous_strides(shape)
-    pitches = contiguous_strides(counts)
-    return _Planes(buffer, 0, strides[0], strides[1], steps, pitches, prod(counts))
+    return back, first, tuple(end - f for end, f in zip(ends, first, strict=True))
 
 
-def _spans(kernel: Shape, dilation: Shape) -> Shape:
-    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
-
-
-def _reach(kernel: Shape, dilation: Shape) -> Shape:
-    return tuple(span - 1 for span in _spans(kernel, dilation))
+def _taps(kernel: Shape, dilation: Shape) -> tuple[Shape, ...]:
+    """The places that are seen from the first one, along each dimension."""
+    return tuple(tuple(range(0, k * d, d)) for k, d in zip(kernel, dilation, strict=True))
 
 
 def _vector(lowering: Lowering, d: dtype) -> Vector:
@@ -211,19 +243,16 @@ def _correlate(
     )
 
 
-def _result(lowering: Lowering, value: Value, said: Correlation) -> Expression:
+def _result(lowering: Lowering, task: _Task) -> Expression:
+    value, said = task.value, task.said
     x, weight, bias = value.inputs
-    kernel, outs = tuple(weight.shape[2:]), tuple(value.shape[2:])
-    whole = tuple(
-        (o - 1) * s + k
-        for o, s, k in zip(outs, said.stride, _spans(kernel, said.dilation), strict=True)
-    )
-    planes = _planes(lowering, x, said.pads, said.stride, whole, _reach(kernel, said.dilation))
-    groups, taps = said.groups, prod(kernel)
-    rows, channels = value.shape[1] // groups, weight.shape[1]
+    planes = planes_of(lowering, task.images(lowering, x), _of_input(task))
+    (batch, outputs), outs = task.shape(value)[:2], task.outs
+    groups, taps = said.groups, prod(task.kernel)
+    rows, channels = outputs // groups, weight.shape[1]
     weights = lowering.stored(weight)
     size = outs[0] * planes.pitches[0]
-    buffer = lowering.buffer((value.shape[0], value.shape[1], size), value.dtype)
+    buffer = lowering.buffer((batch, outputs, size), value.dtype)
     reads = [planes.buffer, weights]
     slot = 0
     if bias is not None:
@@ -231,41 +260,36 @@ def _result(lowering: Lowering, value: Value, said: Correlation) -> Expression:
         slot = reads[2].number
     params = CorrelateParams(
         planes.buffer.number, weights.number, buffer.number,
-        value.shape[0], groups, rows, channels, positions(outs, planes.pitches),
+        batch, groups, rows, channels, positions(outs, planes.pitches),
         tuple(
             planes.tap(tuple(i * d for i, d in zip(tap, said.dilation, strict=True)))
-            for tap in product(*map(range, kernel))
+            for tap in product(*map(range, task.kernel))
         ),
         tuple(range(taps)), None,  # type: ignore[arg-type]
         planes.batch, channels * planes.channel, planes.channel,
         rows * channels * taps, channels * taps, taps,
-        value.shape[1] * size, rows * size, size,
+        outputs * size, rows * size, size,
         planes.offset, bias_slot=slot,
     )  # fmt: skip
     _correlate(lowering, value, params, tuple(reads), buffer)
-    layout = Layout((value.shape[1] * size, size, *planes.pitches), 0)
-    return lowering.make.load(buffer.number, layout, value.dtype)
+    layout = Layout((outputs * size, size, *planes.pitches), 0)
+    return task.read(lowering, buffer, layout)
 
 
-def _input(lowering: Lowering, value: Value, said: Correlation) -> Expression:
+def _input(lowering: Lowering, task: _Task) -> Expression:
     """Each phase of the input is a correlation of the cotangent with the taps that reach it."""
+    value, said, kernel = task.value, task.said, task.kernel
     y, weight, bias = value.inputs
-    kernel, sizes = tuple(weight.shape[2:]), tuple(value.shape[2:])
+    (batch, inputs), sizes = task.shape(value)[:2], task.shape(value)[2:]
     stride, dilation = said.stride, said.dilation
     groups, taps = said.groups, prod(kernel)
     rows, channels = weight.shape[1], y.shape[1] // groups
-    lows = tuple(low for low, _ in said.pads)
-    # Places of the padded input, in phases: place = stride · m + phase.
-    counts = tuple(-(-(low + size) // s) for low, size, s in zip(lows, sizes, stride, strict=True))
-    # Before the cotangent come as many zeros as the farthest tap reaches back.
-    back = tuple(d * (k - 1) // s for d, k, s in zip(dilation, kernel, stride, strict=True))
-    pads = tuple((b, c - o) for b, c, o in zip(back, counts, y.shape[2:], strict=True))
-    whole = tuple(b + c for b, c in zip(back, counts, strict=True))
-    planes = _planes(lowering, y, pads, (1,) * len(kernel), whole, back)
+    back, _, counts = _phase_places(task, sizes)
+    planes = planes_of(lowering, task.images(lowering, y), _of_cotangent(task, sizes))
     weights = lowering.stored(weight)
     size = counts[0] * planes.pitches[0]
     phases = tuple(product(*map(range, stride)))
-    buffer = lowering.buffer((*value.shape[:2], len(phases), size), value.dtype)
+    buffer = lowering.buffer((batch, inputs, len(phases), size), value.dtype)
     reads = [planes.buffer, weights]
     slot = 0
     if bias is not None:
@@ -295,63 +319,66 @@ def _input(lowering: Lowering, value: Value, said: Correlation) -> Expression:
             some = channels
         params = CorrelateParams(
             planes.buffer.number, weights.number, buffer.number,
-            value.shape[0], groups, rows, some, positions(counts, planes.pitches),
+            batch, groups, rows, some, positions(counts, planes.pitches),
             places, tuple(flat for flat, _ in reached), None,  # type: ignore[arg-type]
             planes.batch, channels * planes.channel, planes.channel,
             channels * rows * taps, taps, rows * taps,
-            value.shape[1] * len(phases) * size, rows * len(phases) * size, len(phases) * size,
+            inputs * len(phases) * size, rows * len(phases) * size, len(phases) * size,
             planes.offset, y_offset=number * size, bias_slot=slot,
         )  # fmt: skip
         _correlate(lowering, value, params, tuple(reads), buffer)
-    return _interleaved(lowering, value, buffer, stride, counts, planes.pitches, lows, size)
+    if len(phases) == 1:
+        layout = Layout((inputs * size, size, *planes.pitches), 0)
+        return task.read(lowering, buffer, layout)
+    return _interleaved(lowering, task, buffer, size, planes.pitches)
 
 
 def _interleaved(
-    lowering: Lowering,
-    value: Value,
-    buffer: Buffer,
-    stride: Shape,
-    counts: Shape,
-    pitches: tuple[int, ...],
-    lows: Shape,
-    size: int,
+    lowering: Lowering, task: _Task, buffer: Buffer, size: int, pitches: Strides
 ) -> Expression:
-    """The phases of a result put together, without the pads."""
-    lead, sizes, d = tuple(value.shape[:2]), tuple(value.shape[2:]), value.dtype
+    """The phases of a result put together, without the pads. Each has `size` places."""
+    value, stride = task.value, task.said.stride
+    (batch, channels), sizes = tuple(value.shape[:2]), tuple(value.shape[2:])
     steps = prod(stride)
-    outer = (lead[1] * steps * size, steps * size)
-    if steps == 1:
-        offset = sum(low * p for low, p in zip(lows, pitches, strict=True))
-        return lowering.make.load(buffer.number, Layout((*outer, *pitches), offset), d)
-    of_phase = tuple(s * size for s in contiguous_strides(stride))
-    inner = tuple(p for pair in zip(pitches, of_phase, strict=True) for p in pair)
-    finer = (*lead, *(n for pair in zip(counts, stride, strict=True) for n in pair))
-    load = lowering.make.load(buffer.number, Layout((*outer, *inner), 0), d)
-    padded = (*lead, *(c * s for c, s in zip(counts, stride, strict=True)))
-    whole = lowering.root(load, finer, d, value)
-    ranges = ((0, lead[0], 1), (0, lead[1], 1))
-    within = tuple((low, low + n, 1) for low, n in zip(lows, sizes, strict=True))
-    flat = lowering.make.load(whole.number, contiguous(padded), d)
-    return lowering.sliced(flat, (*ranges, *within))
+    _, first, _ = _phase_places(task, sizes)
+    whole = lowering.buffer(value.shape, value.dtype)
+    outer = contiguous(value.shape).strides
+    for number, phase in enumerate(product(*map(range, stride))):
+        # Place m of this phase is element (first + m) · stride + phase - low.
+        begins = tuple(
+            f * s + p - low
+            for f, s, p, (low, _) in zip(first, stride, phase, task.said.pads, strict=True)
+        )
+        skipped = tuple(max(0, -(b // s)) for b, s in zip(begins, stride, strict=True))
+        begins = tuple(b + k * s for b, k, s in zip(begins, skipped, stride, strict=True))
+        inner = tuple(len(range(b, n, s)) for b, n, s in zip(begins, sizes, stride, strict=True))
+        if 0 in inner:
+            continue
+        offset = number * size + sum(k * p for k, p in zip(skipped, pitches, strict=True))
+        lead = (channels * steps * size, steps * size)
+        part = lowering.make.load(buffer.number, Layout((*lead, *pitches), offset), value.dtype)
+        layout = Layout(
+            (*outer[:2], *(o * s for o, s in zip(outer[2:], stride, strict=True))),
+            sum(b * o for b, o in zip(begins, outer[2:], strict=True)),
+        )
+        lowering.write(whole, part, (batch, channels, *inner), layout, value)
+    return lowering.whole(whole)
 
 
-def _weight(lowering: Lowering, value: Value, said: Correlation) -> Expression:
+def _weight(lowering: Lowering, task: _Task) -> Expression:
+    value, said, kernel, outs = task.value, task.said, task.kernel, task.outs
     x, y = value.inputs
-    kernel, outs = tuple(value.shape[2:]), tuple(y.shape[2:])
-    whole = tuple(
-        (o - 1) * s + k
-        for o, s, k in zip(outs, said.stride, _spans(kernel, said.dilation), strict=True)
-    )
-    planes = _planes(lowering, x, said.pads, said.stride, whole, _reach(kernel, said.dilation))
-    given = _beside(lowering, y, planes, kernel, said)
+    planes = planes_of(lowering, task.images(lowering, x), _of_input(task))
+    given = _beside(lowering, task.images(lowering, y), planes, task)
+    batch = task.shape(x)[0]
     groups, taps = said.groups, prod(kernel)
     rows, channels = value.shape[0] // groups, value.shape[1]
     vector = _vector(lowering, value.dtype)
     extent = positions(outs, planes.pitches)
-    chosen = weight_cut(vector, x.shape[0], groups, rows, channels, taps, extent)
+    chosen = weight_cut(vector, batch, groups, rows, channels, taps, extent)
     params = CorrelateWeightParams(
         planes.buffer.number, given.buffer.number, 0,
-        x.shape[0], groups, rows, channels, outs, planes.pitches,
+        batch, groups, rows, channels, outs, planes.pitches,
         tuple(
             planes.tap(tuple(i * d for i, d in zip(tap, said.dilation, strict=True)))
             for tap in product(*map(range, kernel))
@@ -365,7 +392,7 @@ def _weight(lowering: Lowering, value: Value, said: Correlation) -> Expression:
     buffer = lowering.buffer(shape, value.dtype)
     params = params._replace(w_slot=buffer.number)
     tile = WeightTile(vector, chosen.tile_rows, chosen.tile_columns)
-    work = 2 * x.shape[0] * extent * value.shape[0] * channels * taps
+    work = 2 * batch * extent * value.shape[0] * channels * taps
     reads = (planes.buffer, given.buffer)
     lowering.steps.steps.append(
         Correlate(
@@ -381,41 +408,24 @@ def _weight(lowering: Lowering, value: Value, said: Correlation) -> Expression:
     return lowering.whole(total)
 
 
-def _beside(
-    lowering: Lowering, y: Value, planes: _Planes, kernel: Shape, said: Correlation
-) -> _Planes:
+def _beside(lowering: Lowering, y: Images, planes: Planes, task: _Task) -> Planes:
     """The cotangent in planes of the same pitches as the input's.
 
     If its own derivative needs it padded in just that way, the padded planes serve for both.
     """
-    n, outs = len(kernel), tuple(y.shape[2:])
-    found = _as_it_is(lowering, y, ((0, 0),) * n, (1,) * n, outs)
+    found = as_it_is(lowering, y)
     if found is not None and found.pitches == planes.pitches:
         return found
-    if all(s == 1 for s in said.stride):
-        back = _reach(kernel, said.dilation)
-        counts = tuple(
-            low + size for (low, _), size in zip(said.pads, _sizes(outs, said, kernel), strict=True)
-        )
-        whole = tuple(b + c for b, c in zip(back, counts, strict=True))
-        pads = tuple((b, c - o) for b, c, o in zip(back, counts, outs, strict=True))
-        if contiguous_strides(_shared_zeros(whole, pads, (1,) * n, outs, back)) == planes.pitches:
-            padded = _planes(lowering, y, pads, (1,) * n, whole, back)
-            inside = sum(b * p for b, p in zip(back, padded.pitches, strict=True))
-            return _Planes(
-                padded.buffer, padded.offset + inside, padded.batch, padded.channel,
-                padded.phases, padded.pitches, padded.plane,
-            )  # fmt: skip
-    size = outs[0] * planes.pitches[0]
-    buffer = lowering.buffer((*y.shape[:2], size), y.dtype)
-    layout = Layout((y.shape[1] * size, size, *planes.pitches), 0)
-    lowering.write(buffer, lowering.found[id(y)], tuple(y.shape), layout, y)
-    return _Planes(buffer, 0, y.shape[1] * size, size, (1,) * n, planes.pitches, 0)
-
-
-def _sizes(outs: Shape, said: Correlation, kernel: Shape) -> Shape:
-    """The sizes of the input that a convolution of stride 1 makes `outs` of."""
-    spans = _spans(kernel, said.dilation)
-    return tuple(
-        o + k - 1 - low - high for o, k, (low, high) in zip(outs, spans, said.pads, strict=True)
-    )
+    around = _of_cotangent(task, task.shape(task.value.inputs[0])[2:])
+    fits = contiguous_strides(around.shared(task.outs)[0]) == planes.pitches
+    whole = all(s == 1 for s in task.said.stride) and all(min(pad) >= 0 for pad in around.pads)
+    if fits and whole:
+        padded = planes_of(lowering, y, around)
+        inside = sum(low * p for (low, _), p in zip(around.pads, padded.pitches, strict=True))
+        if padded.pitches == planes.pitches:
+            return replace(padded, offset=padded.offset + inside)
+    (batch, channels), size = y.shape[:2], task.outs[0] * planes.pitches[0]
+    buffer = lowering.buffer((batch, channels, size), y.value.dtype)
+    layout = Layout((channels * size, size, *planes.pitches), 0)
+    lowering.write(buffer, y.expression, y.shape, layout, y.value)
+    return Planes(buffer, 0, channels * size, size, planes.phases, planes.pitches, 0)

@@ -14,6 +14,7 @@ from typing import Any
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.compiler.access import Condition, KernelMemory, memory_type
+from tidu.compiler.costs import cost
 from tidu.compiler.expressions import (
     ARGUMENT,
     CONSTANT,
@@ -29,9 +30,10 @@ from tidu.compiler.loops import Loops, coalesced, plan_loops
 from tidu.compiler.scalars import Register
 from tidu.compiler.steps import Root
 from tidu.compiler.text import Blocks, Level, Lines
+from tidu.compiler.transpose import Axes, Transposition, exchanged
 
-# So many operations are repeated rather than stored and read again by a later pass.
-_CHEAP = 3
+# So many instructions are repeated rather than stored and read again by a later pass.
+_CHEAP = 6
 # A sum of more terms in a row than this is cut: the error of a sum grows with their number.
 _LONG_SUM = 128
 
@@ -59,7 +61,22 @@ def emit(kernel: Kernel, make: Expressions, stored: set[int], vector_bytes: int)
     """The text of `kernel`, of which the buffers in `stored` have to be written. Without
     `vector_bytes` it has no vectors.
     """
-    return _Emitter(coalesced(kernel, make), stored, vector_bytes).run()
+    kernel = coalesced(kernel, make)
+    axes = exchanged(kernel, vector_bytes)
+    if axes is not None:
+        return _transposed(kernel, axes, vector_bytes)
+    return _Emitter(kernel, stored, vector_bytes).run()
+
+
+def _transposed(kernel: Kernel, axes: Axes, vector_bytes: int) -> Emitted:
+    text = Transposition(kernel, axes, vector_bytes)
+    text.write_text()
+    units = text.plan.units
+    work = max(1, 3 * prod(kernel.space) // units)
+    return Emitted(
+        text.body(), frozenset(text.declarations), text.parameters, units, work,
+        kernel.writes(), False, kernel, text.plan,
+    )  # fmt: skip
 
 
 class _Emitter(KernelMemory):
@@ -69,6 +86,7 @@ class _Emitter(KernelMemory):
         super().__init__(kernel, plan_loops(kernel, vector_bytes), vector_bytes)
         self.roots = {root.buffer.number: root for root in kernel.roots}
         self.stages: dict[int, int] = {}
+        self.repeated: dict[int, bool] = {}
         self.stored = stored | self.revisited()
         self.kept_depth = len(self.plan.outer)
         self.segment = 0
@@ -160,10 +178,19 @@ class _Emitter(KernelMemory):
                 if (
                     other is not None
                     and other.reduction is None
-                    and other.expression.size > _CHEAP
+                    and not self.is_repeated(other)
                     and self.stage_of(other) < self.stage_of(root)
                 ):
                     found.add(load.what[0])
+        return found
+
+    def is_repeated(self, root: Root) -> bool:
+        """Whether a later pass computes what a root stores rather than reading it."""
+        number = root.buffer.number
+        found = self.repeated.get(number)
+        if found is None:
+            instructions = cost(root.expression, self.kernel.space).instructions
+            found = self.repeated[number] = instructions <= _CHEAP
         return found
 
     def kept_results(self, number: int) -> None:
@@ -375,7 +402,7 @@ class _Emitter(KernelMemory):
         if root.reduction is None and not self.is_kept(root):
             number = root.buffer.number
             passed = self.stage_of(root) < self.segment
-            if passed and number in self.stored and root.expression.size > _CHEAP:
+            if passed and number in self.stored and not self.is_repeated(root):
                 return None  # it was stored in a pass before this one
         return root
 
@@ -550,6 +577,10 @@ class _Emitter(KernelMemory):
             offset, gathers = self.dynamic(layout, indices, x.inputs, level, lanes, mask, x)
         else:
             offset, gathers = self.offset(layout), lanes > 1 and self.along(layout) != 1
+            spacing = self.spacing(layout, kind) if gathers else 0
+            if spacing:
+                name = self.spaced_load(lines, kind, base, offset, spacing, mask)
+                return self.as_bits(lines, name, x.dtype, lanes)
             if gathers:
                 offset = self.lane_offsets(layout, lines)
         if lanes > 1 and gathers:
@@ -628,6 +659,9 @@ class _Emitter(KernelMemory):
             offset, gathers = self.dynamic(
                 layout, scatter.indices, scatter.places, level, lanes, mask, root.buffer.number
             )
+        elif gathers and self.spacing(layout, kind):
+            self.spaced_store(root, kind, base, mask, x)
+            return
         else:
             offset = self.lane_offsets(layout, lines) if gathers else self.offset(layout)
         if root.adds:
@@ -638,6 +672,17 @@ class _Emitter(KernelMemory):
             )
             x = self.sum(lines, self.as_bits(lines, before, root.buffer.dtype, lanes), x, lanes)
         self.write(lines, kind, base, offset, lanes, gathers, mask, x)
+
+    def spaced_store(self, root: Root, kind: str, base: str, mask: str | None, x: Register) -> None:
+        """Lanes to places a few elements apart; what lies between stays as it is."""
+        lines, spacing = self.levels[-1].lines, self.spacing(root.store, kind)
+        offset = self.offset(root.store)
+        if root.adds:
+            before = self.spaced_load(lines, kind, base, offset, spacing, mask)
+            x = self.sum(lines, Register(before, x.dtype), x, self.plan.lanes)
+        wide = Register(self.spaced(lines, kind, x.name, spacing), x.dtype)
+        mask = self.spaced_mask(lines, spacing, mask)
+        self.write(lines, kind, base, offset, self.plan.lanes * spacing, False, mask, wide)
 
     def sum(self, lines: Lines, before: Register, x: Register, lanes: int) -> Register:
         scalars = self.scalars(lines, lanes)

@@ -87,11 +87,15 @@ class _Fusion:
     def __init__(self, make: Expressions) -> None:
         self.make = make
         self.order: list[Fused] = []
+        self.around: dict[int, list[Fused]] = {}  # by buffer, see `Root.around`
         self.written: dict[int, int] = {}  # by buffer: the place in the order where it is complete
 
     def run(self, steps: list[Step]) -> list[Fused]:
         for step in steps:
-            if isinstance(step, Root):
+            if isinstance(step, Root) and step.around:
+                around = self.around.setdefault(step.buffer.number, [])
+                around.append(Kernel(step.space, step.reduced, [step]))
+            elif isinstance(step, Root):
                 place = self.join(step)
                 if place is None:
                     place = len(self.order)
@@ -103,7 +107,14 @@ class _Fusion:
                 for buffer in _results(step):
                     self.written[buffer.number] = len(self.order)
                 self.order.append(step)
-        return self.order
+        return [*self.with_surroundings()]
+
+    def with_surroundings(self) -> Iterator[Fused]:
+        """The order, with what lies around the elements of a buffer written just before them."""
+        for step in self.order:
+            for buffer in sorted(step.writes()) if isinstance(step, Kernel) else ():
+                yield from self.around.pop(buffer, ())
+            yield step
 
     def join(self, root: Root) -> int | None:
         """The place of a kernel that has taken the root in, if there is one."""

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tidu.base import dtypes
+from tidu.base.shapes import contiguous_strides
 from tidu.base.state import Pending, state
 from tidu.compiler.steps import has_several
-from tidu.ir.argument import NotConstantError, argument
+from tidu.ir.argument import ARGUMENTS, NotConstantError, argument
 from tidu.ir.op import Op, registry
 from tidu.ir.value import Value
 
@@ -62,8 +63,14 @@ def capture(region: Sequence[Value], leaves: Sequence[Value], held: Iterable[int
     return Graph(made, leaf_copies, [made[i] for i in held], numbers)
 
 
+# What is merged if it is computed twice. Products and convolutions are not: who asks for one again
+# may do so in order not to keep it.
+_MERGED_KINDS = ("elementwise", "movement", "reduction")
+
+
 def expand(graph: Graph, wanted: Any) -> Graph:
-    """Take composites apart, and theirs, until only other kinds of operations are left.
+    """Take composites apart, and theirs, until only other kinds of operations are left, of which
+    equal ones are one.
 
     `wanted(value)` says whether a Value shall be taken apart.
     """
@@ -78,6 +85,9 @@ class _Expansion:
         self.now: dict[int, Any] = {}  # by id of a Value: what it has become
         self.alive: list[Any] = []  # so that no id is used twice
         self.constants: list[Value] = []
+        self.known: dict[Any, Value] = {}  # by what it is: the first of equal Values
+        # What the program returns: memory of its own each, whatever else is equal.
+        self.returned = {id(x) for x in graph.outputs if x.__class__ is Value}
 
     def run(self) -> Graph:
         graph = self.graph
@@ -112,6 +122,9 @@ class _Expansion:
             if parts is not None:
                 inner, result = parts
                 self.alive.append(inner)
+                results = result if result.__class__ is tuple else (result,)
+                if id(value) in self.returned or len(results) > 1:
+                    self.returned.update(map(id, results))
                 for x in inner:
                     self._visit(x)
                 self.now[id(value)] = (
@@ -120,8 +133,26 @@ class _Expansion:
                     else self._become(result)
                 )
                 return
-        self.made.append(copy)
-        self.now[id(value)] = self.now[id(copy)] = copy
+        first = self._first(copy, op)
+        if first is copy or id(value) in self.returned:
+            self.made.append(copy)
+            first = copy
+        self.now[id(value)] = self.now[id(copy)] = first
+        self.alive.append(copy)
+
+    def _first(self, value: Value, op: Op) -> Value:
+        """The first Value that is the same."""
+        if op.kind not in _MERGED_KINDS or has_several(value):
+            return value
+        if _changes_nothing(value, op):
+            unchanged: Value = value.inputs[0]
+            return unchanged
+        inputs = tuple(
+            id(x) if x.__class__ is Value or x.__class__ in ARGUMENTS else repr(x)
+            for x in value.inputs
+        )
+        key = (op.name, repr(value.attrs), inputs, value.dtype, tuple(value.shape))
+        return self.known.setdefault(key, value)
 
     def _now(self, x: Value) -> Any:
         found = self.now.get(id(x))
@@ -133,6 +164,21 @@ class _Expansion:
 
     def _become(self, x: Any) -> Any:
         return self.now.get(id(x), x)
+
+
+def _changes_nothing(value: Value, op: Op) -> bool:
+    """Whether a Value is its input: moved to where it was, or cast to the dtype that it has."""
+    x = value.inputs[0] if value.inputs else None
+    if x.__class__ is not Value or has_several(x) or x.shape != value.shape:
+        return False
+    if op is registry["cast"]:
+        return x.dtype is value.dtype
+    if op.layout is None:
+        return False
+    shape = tuple(x.shape)
+    strides = contiguous_strides(shape)
+    moved = op.layout(shape, strides, 0, *value.attrs)
+    return moved is not None and (tuple(moved[0]), moved[1]) == (strides, 0)
 
 
 def _decomposed(value: Value, op: Op) -> tuple[list[Value], Any] | None:

@@ -21,6 +21,10 @@ from tidu.compiler.steps import Root
 # What a unit of work shall cost, in units of one operation on one element.
 _UNIT_WORK = 1 << 17
 _MOST_UNITS = 64
+# How much longer an element takes where there is no dimension to compute in vectors.
+_WITHOUT_VECTORS = 8
+# What it is worth that elements along the lanes are near each other, if not neighbors.
+_NEAR = {2: 0.5, 3: 0.3, 4: 0.1}
 
 
 def _layouts(root: Root) -> Iterator[Layout]:
@@ -118,12 +122,12 @@ def _vector_dimension(kernel: Kernel, sequential: frozenset[int]) -> int | None:
                 ):
                     score -= 1000
             elif d not in root.reduced and d not in kernel.reduced:
-                worth = {1: 2.0, 0: 0.0}.get(root.store.strides[d], -2.0)
+                worth = {1: 2.0, 0: 0.0, **_NEAR}.get(root.store.strides[d], -2.0)
                 score += worth * _share(root.store, kernel)
             for load in root_loads(root):
                 varies = any(_depends(p, d) for p in load.inputs)
                 stride = load.what[1].strides[d]
-                worth = -1.0 if varies else {1: 1.0, 0: 0.2}.get(stride, -1.0)
+                worth = -1.0 if varies else {1: 1.0, 0: 0.2, **_NEAR}.get(stride, -1.0)
                 score += worth * _share(load.what[1], kernel)
         score += 0.1 + 0.01 * d
         if size < 16:
@@ -180,16 +184,24 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
         kept = [d for d in kept if d != vector] + [vector]
     inner = [d for d in sorted(reduced) if d != vector] + ([vector] if vector in reduced else [])
     work = prod(space) * (1 + kernel.operations + 2 * len(kernel.reads()))
+    if vector is None:
+        work *= _WITHOUT_VECTORS
+    elif lanes > space[vector]:
+        work = work * lanes // space[vector]
     free = [d for d in kept if d not in sequential]
     units, divided, chunk = 1, None, 1
     if free:
         divided = free[0] if space[free[0]] >= 16 else max(free, key=lambda d: space[d])
-        step = lanes if divided == vector else 1
-        most = -(-space[divided] // step)
-        units = max(1, min(work // _UNIT_WORK, most, _MOST_UNITS))
-        chunk = -(-most // units) * step
-        units = -(-space[divided] // chunk)
+        units, chunk = units_of(work, space[divided], lanes if divided == vector else 1)
     return Loops(vector, lanes, kept, inner, divided, chunk, units)
+
+
+def units_of(work: int, size: int, step: int) -> tuple[int, int]:
+    """Into how many units a dimension is cut, and how long each is: a multiple of `step`."""
+    most = -(-size // step)
+    units = max(1, min(work // _UNIT_WORK, most, _MOST_UNITS))
+    chunk = -(-most // units) * step
+    return -(-size // chunk), chunk
 
 
 def _is_wide(root: Root) -> bool:

@@ -17,6 +17,7 @@ from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape, broadcast
 from tidu.compiler import convolve
+from tidu.compiler.costs import is_cheap_to_repeat
 from tidu.compiler.expressions import (
     ARGUMENT,
     COMPUTE,
@@ -38,6 +39,7 @@ from tidu.compiler.expressions import (
     without_ones,
 )
 from tidu.compiler.graph import Graph
+from tidu.compiler.operands import straighten
 from tidu.compiler.steps import (
     Buffer,
     HostCall,
@@ -56,8 +58,6 @@ from tidu.ir.value import Value
 
 # An expression of more operations than this is stored, whoever uses it.
 _LARGEST = 48
-# One operation on one number is cheaper to repeat than to store and read.
-_TRIVIAL = 1
 # A reduction of so many elements to so few results is done in two steps, so that it can be shared
 # among workers; the partial results are of chunks of this size.
 _LONG, _FEW, _CHUNK = 1 << 15, 64, 1 << 13
@@ -93,6 +93,8 @@ class Lowering:
         self.found: dict[int, Any] = {}  # by id of a Value: its expression, or a tuple of them
         self.uses: dict[int, int] = {}
         self.consumers: dict[int, Value] = {}
+        self.convolutions: dict[int, list[Value]] = {}  # by id of a Value: those that read it
+        self.in_memory: set[int] = set()  # by id: Values that have to be stored for some reader
         self.left: set[int] = set()  # joins that are done as part of another
         self.wanted: set[int] = set()
 
@@ -109,8 +111,11 @@ class Lowering:
                 if x.__class__ is Value:
                     self.uses[id(x)] = self.uses.get(id(x), 0) + 1
                     self.consumers[id(x)] = value
+                    if convolve.supports(value):
+                        self.convolutions.setdefault(id(x), []).append(value)
         for output in graph.outputs:
             self.wanted.update(map(id, output if output.__class__ is tuple else (output,)))
+        self.find_stored()
         for value in graph.values:
             self.lower(value)
         for output in graph.outputs:
@@ -120,7 +125,26 @@ class Lowering:
                 steps.outputs.append(tuple(map(self.buffer_of, self.found[id(output)])))
             else:
                 steps.outputs.append(self.stored(output))
+        straighten(steps, self.make)
         return steps
+
+    def find_stored(self) -> None:
+        """Which Values have to be stored for a product, NumPy or an access by index.
+
+        They are stored before anything moves their elements, so in their own order.
+        """
+        for value in reversed(self.graph.values):
+            op = value.op
+            assert op is not None
+            read: tuple[Any, ...] = ()
+            access = _access(value, op)
+            gathers = access is not None and access.value is None
+            if gathers or (op.layout is not None and id(value) in self.in_memory):
+                read = value.inputs[:1]
+            special = has_several(value) or _is_empty(value) or self.rule(op, value) is None
+            if special or op.kind == "contraction":
+                read = value.inputs
+            self.in_memory.update(id(x) for x in read if x.__class__ is Value)
 
     # Buffers --------------------------------------------------------------------------------------
 
@@ -165,13 +189,20 @@ class Lowering:
         return buffer
 
     def write(
-        self, buffer: Buffer, x: Expression, shape: Shape, layout: Layout, value: Value | None
+        self,
+        buffer: Buffer,
+        x: Expression,
+        shape: Shape,
+        layout: Layout,
+        value: Value | None,
+        *,
+        around: bool = False,
     ) -> None:
         """A root whose elements, one for each coordinate of `shape`, go where `layout` says."""
         space, squeeze = without_ones(shape)
-        self.steps.steps.append(
-            Root(buffer, space, self.make.relaid(x, squeeze), squeeze(layout), value=value)
-        )
+        root = Root(buffer, space, self.make.relaid(x, squeeze), squeeze(layout), value=value)
+        root.around = around
+        self.steps.steps.append(root)
 
     # One Value ------------------------------------------------------------------------------------
 
@@ -194,8 +225,19 @@ class Lowering:
         if made.__class__ is tuple or made.kind == LOAD:
             return
         made.position = made.position or value.position
-        if (self.uses.get(id(value), 0) > 1 and not _is_trivial(made)) or made.size > _LARGEST:
+        readers = self.convolutions.get(id(value), [])
+        if readers and id(value) not in self.wanted and convolve.place(self, value, readers):
+            return
+        # A single number that is wanted, a loss, is there early: somebody may wait for it.
+        is_loss = id(value) in self.wanted and prod(value.shape) == 1
+        stays = id(value) in self.in_memory or made.size > _LARGEST or is_loss
+        if stays or not self.repeats(value, made):
             self.store(value, made)
+
+    def repeats(self, value: Value, made: Expression) -> bool:
+        """Whether all that use a Value compute it for themselves."""
+        uses = self.uses.get(id(value), 0)
+        return uses <= 1 or is_cheap_to_repeat(made, tuple(value.shape), uses)
 
     def rule(self, op: Op, value: Value) -> Any:
         if op.kind == "pick":
@@ -295,8 +337,7 @@ class Lowering:
         """A buffer written piece by piece; or no buffer, where the rest is zero."""
         inputs = value.inputs
         assert op.pieces is not None
-        shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in inputs)
-        zero, pieces = op.pieces(shapes, *value.attrs)
+        zero, pieces = op.pieces(_shapes(value), *value.attrs)
         if zero and len(pieces) == 1 and all(step == 1 for _, _, step in pieces[0].ranges):
             return self.place(inputs[pieces[0].input], pieces[0].ranges, value.shape)
         around = self.filling(inputs, pieces, value)
@@ -525,10 +566,8 @@ class Lowering:
     # Indices --------------------------------------------------------------------------------------
 
     def indexing(self, value: Value, op: Op) -> Expression | None:
-        inputs = value.inputs
-        assert op.indexed is not None
-        shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in inputs)
-        access = op.indexed(shapes, *value.attrs)
+        inputs, shapes = value.inputs, _shapes(value)
+        access = _access(value, op)
         if access is None:
             return None
         data = inputs[0]
@@ -604,14 +643,22 @@ class Lowering:
         return made if has_several(value) else made[0]
 
 
+def _shapes(value: Value) -> tuple[Shape, ...]:
+    return tuple(tuple(x.shape) if x.__class__ is Value else () for x in value.inputs)
+
+
+def _access(value: Value, op: Op) -> Any:
+    """The access by index that an operation is, if it is one with strides."""
+    return None if op.indexed is None else op.indexed(_shapes(value), *value.attrs)
+
+
 def _is_empty(value: Value) -> bool:
     return 0 in value.shape or any(x.__class__ is Value and 0 in x.shape for x in value.inputs)
 
 
 def _pieces_of(value: Value) -> Pieces:
     assert value.op is not None and value.op.pieces is not None
-    shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in value.inputs)
-    return value.op.pieces(shapes, *value.attrs)
+    return value.op.pieces(_shapes(value), *value.attrs)
 
 
 def _are_apart(zero: bool, pieces: tuple[Piece, ...], value: Value) -> bool:
@@ -642,15 +689,6 @@ def _is_whole(layout: Layout, shape: Shape) -> bool:
     """Whether elements lie in row-major order from the first on."""
     space, squeeze = without_ones(tuple(shape))
     return squeeze(layout) == contiguous(space)
-
-
-def _is_trivial(x: Expression) -> bool:
-    return (
-        x.size <= _TRIVIAL
-        and len(x.inputs) <= 2
-        and all(y.kind in (LOAD, CONSTANT, ARGUMENT) and not y.inputs for y in x.inputs)
-        and sum(y.kind == LOAD for y in x.inputs) <= 1
-    )
 
 
 def _parts(size: int, others: int) -> int:

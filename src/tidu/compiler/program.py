@@ -271,9 +271,26 @@ def _order(made: Plan) -> None:
 
 
 def _conflict(made: Plan, call: NativeCall, other: NativeCall) -> bool:
-    return _meet(made, call.reads | call.writes, other.writes) or _meet(
-        made, call.writes, other.reads
+    # What both write parts of has one place for both, which is nobody else's.
+    apart = parts(call) & parts(other)
+    return (
+        _meet(made, call.reads, other.writes)
+        or _meet(made, call.writes, other.reads)
+        or _meet(made, call.writes, other.writes - apart)
+        or _meet(made, call.writes - apart, other.writes)
     )
+
+
+def parts(call: NativeCall) -> frozenset[int]:
+    """The buffers of which a call writes places that no other call writes."""
+    if not isinstance(call.what, Kernel):
+        return call.writes
+    shared = {
+        root.buffer.number
+        for root in call.what.roots
+        if root.after or root.adds or root.scatter is not None
+    }
+    return call.writes - shared
 
 
 def _meet(made: Plan, some: frozenset[int], others: frozenset[int]) -> bool:

@@ -65,6 +65,8 @@ class Root:
     value: Value | None = None
     # Buffers that have to be written before, although no expression reads them.
     after: tuple[Buffer, ...] = ()
+    # Whether this is what lies around the elements that another root of the buffer writes.
+    around: bool = False
 
 
 @dataclass(slots=True)

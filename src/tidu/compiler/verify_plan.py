@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tidu.compiler.expressions import ARGUMENT, LOAD
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.notation import Names, expressions
-from tidu.compiler.program import NativeCall, Plan
+from tidu.compiler.program import NativeCall, Plan, parts
 from tidu.compiler.render import names_of
 from tidu.compiler.steps import Correlate, HostCall, Product, Root, Stored
 
@@ -117,9 +117,15 @@ def _conflict(plan: Plan, call: NativeCall, other: NativeCall) -> int | None:
     """A buffer whose memory one of two calls writes while the other uses it."""
     reads, writes = _uses(call)
     other_reads, other_writes = _uses(other)
-    for some, others in ((reads | writes, other_writes), (writes, other_reads)):
+    apart = parts(call) & parts(other)
+    for some, others, shared in (
+        (reads, other_writes, set()),
+        (writes, other_reads, set()),
+        (writes, other_writes, apart),
+    ):
         for number in sorted(some):
-            if any(_same_memory(plan, number, n) for n in others):
+            rivals = others - {number} if number in shared else others
+            if any(_same_memory(plan, number, n) for n in rivals):
                 return number
     return None
 

@@ -1,0 +1,224 @@
+"""What the compiler stores and repeats, and how it goes through memory: that it does, and that the
+numbers stay what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tidu
+from tests.compiler.tiers import tier
+from tests.golden.programs import graphs
+from tidu import Tensor
+from tidu.backends.null import VECTOR_BYTES
+from tidu.compiler.pipeline import Lowered, forms
+from tidu.compiler.program import NativeCall, Plan
+from tidu.compiler.render import render
+from tidu.compiler.steps import Correlate, Product, Root
+from tidu.nn import functional as F
+
+
+def numbers(*shape: int, dtype: Any = np.float32, seed: int = 0) -> Tensor:
+    array = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    return tidu.tensor(array)
+
+
+def passes(run: Callable[[], Any]) -> dict[str, Any]:
+    """What each pass makes of the one region of a function."""
+    (graph,) = graphs(lambda: run)
+    return dict(forms(graph, VECTOR_BYTES))
+
+
+def stored(run: Callable[[], Any]) -> list[Root]:
+    lowered: Lowered = passes(run)["lower"]
+    return [step for step in lowered.steps.steps if isinstance(step, Root)]
+
+
+def kernel_text(run: Callable[[], Any]) -> str:
+    plan: Plan = passes(run)["plan"]
+    return "\n".join(function.text for function in plan.functions.values())
+
+
+def assert_same_in_both_tiers(run: Callable[[], list[Tensor]], rtol: float = 1e-5) -> None:
+    results = []
+    for number in (1, 0):
+        with tier(number):
+            results.append([x.detach().numpy() for x in run()])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-5, strict=True)
+
+
+# What is stored -----------------------------------------------------------------------------------
+
+
+def test_what_is_cheap_is_computed_by_each_that_uses_it() -> None:
+    x = numbers(50, 60)
+
+    def run() -> list[Tensor]:
+        centered = x * 0.5 + 1.0
+        return [centered.sum(0), centered.max(1).values]
+
+    assert len(stored(run)) == 2
+    assert_same_in_both_tiers(run)
+
+
+def test_what_is_expensive_is_computed_once() -> None:
+    x = numbers(50, 60)
+
+    def run() -> list[Tensor]:
+        s = tidu.sigmoid(x)
+        return [s.sum(0), s.max(1).values]
+
+    assert "sigmoid" in render(passes(run)["lower"]).splitlines()[2]
+    assert len(stored(run)) == 3
+    assert_same_in_both_tiers(run)
+
+
+def test_what_a_product_reads_is_stored_in_its_own_order_whatever_else_uses_it() -> None:
+    x, weight = numbers(300, 40), numbers(300, 30)
+
+    def run() -> list[Tensor]:
+        doubled = x * 2.0
+        return [doubled.t() @ weight, doubled.sum(0)]
+
+    (product,) = [s for s in passes(run)["lower"].steps.steps if isinstance(s, Product)]
+    assert product.a.transposed
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_equal_operations_are_done_once() -> None:
+    x = numbers(50, 60)
+
+    def run() -> list[Tensor]:
+        return [tidu.exp(x).sum(0), tidu.exp(x).max(1).values]
+
+    assert render(passes(run)["expand"]).count("exp(") == 1
+    assert_same_in_both_tiers(run)
+
+
+@pytest.mark.parametrize(
+    "both",
+    [
+        lambda x: (x + x, x + x),
+        lambda x: (x.amin(), x.aminmax()[0]),
+        lambda x: (x * 2.0, (x * 2.0).reshape(8, 9)),
+        lambda x: (tidu.softmax(x, 1), tidu.softmax(x, 1)),
+    ],
+)
+def test_equal_results_do_not_share_memory(both: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
+    x = numbers(8, 9)
+    with tier(1):
+        first, second = both(x)
+        tidu.realize()
+        one, other = first._value.buffer, second._value.buffer
+        assert not np.shares_memory(one, other)
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_moves_nothing_is_left_out() -> None:
+    x = numbers(8, 9)
+
+    def run() -> list[Tensor]:
+        return [x.exp().reshape(8, 9).permute(0, 1).to(tidu.float32) + 1.0]
+
+    text = render(passes(run)["expand"])
+    assert not any(name in text for name in ("reshape", "permute", "cast"))
+    assert_same_in_both_tiers(run)
+
+
+# Products -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [33, 64, 100])
+@pytest.mark.parametrize("depth", [8, 17, 64, 129])
+def test_a_transposed_operand_of_many_rows_is_stored_the_other_way(
+    dtype: Any, columns: int, depth: int
+) -> None:
+    x, weight = numbers(300, depth, dtype=dtype), numbers(columns, depth + 5, dtype=dtype)
+
+    def run() -> list[Tensor]:
+        return [F.linear(x, weight[:, 3 : depth + 3])]
+
+    (product,) = [s for s in passes(run)["lower"].steps.steps if isinstance(s, Product)]
+    assert not product.b.transposed
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_many_small_products_share_the_copy_of_a_transposed_operand() -> None:
+    weight, rows = numbers(64, 64), [numbers(32, 64, seed=i) for i in range(10)]
+
+    def run() -> list[Tensor]:
+        return [F.linear(x, weight) for x in rows]
+
+    assert len(stored(run)) == 1
+    assert len(stored(lambda: [F.linear(x, weight) for x in rows[:2]])) == 0
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+# Convolutions -------------------------------------------------------------------------------------
+
+
+def convolutions(run: Callable[[], Any]) -> list[Correlate]:
+    lowered: Lowered = passes(run)["lower"]
+    return [step for step in lowered.steps.steps if isinstance(step, Correlate)]
+
+
+def test_a_batch_of_short_lines_is_one_image() -> None:
+    x, weight = numbers(10, 3, 20).relu(), numbers(4, 3, 3)
+
+    def run() -> list[Tensor]:
+        h, w = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        y = F.conv1d(h * 2.0, w, padding=1)
+        return [y, *tidu.autograd.grad((y * y).sum(), [h, w])]
+
+    found = convolutions(run)
+    assert len(found) == 3
+    assert all(step.params.images == 1 for step in found)
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_lines_that_fill_their_vectors_stay_images() -> None:
+    x, weight = numbers(10, 3, 160), numbers(4, 3, 3)
+    (step,) = convolutions(lambda: F.conv1d(x, weight, padding=1))
+    assert step.params.images == 10
+
+
+def test_workers_do_not_wait_between_what_is_written_around_images_and_the_images() -> None:
+    x, weight = numbers(32, 64, 100), numbers(4, 64, 3)
+    calls = passes(lambda: F.conv1d(x * 2.0, weight, padding=1))["plan"].calls
+    zeros, images, convolution, _ = calls
+    assert isinstance(zeros, NativeCall)
+    assert zeros.writes == images.writes
+    assert max(zeros.units, images.units) > 1
+    assert not images.barrier
+    assert convolution.barrier
+
+
+# Memory -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [5, 16, 31, 40, 200])
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_every_so_many_elements_are_read_and_written_without_gathers(size: int, step: int) -> None:
+    x, part = numbers(7, size * step), numbers(7, size, seed=1)
+
+    def read() -> list[Tensor]:
+        return [x[:, 1::step] * part[:, : len(range(1, size * step, step))]]
+
+    def added() -> list[Tensor]:
+        y = x.clone()
+        y[:, step - 1 :: step] += part
+        z = x.clone()
+        z[:, ::step] = part
+        return [y, z]
+
+    for run in (read, added):
+        assert_same_in_both_tiers(run)
+        if size >= 40:
+            assert "masked.gather" not in kernel_text(run)
+            assert "masked.scatter" not in kernel_text(run)
