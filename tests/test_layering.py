@@ -25,7 +25,7 @@ LAYERS = [
     {"ops"},
     {"compiler"},
     {"backends"},
-    {"programs"},
+    {"programs", "headstart"},
     {"execute"},
     {"autograd"},
     {"tensor"},

@@ -1,37 +1,51 @@
 """Run what is pending: cut a region, work out its key, and hand it to a backend.
 
+A compiled region whose numbers nobody asks for yet is launched: the worker threads run it while
+this one goes on recording. It is landed when somebody needs them or the next region is to be run.
+
 CPython counts every handle on a Value when it is made and dropped: a Tensor, the tape and a later
-Value's inputs
-each hold one reference. A region is therefore cut without any search: the pending list holds one
-reference of its own, and a Value on which nothing else does is dead.
+Value's inputs each hold one reference. A region is therefore cut without any search: the pending
+list holds one reference of its own, and a Value on which nothing else does is dead.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidu.backends import mersenne
-from tidu.backends.base import Backend, Failure, Program
-from tidu.backends.cpu import DeclinedError
-from tidu.backends.null import NullBackend
+from tidu.backends.base import Backend, DeclinedError, Failure, Program
 from tidu.backends.numpy import NumpyBackend
 from tidu.base.changes import changes
-from tidu.base.state import Pending
-from tidu.compiler import pipeline
-from tidu.compiler.graph import Graph, capture
-from tidu.compiler.verify import verify_form
+from tidu.base.deferred import DeferredModule
+from tidu.base.state import Pending, state
+from tidu.headstart import Head, HeadStarts, Outlook, Past, Start, Task
+from tidu.ir.structure import region_key
 from tidu.ir.value import Value, pending
 from tidu.ir.verify import verify_region
 from tidu.programs import programs
 
+if TYPE_CHECKING:
+    from tidu.backends import null
+    from tidu.compiler import graph, pipeline, verify
+    from tidu.compiler.graph import Graph
+else:
+    null = DeferredModule("tidu.backends.null")
+    graph = DeferredModule("tidu.compiler.graph")
+    pipeline = DeferredModule("tidu.compiler.pipeline")
+    verify = DeferredModule("tidu.compiler.verify")
+
 _lock = threading.RLock()
 mersenne.install()
-_BACKENDS: dict[str, Callable[[], Backend]] = {"numpy": NumpyBackend, "null": NullBackend}
+_BACKENDS: dict[str, Callable[[], Backend]] = {
+    "numpy": NumpyBackend,
+    "null": lambda: null.NullBackend(),
+}
 
 
 def _baseline() -> int:
@@ -57,6 +71,10 @@ class Engine:
         self.fewest = 1 if self.tier == 1 else _FEW_VALUES
         self.regions = 0
         self.values = 0
+        self.flight: Task | None = None  # what was launched
+        self.start: Start | None = None  # the beginning of what will be cut; nothing flies then
+        # What an op raised that was run when nobody could be told: nobody had asked for anything.
+        self.untold: BaseException | None = None
 
 
 # A smaller region costs less to run than to tell apart from others.
@@ -64,8 +82,9 @@ _FEW_VALUES = 16
 # Unless it has Values of so many elements.
 _MANY_ELEMENTS = 1 << 15
 engine = Engine()
+head_starts = HeadStarts()
 if engine.verify:
-    pipeline.watchers.append(verify_form)
+    pipeline.watchers.append(verify.verify_form)
 
 
 @contextmanager
@@ -89,17 +108,42 @@ def cut(batch: list[Value]) -> list[Value]:
     """The Values of `batch` (in order of making) that somebody holds or that such a Value is made
     of.
     """
-    region = []
+    region = _alive(batch)
+    return _complete(region) if Pending.scattered else region
+
+
+def cut_after(batch: list[Value], count: int) -> tuple[list[Value], list[int]]:
+    """As `cut`; and which of the first `count` Values are among those."""
+    late = batch[count:]
+    del batch[count:]
+    after = _alive(late)
+    region: list[Value] = []
+    kept: list[int] = []
+    while batch:
+        value = batch.pop()
+        if sys.getrefcount(value) > _UNHELD and value.buffer is None:
+            region.append(value)
+            kept.append(len(batch))
+    region.reverse()
+    kept.reverse()
+    region += after
+    if not Pending.scattered:
+        return region, kept
+    value = None  # type: ignore[assignment]
+    whole = _complete(region)
+    return whole, kept if len(whole) == len(region) else []
+
+
+def _alive(batch: list[Value]) -> list[Value]:
+    """Empty a list from its end, and return what is left of it."""
+    alive = []
     while batch:
         value = batch.pop()
         # Another thread that needed it may have run it meanwhile.
         if sys.getrefcount(value) > _UNHELD and value.buffer is None:
-            region.append(value)
-    region.reverse()
-    if Pending.scattered:
-        value = None  # type: ignore[assignment]
-        return _complete(region)
-    return region
+            alive.append(value)
+    alive.reverse()
+    return alive
 
 
 def _complete(region: list[Value]) -> list[Value]:
@@ -125,106 +169,161 @@ def _complete(region: list[Value]) -> list[Value]:
     return order
 
 
-class Key:
-    """The structure of a region, hashed once."""
-
-    __slots__ = ("_hash", "structure")
-
-    def __init__(self, structure: tuple[Any, ...]) -> None:
-        self.structure = structure
-        self._hash = hash(structure)
-
-    @property
-    def held(self) -> tuple[int, ...]:
-        outlive: tuple[int, ...] = self.structure[2]
-        return outlive
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and self.structure == other.structure
-
-
-def region_key(region: list[Value]) -> tuple[Key, list[Value], list[float]]:
-    """The structure of a region: ops, attributes and connections, leaf shapes, and what is held
-    from outside; then its leaves and the numbers among its inputs, in order of first use.
-
-    Two regions with one key differ in nothing but the contents of those two.
-    """
-    slots: dict[int, int] = {}
-    find = slots.get
-    uses = [0] * len(region)
-    leaves: list[Value] = []
-    numbers: list[float] = []
-    instructions: list[Any] = []
-    for count, value in enumerate(region):
-        operands: list[Any] = []
-        for x in value.inputs:
-            kind = x.__class__
-            if kind is Value:
-                slot = find(id(x))
-                if slot is None:
-                    slot = slots[id(x)] = -1 - len(leaves)
-                    leaves.append(x)
-                elif slot >= 0:
-                    uses[slot] += 1
-                operands.append(slot)
-            elif kind is float or kind is int:
-                numbers.append(x)
-                operands.append(kind)
-            else:
-                operands.append((x,))
-        instructions.append((value.op, value.attrs, *operands))
-        slots[id(value)] = count
-    value = x = None  # type: ignore[assignment]
-    shapes = tuple([(leaf.shape, leaf.dtype) for leaf in leaves])
-    return Key((tuple(instructions), shapes, _held(region, uses))), leaves, numbers
-
-
-def _held(region: list[Value], uses: list[int]) -> tuple[int, ...]:
-    """Which Values of a region outlive it: those with more references than those from the region,
-    which are counted in `uses`, and from the list itself.
-    """
-    references = sys.getrefcount
-    return tuple([n for n, used in enumerate(uses) if references(region[n]) - used > _UNHELD])
-
-
 def realize() -> None:
     """Run everything pending that somebody holds. Raises what an op raised, naming the line that
     made it.
     """
     with _lock:
-        error = _run_pending()
-    if error is not None:
-        raise error
+        _run_pending()
+        if engine.untold is not None:
+            _tell()
 
 
-def _run_pending() -> BaseException | None:
+def settle() -> None:
+    """Wait for what was launched. Raises what an op raised there."""
+    with _lock:
+        if engine.flight is not None:
+            land()
+        if engine.untold is not None:
+            _tell()
+
+
+def _tell() -> None:
+    """Raise what an op raised when nobody could be told."""
+    error, engine.untold = engine.untold, None
+    error.is_told = True  # type: ignore[union-attr]
+    raise error  # type: ignore[misc]
+
+
+def launch(undo: Callable[[], None]) -> None:
+    """As `realize`, but what is pending may go on being run by the workers. Raises what an op
+    raised that was run already; if one raises later, `undo` is called, and who needs its result or
+    runs something next gets the error.
+    """
+    with _lock:
+        _run_pending(ahead=True)
+        if engine.flight is not None:
+            engine.flight.undo = undo
+        if engine.untold is not None:
+            _tell()
+
+
+def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
+    """Have the workers begin with what is pending, if it is known how such a region goes on. Called
+    when a backward pass begins, with what it begins at and the cotangents there.
+    """
+    recorded = state.own.pending
+    values = recorded.values
+    if len(values) < engine.fewest and not (values and _is_large(values)):
+        return
+    # A call that is recorded is run as it will be replayed.
+    if recorded.outlook is not None or engine.tier == 0 or changes.recorder is not None:
+        return
+    cotangents = [cotangent for _, cotangent in roots]
+    outlook = recorded.outlook = Outlook.of(values, cotangents)
+    start = head_starts.find(values, cotangents, outlook)
+    if start is None:
+        return
+    with _lock:
+        landed = _landed()
+        try:
+            engine.start = start
+            if not start.begin():
+                engine.start = None
+        except DeclinedError:
+            engine.start = None
+        if landed is not None:
+            landed.forget()
+
+
+def _run_pending(*, ahead: bool = False) -> None:
+    """Run it all, or only launch it if it can be run `ahead` of need."""
     try:
-        return _run(cut(pending.take()))
+        if Pending.scattered and engine.flight is not None:
+            land()
+        recorded = state.own.pending
+        if recorded.outlook is None:
+            _run(cut(pending.take()), ahead)
+        else:
+            outlook, recorded.outlook = recorded.outlook, None
+            region, kept = cut_after(pending.take(), len(outlook.ops))
+            _run(region, ahead, Past(outlook, kept))
     except BaseException:
         # Interrupted: what had been taken is on no list any more.
         Pending.scattered = True
         raise
 
 
-def _run(region: list[Value]) -> BaseException | None:
+def _run(region: list[Value], ahead: bool, past: Past | None = None) -> None:
     if not region:
-        return None
+        land()
+        return
     engine.regions += 1
     engine.values += len(region)
+    if engine.verify or changes.recorder is not None:
+        _look_at(region)
+        ahead = False
+    if engine.tier != 0 and (len(region) >= engine.fewest or _is_large(region)):
+        key, leaves, numbers = region_key(region)
+        program = programs.ready(key, lambda: graph.capture(region, leaves, key.held))
+        if program is not None:
+            task = Task(region, program, key, leaves, numbers)
+            if _run_compiled(task, ahead, past):
+                return
+            del task
+        del leaves
+    if engine.flight is not None or engine.start is not None:
+        land()
+    error = engine.backend.run(region)
+    if error is not None:
+        _note(error)
+
+
+def _note(error: BaseException) -> None:
+    """Keep what an op raised until somebody is told, unless it comes from what was told before."""
+    if engine.untold is None and not hasattr(error, "is_told"):
+        engine.untold = error
+
+
+def _look_at(region: list[Value]) -> None:
+    """Let the verifier and the recorder see a region whose leaves are all there."""
+    land()
     if engine.verify:
         verify_region(region)
     if changes.recorder is not None:
         changes.recorder.region(region)
-    if engine.tier != 0 and (len(region) >= engine.fewest or _is_large(region)):
-        key, leaves, numbers = region_key(region)
-        program = programs.ready(key, lambda: capture(region, leaves, key.held))
-        if program is not None and _run_compiled(program, key, region, leaves, numbers):
-            return None
-        del leaves, program
-    return engine.backend.run(region)
+
+
+def land() -> None:
+    """Wait for the region that was launched, if any, and give its Values their buffers. A head
+    start is given up.
+    """
+    task = _landed()
+    if task is not None:
+        task.forget()
+
+
+def _landed() -> Task | None:
+    """Land; what was launched, which is to forget what it was made of as soon as there is time."""
+    if engine.start is not None:
+        engine.start.head.program.cancel()
+        engine.start = None
+    task = engine.flight
+    if task is None:
+        return None
+    try:
+        task.deliver(task.program.land(task.arrays))
+        engine.flight = None
+        return task
+    except DeclinedError:
+        if engine.flight is task:  # else a signal handler has landed it meanwhile
+            engine.flight = None
+            error = engine.backend.run(task.region)
+            if error is not None:
+                _note(error)
+                if task.undo is not None:
+                    task.undo()
+    return None
 
 
 def _is_large(region: list[Value]) -> bool:
@@ -237,35 +336,54 @@ def _has_many_elements(value: Value) -> bool:
     return op is not None and op.outputs == 1 and value.numel() >= _MANY_ELEMENTS
 
 
-def _run_compiled(
-    program: Program,
-    key: Key,
-    region: list[Value],
-    leaves: list[Value],
-    numbers: list[float],
-) -> bool:
-    """Whether the compiled program could do it; if not, nothing has happened yet."""
-    arrays = [x.buffer for x in leaves]
-    if any(array.__class__ is Failure for array in arrays):
-        return False
+def _run_compiled(task: Task, ahead: bool, past: Past | None) -> bool:
+    """Whether the program could do it, or was launched; if not, nothing has happened."""
     try:
-        results = program.run(arrays, numbers)
+        start = engine.start
+        if start is not None and past is not None and start.leads_to(task, past):
+            _proceed(start, task, ahead)
+            return True
+        land()
+        if past is not None and head_starts.is_worth_learning(past.outlook):
+            head_starts.learn(Head(past, task))
+        buffers = task.buffers()
+        if ahead:
+            # Known before it begins, so that no interrupt can come between.
+            engine.flight = task
+            task.arrays = task.program.launch(buffers, task.numbers)
+            if task.arrays is not None:
+                return True
+            engine.flight = None
+        task.deliver(task.program.run(buffers, task.numbers))
+        task.forget()
     except DeclinedError:
+        engine.start = engine.flight = None
         return False
-    for number, buffer in zip(key.held, results, strict=True):
-        value = region[number]
-        if buffer.__class__ is not tuple and buffer.shape != value.shape:
-            buffer = buffer.reshape(value.shape)
-        value.buffer = buffer
-    for value in region:
-        value.op = None
-        value.inputs = value.attrs = ()
     return True
+
+
+def _proceed(start: Start, task: Task, ahead: bool) -> None:
+    """Run the second half of a program that has begun, or launch it."""
+    halves, program, arrays = start.head.halves, task.program, start.arrays
+    assert halves is not None and arrays is not None
+    buffers = task.buffers()
+    engine.flight = task
+    launched = program.proceed(halves, arrays, buffers, task.numbers, ahead=ahead)
+    engine.start = None
+    head_starts.confirm(start.head)
+    if launched:
+        task.arrays = arrays
+        task.deliver(program.results(arrays), halves.early)
+    else:
+        engine.flight = None
+        task.deliver(program.results(arrays))
+        task.forget()
 
 
 def run_program(program: Program, leaves: list[Any], numbers: list[Any]) -> list[Any]:
     """The buffers that a compiled program makes of those of its leaves. Raises DeclinedError."""
     with _lock:
+        land()
         return program.run(leaves, numbers)
 
 
@@ -275,21 +393,34 @@ def buffer_of(value: Value) -> Any:
         changes.recorder.read()
     buffer = value.buffer
     if buffer is None:
-        realize()
+        if engine.flight is not None:
+            _land_for(value)
+        if value.buffer is None:
+            realize()
+            if value.buffer is None:
+                _run_alone(value)
         buffer = value.buffer
-        if buffer is None:
-            buffer = _run_alone(value)
     if buffer.__class__ is Failure:
         raise buffer.error
     return buffer
 
 
-def _run_alone(value: Value) -> Any:
+def _land_for(value: Value) -> None:
+    """Land what is flying. If that gave the Value that is needed, what is pending may fly next."""
+    with _lock:
+        land()
+        if value.buffer is not None:
+            _run_pending(ahead=True)
+        if engine.untold is not None:
+            _tell()
+
+
+def _run_alone(value: Value) -> None:
     """Run a Value that is not on the list of this thread."""
     with _lock:
+        land()
         if value.buffer is None:  # another thread may have been quicker
             engine.backend.run(_complete([value]))
-    return value.buffer
 
 
 # What is looked at before it is run: indices, whose own history is short and made of integers.
@@ -334,11 +465,14 @@ def _copy(value: Value, copies: dict[int, Value]) -> Value | None:
 
 
 def _flush() -> None:
-    """Called when the list of pending Values has grown past its limit. Errors wait for whoever
-    asks.
-    """
+    """Called when the list of pending Values has grown past its limit."""
     with _lock:
         _run_pending()
+
+
+def _land_quietly() -> None:
+    with _lock:
+        land()
 
 
 def _after_fork() -> None:
@@ -348,4 +482,6 @@ def _after_fork() -> None:
 
 pending.flush = _flush
 pending.peek = _peek
-os.register_at_fork(after_in_child=_after_fork)
+# A child has none of the workers, and at the end the memory they work in is taken away.
+os.register_at_fork(before=_land_quietly, after_in_child=_after_fork)
+atexit.register(_land_quietly)

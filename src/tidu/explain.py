@@ -2,77 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from tidu.backends.cpu import CpuProgram
-from tidu.backends.timing import seconds_of_calls
-from tidu.compiler.control import set_stance
-from tidu.compiler.graph import Graph
-from tidu.compiler.program import Plan
-from tidu.compiler.render import render
-from tidu.compiler.summary import summary
-from tidu.execute import compiling, realize
-from tidu.programs import programs
+from tidu.base.deferred import DeferredModule
+from tidu.programs import natively, programs
 
-
-class ProgramReport:
-    """One compiled program: its plan, how many operations it was made from, and the time of each
-    of its calls in seconds.
-    """
-
-    def __init__(self, plan: Plan, operations: int, seconds: Sequence[float]) -> None:
-        self.plan = plan
-        self.operations = operations
-        self.seconds = tuple(seconds)
-
-    @property
-    def loops(self) -> str:
-        """The whole program as text: memory, loops, products, calls of NumPy, barriers."""
-        return render(self.plan)
-
-    def __str__(self) -> str:
-        return f"{self.operations} operations: {summary(self.plan, self.seconds)}"
-
-
-class Explanation:
-    """What `explain_compile` found: `programs`, and the `result` of the function. It prints."""
-
-    def __init__(self, result: Any, found: Sequence[ProgramReport]) -> None:
-        self.result = result
-        self.programs = tuple(found)
-
-    def __str__(self) -> str:
-        if not self.programs:
-            return "nothing was left to compute"
-        return "\n\n".join(
-            f"program {number} of {len(self.programs)}, {report}"
-            for number, report in enumerate(self.programs, 1)
-        )
-
-    __repr__ = __str__
-
-
-class _Measured(CpuProgram):
-    """A program that is measured after its first run."""
-
-    keeps_plan = True
-
-    def __init__(self, graph: Graph, tell: Callable[[ProgramReport], None]) -> None:
-        super().__init__(graph)
-        self.graph: Graph | None = graph
-        self.tell = tell
-
-    def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
-        results = super().run(leaves, numbers)
-        graph, self.graph = self.graph, None
-        if graph is not None:
-            seconds = seconds_of_calls(graph, leaves, numbers)
-            self.tell(ProgramReport(self.plan, len(graph.values), seconds))
-        return results
+if TYPE_CHECKING:
+    from tidu import explanation
+    from tidu.explanation import Explanation
+else:
+    explanation = DeferredModule("tidu.explanation")
 
 
 def explain_compile(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -89,20 +30,8 @@ def explain_compile(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
     >>> print(tidu.explain_compile(lambda x: tidu.softmax(x, 1), tidu.randn(64, 10)))
     """
-    realize()
-    found: list[ProgramReport] = []
-    with set_stance("force_eager"), compiling(lambda graph: _Measured(graph, found.append)):
-        result = function(*args, **kwargs)
-        realize()
-    return Explanation(result, found)
+    return explanation.explain(lambda: function(*args, **kwargs))
 
 
-_numbers = itertools.count(1)
-
-
-def _log(report: ProgramReport) -> None:
-    print(f"tidu: program {next(_numbers)}, {report}", file=sys.stderr)
-
-
-if "kernels" in os.environ.get("TIDU_LOG", "").split(",") and programs.make is CpuProgram:
-    programs.make = lambda graph: _Measured(graph, _log)
+if "kernels" in os.environ.get("TIDU_LOG", "").split(",") and programs.make is natively:
+    programs.make = lambda graph: explanation.logged(graph)

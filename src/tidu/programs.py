@@ -13,14 +13,20 @@ import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from tidu.backends.base import Program
-from tidu.backends.cpu import CpuProgram
-from tidu.backends.null import NullProgram
+from tidu.base.deferred import DeferredModule
 from tidu.base.determinism import Determinism
 from tidu.base.state import Pending, state
-from tidu.compiler.graph import Graph
 from tidu.compiler.statistics import statistics
+
+if TYPE_CHECKING:
+    from tidu.backends import cpu, null
+    from tidu.compiler.graph import Graph
+else:
+    cpu = DeferredModule("tidu.backends.cpu")
+    null = DeferredModule("tidu.backends.null")
 
 # Counts are forgotten when there are more than this, and the oldest programs when there are more
 # than that.
@@ -49,10 +55,7 @@ class Programs:
 
     def ready(self, key: Hashable, captured: Callable[[], Graph]) -> Program | None:
         """The program for a structure if there is one by now. One seen again will have one."""
-        if self._ordered != self._finished:
-            # The compiling thread gives the interpreter away at each call into LLVM, and would wait
-            # for it for milliseconds each time while this one never lets go of it.
-            time.sleep(_MOMENT)
+        self.make_way()
         try:
             return self.made[key]
         except KeyError:
@@ -67,6 +70,15 @@ class Programs:
         if count == 2:
             self._order(key, captured())
         return None
+
+    def make_way(self) -> None:
+        """Let the compiling thread work, if it has anything to do.
+
+        It gives the interpreter away at each call into LLVM and each look at a file, and would wait
+        for it for milliseconds each time while the calling thread never lets go of it.
+        """
+        if self._ordered != self._finished:
+            time.sleep(_MOMENT)
 
     def wait(self, seconds: float = 60.0) -> bool:
         """Until everything ordered has been compiled; False if that takes longer."""
@@ -145,10 +157,19 @@ class Programs:
         return {"compiled": compiled, "numpy": len(self.seen) - compiled}
 
 
+def natively(graph: Graph) -> Program:
+    """Compile for the processors of this machine."""
+    return cpu.CpuProgram(graph)
+
+
+def _without_machine_code(graph: Graph) -> Program:
+    return null.NullProgram(graph)
+
+
 _null = os.environ.get("TIDU_BACKEND", "") == "null"
 programs = Programs(
     immediate=_null or os.environ.get("TIDU_TIER", "") == "1",
-    make=NullProgram if _null else CpuProgram,
+    make=_without_machine_code if _null else natively,
 )
 os.register_at_fork(after_in_child=programs.after_fork)
 statistics.tiers = programs.tiers

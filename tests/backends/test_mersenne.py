@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tidu.backends import mersenne
-from tidu.base.mersenne import BLOCK, MersenneStream, _fill_with_numpy
+from tidu.base.random.mersenne import BLOCK, MersenneStream, _fill_with_numpy
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 7])

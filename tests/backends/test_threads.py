@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.backends.native_programs import check_mixing, group, kernels, mixed, run
+from tests.backends.native_programs import check_mixing, group, kernels, mixed, mixing, run
 from tidu.backends import spmd, threads
 from tidu.compiler import llvm
 
@@ -73,7 +73,7 @@ def test_each_worker_does_a_contiguous_share(workers: int) -> None:
     threads.set_num_threads(workers)
     x = np.full(100, -1)
     run([group(100, "sign")], x)
-    shares = [100 * w // workers for w in range(workers + 1)]
+    shares = [-(-100 * w // workers) for w in range(workers + 1)]
     assert x.tolist() == [w for w in range(workers) for _ in range(shares[w], shares[w + 1])]
 
 
@@ -123,6 +123,93 @@ def test_python_threads_may_run_programs_at_once() -> None:
     for worker in workers:
         worker.join()
     assert not failures
+
+
+class Launched:
+    """A program of `mixing` that was launched; what it works on, and what it has to make of it."""
+
+    def __init__(self, rounds: int, units: int) -> None:
+        self.x, self.y = np.arange(units), np.zeros(units, np.int64)
+        self.result = self.x if rounds % 2 == 0 else self.y
+        self.want = mixed(self.x, rounds)
+        self.table = np.array([0, 0, self.x.ctypes.data, self.y.ctypes.data])
+        self.program = threads.NativeProgram(mixing(rounds, units))
+        assert threads.launch(self.program, self.table.ctypes.data)
+
+    def check(self) -> None:
+        assert np.array_equal(self.result, self.want), "the groups ran out of order"
+
+
+@needs_linux
+@pytest.mark.parametrize("workers", [2, 3, 8])
+@pytest.mark.parametrize("units", [1, 2, 24])
+def test_a_launched_program_is_joined_at_any_moment(workers: int, units: int) -> None:
+    threads.set_num_threads(workers)
+    for rounds in (0, 1, 2, 301, 3000):
+        for pause in (0, 1e-5, 1e-4, 1e-3, 2e-2):
+            launched = Launched(rounds, units)
+            end = time.perf_counter() + pause
+            while time.perf_counter() < end:
+                pass
+            threads.join()
+            launched.check()
+
+
+@needs_linux
+def test_a_launched_program_ends_without_help() -> None:
+    threads.set_num_threads(2)
+    launched = Launched(rounds=2000, units=24)
+    deadline = time.monotonic() + 30
+    while not np.array_equal(launched.result, launched.want):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    threads.join()
+
+
+@needs_linux
+def test_what_comes_after_a_launched_program_waits_for_it() -> None:
+    threads.set_num_threads(3)
+    for units in (1, 24):
+        launched = Launched(2000, units)
+        check_mixing(units=units)
+        launched.check()
+        launched = Launched(2000, units)
+        second = Launched(100, units)
+        launched.check()
+        threads.set_num_threads(2)
+        check_mixing(units=units)
+        second.check()
+        threads.set_num_threads(3)
+        threads.join()
+        threads.join()
+
+
+@needs_linux
+def test_python_threads_join_what_another_one_launched() -> None:
+    threads.set_num_threads(2)
+    failures: list[BaseException] = []
+
+    def work(launched: Launched) -> None:
+        try:
+            threads.join()
+            launched.check()
+        except BaseException as error:
+            failures.append(error)
+
+    for _ in range(50):
+        launched = Launched(1000, 24)
+        workers = [threading.Thread(target=work, args=(launched,)) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    assert not failures
+
+
+def test_with_one_thread_nothing_is_launched() -> None:
+    threads.set_num_threads(1)
+    program = threads.NativeProgram(mixing(3, 4))
+    assert not threads.launch(program, 0)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 2.0, "2", True, None])
@@ -312,6 +399,26 @@ from tidu.backends import threads
 threads.set_num_threads(8)
 check_mixing()
 time.sleep({pause})
+""")
+
+
+@needs_linux
+def test_a_child_forked_while_a_launched_program_runs_can_run_programs() -> None:
+    check("""
+import os
+from tests.backends.native_programs import check_mixing
+from tests.backends.test_threads import Launched
+from tidu.backends import threads
+threads.set_num_threads(2)
+for _ in range(20):
+    launched = Launched(20_000, 24)
+    child = os.fork()
+    if not child:
+        check_mixing()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    threads.join()
+    launched.check()
 """)
 
 

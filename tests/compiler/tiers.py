@@ -1,12 +1,17 @@
-"""Which tier runs what is asked for, chosen inside one process."""
+"""Which tier runs what is asked for, and when, chosen inside one process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 import tidu
+from tidu import execute
+from tidu.backends import cpu
 from tidu.execute import engine
+from tidu.headstart import HeadStarts
 from tidu.programs import programs
 
 
@@ -22,3 +27,9 @@ def tier(number: int) -> Iterator[None]:
     finally:
         tidu.realize()
         engine.tier, engine.fewest, programs.immediate = before
+
+
+def launch_whatever_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the workers run ahead also where that takes longer than waiting."""
+    monkeypatch.setattr(cpu, "_WORTH_LAUNCHING", 0)
+    monkeypatch.setattr(execute, "head_starts", HeadStarts())

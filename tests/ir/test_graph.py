@@ -1,5 +1,5 @@
-"""The graph: what is pending, what a region contains, when two are alike, and what the verifier
-refuses.
+"""The graph: what is pending, what a region contains, when two are alike,
+and what the verifier refuses.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import pytest
 
 import tidu
 from tidu import execute
+from tidu.backends.null import NullBackend
 from tidu.base.state import state
 from tidu.ir.render import render_region
+from tidu.ir.structure import Key
 from tidu.ir.value import Value, pending
 from tidu.ir.verify import InvalidGraphError, verify_region
 from tidu.ops.elementwise import add, mul
@@ -63,7 +65,7 @@ def test_intermediate_values_are_freed_while_the_region_runs() -> None:
     )
 
 
-def _program(scale: float, size: int = 3) -> execute.Key:
+def _program(scale: float, size: int = 3) -> Key:
     x = tidu.ones(size)
     y = (x * scale).tanh()
     key, _, _ = execute.region_key(_cut())
@@ -227,7 +229,7 @@ def test_memory_of_values_is_freed_without_the_garbage_collector() -> None:
 
 def test_the_null_backend_gives_shapes_and_computes_nothing() -> None:
     backend = execute.engine.backend
-    execute.engine.backend = execute.NullBackend()
+    execute.engine.backend = NullBackend()
     try:
         y = tidu.ones(2, 3) @ tidu.ones(3, 4)
         assert y.numpy().shape == (2, 4)

@@ -101,7 +101,7 @@ def test_a_long_chain_of_another_thread_is_run_without_recursion() -> None:
 def test_what_an_interrupted_run_left_over_is_run_for_whoever_asks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupt(region: list[Any]) -> None:
+    def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
     tidu.realize()

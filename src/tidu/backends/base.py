@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from tidu.ir.value import Value
 
@@ -19,11 +19,72 @@ class Failure:
         self.error = error
 
 
-class Program(Protocol):
-    """A compiled region."""
+class DeclinedError(Exception):
+    """A program could not do it. Nothing has changed; running op by op gives results or errors."""
+
+
+class Halves(NamedTuple):
+    """A program in two parts, to be run one after the other; `early` results are those that are
+    there after the first, which needs so many of the numbers.
+    """
+
+    first: Any
+    second: Any
+    early: list[int]
+    numbers: int
+
+
+class Program:
+    """A compiled region. What is said of launching is for programs that can be."""
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """The buffers of the held Values, in order, made of those of the leaves."""
+        raise NotImplementedError
+
+    def launch(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any] | None:
+        """Have the workers run it while the caller goes on; what to `land` with. None if it cannot
+        be launched, and nothing has happened.
+        """
+        return None
+
+    def land(self, launched: list[Any] | None) -> list[Any]:
+        """Wait for what was launched; then as `run`."""
+        raise NotImplementedError
+
+    def split(
+        self, leaves: set[int], numbers: int, more: set[int], wanted: int | None
+    ) -> Halves | None:
+        """Two halves, of which the first needs only these leaves and so many of the numbers; it may
+        need `more` leaves and other numbers to finish the result that is `wanted`. None if it would
+        hardly do anything.
+        """
+        return None
+
+    def begin(
+        self, halves: Halves, leaves: Sequence[Any], numbers: Sequence[Any]
+    ) -> list[Any] | None:
+        """Have the workers run the first half. What it does not need may be None."""
+        raise NotImplementedError
+
+    def proceed(
+        self,
+        halves: Halves,
+        begun: list[Any],
+        leaves: Sequence[Any],
+        numbers: Sequence[Any],
+        *,
+        ahead: bool,
+    ) -> bool:
+        """Run the second half, or launch it. Whether it was launched."""
+        raise NotImplementedError
+
+    def results(self, arrays: list[Any]) -> list[Any]:
+        """Where the results are, whether they are there already or not."""
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        """Wait for the first half, which was in vain."""
+        raise NotImplementedError
 
 
 class Backend(Protocol):
@@ -32,9 +93,7 @@ class Backend(Protocol):
     def run(self, region: list[Value]) -> BaseException | None:
         """Give every Value of the region its buffer, in order, dropping each entry as it is done.
 
-        A Value that has its buffer forgets op and inputs, so that what nobody holds is freed on
-        the way.
-        An op that raises leaves a Failure behind, and so does everything made from it; the first
-        such error is
-        returned.
+        A Value that has its buffer forgets op and inputs, so that what nobody holds is freed on the
+        way. An op that raises leaves a Failure behind, and so does everything made from it; the
+        first such error is returned.
         """

@@ -14,13 +14,14 @@ import numpy as np
 from tidu.backends import numpy as tier_zero
 from tidu.backends import threads
 from tidu.backends.arrays import Addresses
+from tidu.backends.base import DeclinedError, Halves, Program
 from tidu.backends.blas import blas_address
 from tidu.base import dtypes
 from tidu.compiler import cache, gemm, llvm
 from tidu.compiler.gemm import GemmParams
 from tidu.compiler.graph import Graph
 from tidu.compiler.pipeline import compile_graph
-from tidu.compiler.program import Function, NativeCall, module_texts
+from tidu.compiler.program import Function, NativeCall, Plan, module_texts
 from tidu.compiler.statistics import statistics
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Stored, has_several
 from tidu.ir.argument import FloatArgument, IntArgument
@@ -30,10 +31,8 @@ from tidu.ir.value import Value, leaf
 _FIRST_SLOT = 2
 # How many kernels are put into one module: each module costs a millisecond whatever is in it.
 _KERNELS_IN_MODULE = 8
-
-
-class DeclinedError(Exception):
-    """A program could not do it. Nothing has changed; running op by op gives results or errors."""
+# Operations in a program that take some 100 µs: twice as long as waking another thread.
+_WORTH_LAUNCHING = 4_000_000
 
 
 class Arena:
@@ -43,12 +42,30 @@ class Arena:
         self.memory = np.empty(0, np.uint8)
         self.address = 0
         self.user = 0  # the thread in the middle of a run
+        # What a launched program works on besides, kept alive also if whoever launched it is
+        # interrupted before he can do so.
+        self.flying: list[Any] | None = None
 
     def reserve(self, size: int) -> int:
         if size + 64 > self.memory.size:  # room to start at a line of the cache
             self.memory = np.empty(size + 64, np.uint8)
             self.address = -(-self.memory.ctypes.data // 64) * 64
         return self.address
+
+    def land(self) -> None:
+        """Wait for the program that was launched, and help."""
+        if self.flying is not None:
+            threads.join()
+            self.flying = None
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        if self.user == thread:  # a signal handler or a finalizer, in the middle of a run
+            raise DeclinedError
+        self.user = thread
+
+    def __exit__(self, *_: object) -> None:
+        self.user = 0
 
 
 _arena = Arena()
@@ -100,7 +117,27 @@ def _compile(functions: dict[str, Function]) -> dict[str, int]:
     return llvm.load(objects, functions)
 
 
-class CpuProgram:
+# Takes the place of a leaf that is not there yet.
+_NOTHING = np.empty(0)
+
+
+class _Part:
+    """A call of a program, and what it needs from outside: leaves by their places, and how many of
+    the numbers.
+    """
+
+    __slots__ = ("group", "leaves", "numbers", "work", "writes")
+
+    def __init__(self, call: NativeCall, group: threads.Group, plan: Plan) -> None:
+        self.group = group
+        self.leaves = {place for place, n in enumerate(plan.leaves) if n in call.reads}
+        arguments = [x[1] for x in call.parameters if x.__class__ is tuple and x[0] != "slot"]
+        self.numbers = max(arguments, default=-1) + 1
+        self.writes = call.writes
+        self.work = call.work * call.units
+
+
+class CpuProgram(Program):
     """A compiled region: run it with other leaves and numbers as often as you like.
 
     Its table has the leaves first, then the results that native code writes, constants, what host
@@ -136,7 +173,8 @@ class CpuProgram:
         self.integer_slots = (ctypes.c_int64 * len(self.integers)).from_address(start)
         self.error = ctypes.c_int64.from_address(self.address)
         self.addresses = Addresses(
-            self.address + 8 * _FIRST_SLOT, len(plan.leaves) + len(self.made)
+            self.address + 8 * _FIRST_SLOT,
+            len(plan.leaves) + len(self.made) + len(plan.constants),
         )
         self.shapes = [(plan.buffers[n].shape, plan.buffers[n].dtype.numpy) for n in self.made]
         self.constants = {n: np.ascontiguousarray(a) for n, a in plan.constants.items()}
@@ -144,17 +182,26 @@ class CpuProgram:
             self.table[slots[number]] = array.ctypes.data
         # Whether a leaf is all the results of an op with several.
         self.nested = any(map(has_several, graph.leaves))
-        self.segments = list(self._segments(_functions.get(plan.functions)))
+        addresses = _functions.get(plan.functions)
+        self.segments = list(self._segments(addresses))
         self.arena_address = 0
-        self.order = [*plan.leaves, *self.made]
-        # Where each output is among leaves and what is made, if all of them are there.
+        self.order = [*plan.leaves, *self.made, *plan.constants]
+        # Where each output is among leaves, what is made and constants. No host call makes any.
         place = {n: i for i, n in enumerate(self.order)}
-        self.places = (
-            [place[n] for n in plan.outputs]
-            if all(n.__class__ is int and n in place for n in plan.outputs)
-            and all(segment.__class__ is threads.NativeProgram for segment in self.segments)
+        self.places: list[Any] | None = (
+            [
+                tuple([place[n] for n in x]) if x.__class__ is tuple else place[x]
+                for x in plan.outputs
+            ]
+            if all(segment.__class__ is threads.NativeProgram for segment in self.segments)
             else None
         )
+        self.parts = [
+            _Part(call, self._group(call, addresses), plan)
+            for call in plan.calls
+            if isinstance(call, NativeCall)
+        ]
+        self.work = sum(part.work for part in self.parts)
         if not self.keeps_plan:
             self.plan = replace(plan, calls=[], functions={})
 
@@ -224,16 +271,97 @@ class CpuProgram:
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """The buffers of the held Values, in order. DeclinedError if something prevents it."""
-        thread = threading.get_ident()
-        if _arena.user == thread:  # a signal handler or a finalizer, in the middle of a run
-            raise DeclinedError
-        _arena.user = thread
-        try:
-            return self._run(leaves, numbers)
-        finally:
-            _arena.user = 0
+        with _arena:
+            arrays = self._prepare(leaves, numbers)
+            if self.places is None:
+                return self._with_host_calls(arrays, numbers)
+            for segment in self.segments:
+                threads.run(segment, self.address)
+            self._check()
+            return self.results(arrays)
 
-    def _run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+    def launch(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any] | None:
+        """Have the workers run it. None if not all of it is native, if there are no workers, or if
+        it is so short that waking one would take longer.
+        """
+        if self.work < _WORTH_LAUNCHING or self.places is None or len(self.segments) != 1:
+            return None
+        with _arena:
+            return self._launched(self.segments[0], self._prepare(leaves, numbers))
+
+    def _launched(self, program: threads.NativeProgram, arrays: list[Any]) -> list[Any] | None:
+        _arena.flying = arrays
+        return arrays if threads.launch(program, self.address) else None
+
+    def land(self, launched: list[Any] | None) -> list[Any]:
+        """Wait for what was launched, and help. DeclinedError as for `run`, or if nothing was."""
+        if launched is None:
+            raise DeclinedError  # it may be running all the same: the next program waits for it
+        _arena.land()
+        self._check()
+        return self.results(launched)
+
+    def split(
+        self, leaves: set[int], numbers: int, more: set[int], wanted: int | None
+    ) -> Halves | None:
+        if self.places is None:
+            return None
+        outputs = [{*x} if x.__class__ is tuple else {x} for x in self.plan.outputs]
+        sought = set() if wanted is None else outputs[wanted]
+        count = 0
+        for number, part in enumerate(self.parts, 1):
+            if part.leaves <= leaves and part.numbers <= numbers and number == count + 1:
+                count = number
+            elif not part.leaves <= leaves | more:
+                break
+            elif not part.writes.isdisjoint(sought):
+                count = number
+        first, second = self.parts[:count], self.parts[count:]
+        if not first or sum(part.work for part in first) < _WORTH_LAUNCHING:
+            return None
+        later = frozenset().union(*(part.writes for part in second))
+        return Halves(
+            threads.NativeProgram([part.group for part in first]),
+            threads.NativeProgram([part.group for part in second]),
+            [place for place, buffers in enumerate(outputs) if later.isdisjoint(buffers)],
+            max(part.numbers for part in first),
+        )
+
+    def begin(
+        self, halves: Halves, leaves: Sequence[Any], numbers: Sequence[Any]
+    ) -> list[Any] | None:
+        if self.nested or threads.get_num_threads() == 1:
+            return None
+        with _arena:
+            there = [_NOTHING if x is None else x for x in leaves]
+            return self._launched(halves.first, self._prepare(there, numbers))
+
+    def proceed(
+        self,
+        halves: Halves,
+        begun: list[Any],
+        leaves: Sequence[Any],
+        numbers: Sequence[Any],
+        *,
+        ahead: bool,
+    ) -> bool:
+        with _arena:
+            _arena.land()
+            self._check()
+            begun[: len(leaves)] = leaves
+            self._fill(begun, numbers)
+            if ahead and self._launched(halves.second, begun):
+                return True
+            threads.run(halves.second, self.address)
+            self._check()
+            return False
+
+    def cancel(self) -> None:
+        _arena.land()
+
+    def _prepare(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+        """Fill the table. The arrays of leaves and results, which must live through the run."""
+        _arena.land()
         base = _arena.reserve(self.plan.arena)
         if base != self.arena_address:
             for number, offset in self.plan.offsets.items():
@@ -242,22 +370,30 @@ class CpuProgram:
         if self.nested:
             leaves = [a for x in leaves for a in (x if x.__class__ is tuple else (x,))]
         arrays = [*leaves, *(np.empty(shape, kind) for shape, kind in self.shapes)]
+        self.error.value = 0
+        arrays += self.constants.values()
+        self._fill(arrays, numbers)
+        return arrays
+
+    def _fill(self, arrays: list[Any], numbers: Sequence[Any]) -> None:
         self.addresses.fill(arrays)
         if numbers:
             self.float_slots[:] = [numbers[i] for i in self.floats]
             self.integer_slots[:] = [numbers[i] for i in self.integers]
-        self.error.value = 0
-        if self.places is not None:
-            for segment in self.segments:
-                threads.run(segment, self.address)
-            if self.error.value:
-                raise DeclinedError
-            return [arrays[i] for i in self.places]
-        return self._with_host_calls(arrays, numbers)
+
+    def _check(self) -> None:
+        if self.error.value:
+            raise DeclinedError
+
+    def results(self, arrays: list[Any]) -> list[Any]:
+        assert self.places is not None
+        return [
+            tuple([arrays[i] for i in place]) if place.__class__ is tuple else arrays[place]
+            for place in self.places
+        ]
 
     def _with_host_calls(self, arrays: list[Any], numbers: Sequence[Any]) -> list[Any]:
-        known = dict(self.constants)
-        known.update(zip(self.order, arrays, strict=True))
+        known = dict(zip(self.order, arrays, strict=True))
         for segment in self.segments:
             self._do(segment, known, numbers)
         return [
@@ -270,8 +406,7 @@ class CpuProgram:
             self._call(segment, known, numbers)
         else:
             threads.run(segment, self.address)
-            if self.error.value:
-                raise DeclinedError
+            self._check()
 
     def _call(self, call: HostCall, known: dict[int, Any], numbers: Sequence[Any]) -> None:
         value = call.value

@@ -6,10 +6,16 @@ Words of a block depend on words 227 or 397 places away, so a vector of them is 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tidu.base import mersenne
-from tidu.compiler import cache, llvm
+from tidu.base.deferred import DeferredModule
+from tidu.base.random import mersenne
+
+if TYPE_CHECKING:
+    from tidu.compiler import cache, llvm
+else:
+    cache = DeferredModule("tidu.compiler.cache")
+    llvm = DeferredModule("tidu.compiler.llvm")
 
 _BLOCK, _FAR = mersenne.BLOCK, 397
 _NEAR = _BLOCK - _FAR  # 227

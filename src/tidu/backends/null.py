@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tidu.backends.base import Program
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.compiler.graph import Graph
@@ -21,7 +22,7 @@ from tidu.ir.value import Value
 VECTOR_BYTES = 64
 
 
-class NullProgram:
+class NullProgram(Program):
     """A compiled region that has no machine code. What it gives is zero, in the right shapes."""
 
     def __init__(self, graph: Graph) -> None:

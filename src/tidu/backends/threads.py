@@ -1,8 +1,10 @@
 """The worker threads: they run a native program together, the calling thread being the first.
 
-Threads are made when the first program comes that is wide enough for them, stay for the life of the
-process, spin for a moment after each program and then sleep. Programs of several Python threads
-wait for each other. All of that is native code (`spmd.py`), which no exception can interrupt.
+A program can also be launched: the others run it while the calling thread goes on, until it comes
+to join them. Threads are made when the first program comes that is wide enough for them, stay for
+the life of the process, spin for a moment after each program and then sleep. Programs of several
+Python threads wait for each other. All of that is native code (`spmd.py`), which no exception can
+interrupt.
 """
 
 from __future__ import annotations
@@ -11,14 +13,20 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tidu.backends import spmd
-from tidu.compiler import cache as object_cache
-from tidu.compiler import llvm
+from tidu.base.deferred import DeferredModule
+
+if TYPE_CHECKING:
+    from tidu.compiler import cache as object_cache
+    from tidu.compiler import llvm
+else:
+    object_cache = DeferredModule("tidu.compiler.cache")
+    llvm = DeferredModule("tidu.compiler.llvm")
 
 
 class Group(NamedTuple):
@@ -39,11 +47,18 @@ class NativeProgram:
         self._params = [params for group in groups for _, params in group.kernels]
         for params in self._params:
             assert params.dtype == np.int64 and params.flags.c_contiguous
-        words = [self.width, len(groups)]
-        for group in groups:
-            words += [group.units, int(group.barrier), len(group.kernels)]
+        words = [self.width, 0]
+        start = 0
+        for number, group in enumerate(groups):
+            if number == 0 or group.barrier:
+                start = len(words)
+                words += [2, 0]
+                words[1] += 1
+            words[start + 1] += 1
+            words += [group.units, len(group.kernels)]
             for kernel, params in group.kernels:
                 words += [kernel, params.ctypes.data]
+            words[start] = len(words) - start
         self._words = np.array(words, np.int64)
         self.address = self._words.ctypes.data
 
@@ -67,12 +82,12 @@ class _Workers:
         self.ready = True
         if spmd.can_work_together():
             self.made = True
-            _resize()(count)
+            _native.resize(count)
 
     def after_fork(self) -> None:
         """The child has none of its parent's threads."""
         if self.made:
-            _forget()()
+            _native.forget()
         self.made = self.ready = False
 
 
@@ -117,33 +132,57 @@ def set_num_threads(count: int) -> None:
 def _functions() -> dict[str, int]:
     names = ["tidu_run"]
     if spmd.can_work_together():
-        names += ["tidu_resize", "tidu_forget"]
+        names += ["tidu_launch", "tidu_join", "tidu_resize", "tidu_forget"]
     return llvm.load([object_cache.object_code(spmd.text())], names)
 
 
-@cache
-def _resize() -> Callable[[int], int]:
-    return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32)(_functions()["tidu_resize"])
+class _Native:
+    """The native functions, there once somebody asks for the first of them."""
+
+    run: Callable[[int, int], None]
+    launch: Callable[[int, int], None]
+    join: Callable[[], None]
+    resize: Callable[[int], int]
+    forget: Callable[[], None]
+
+    def __getattr__(self, name: str) -> Any:
+        address = _functions()[f"tidu_{name}"]
+        function = self.__dict__[name] = _PROTOTYPES[name](address)
+        return function
 
 
-@cache
-def _forget() -> Callable[[], None]:
-    return ctypes.CFUNCTYPE(None)(_functions()["tidu_forget"])
-
-
-def _load_and_run(program: int, table: int) -> None:
-    """Takes the place of the native function until the first program comes."""
-    global _run
-    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-    _run = prototype(_functions()["tidu_run"])
-    _run(program, table)
-
-
-_run: Any = _load_and_run
+_TWO_ADDRESSES = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_NOTHING = ctypes.CFUNCTYPE(None)
+_PROTOTYPES: dict[str, Callable[[int], Any]] = {
+    "run": _TWO_ADDRESSES,
+    "launch": _TWO_ADDRESSES,
+    "join": _NOTHING,
+    "resize": ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32),
+    "forget": _NOTHING,
+}
+_native = _Native()
 
 
 def run(program: NativeProgram, table: int) -> None:
     """Run `program` on the table at this address. The GIL is released meanwhile."""
     if not _workers.ready and program.width > 1:
         _workers.start()
-    _run(program.address, table)
+    _native.run(program.address, table)
+
+
+def launch(program: NativeProgram, table: int) -> bool:
+    """Have the other workers run `program`, and go on. False where there are none: nothing is done.
+
+    Program, table and all that belongs to them must stay as they are until `join` has returned.
+    """
+    if _workers.count() == 1 or not spmd.can_work_together():
+        return False
+    if not _workers.ready:
+        _workers.start()
+    _native.launch(program.address, table)
+    return True
+
+
+def join() -> None:
+    """Help with what was launched until it is done. The GIL is released meanwhile."""
+    _native.join()

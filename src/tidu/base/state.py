@@ -14,10 +14,11 @@ Position = tuple[CodeType, int]
 
 class Pending:
     """The Values recorded by one thread and not run yet, in the order in which they were made,
-    which is a topological order. When there are more than `limit`, they are run.
+    which is a topological order. When there are more than `limit`, they are run. `outlook` is what
+    the first of them were when a backward pass began.
     """
 
-    __slots__ = ("limit", "values")
+    __slots__ = ("limit", "outlook", "values")
 
     # Whether Values may wait to be run that are not on the list of the thread that needs them:
     # another thread recorded them, or a run was interrupted.
@@ -27,6 +28,7 @@ class Pending:
     def __init__(self, limit: int = 4096) -> None:
         self.values: list[Any] = []
         self.limit = limit
+        self.outlook: Any = None
 
     @classmethod
     def of_thread(cls) -> Pending:
@@ -46,6 +48,7 @@ class ThreadState:
     """What one thread has to itself."""
 
     __slots__ = (
+        "autocast",
         "grad_enabled",
         "inference",
         "pending",
@@ -58,6 +61,9 @@ class ThreadState:
     def __init__(self) -> None:
         self.grad_enabled = True
         self.inference = False
+        # Casts arguments in a section of mixed precision:
+        # (precision, args, kwargs) -> (args, kwargs); None outside of such sections.
+        self.autocast: Callable[[str, tuple[Any, ...], dict[str, Any]], Any] | None = None
         # Set while a backward pass runs, so that the Values it makes carry the line of the forward
         # op.
         self.position: Position | None = None

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from tidu.base.generator import Generator
+from tidu.base.random.generator import Generator
 from tidu.optim.optimizer import Optimizer
 from tidu.optim.scalars import HostScalars, rounded
 from tidu.tensor import Tensor
@@ -99,6 +99,14 @@ class ListeningScalars:
         if not self._recorder.is_here():
             return self._scalars.write(tensor, number)
         return self._recorder.write_scalar(self._scalars, tensor, number)
+
+    def increase(self, tensors: list[Tensor]) -> list[Any]:
+        numbers = []
+        for tensor in tensors:
+            number = self.read(tensor) + 1.0
+            self.write(tensor, number)
+            numbers.append(number)
+        return numbers
 
     def multiply(self, tensor: Tensor, factor: Any) -> Any:
         # The product of two numbers of the dtype, rounded once: exact in double precision before.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tidu.autograd.function import FunctionNode
 from tidu.autograd.tape import OpNode
-from tidu.base.generator import Generator
+from tidu.base.random.generator import Generator
 from tidu.ir.value import Value, leaf
 from tidu.optim.lr_scheduler import LRScheduler
 from tidu.optim.optimizer import Optimizer

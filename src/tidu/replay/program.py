@@ -7,8 +7,9 @@ from typing import Any
 
 from tidu.backends.base import Program
 from tidu.base.state import Position
-from tidu.execute import Key, engine, programs, run_program
+from tidu.execute import engine, programs, run_program
 from tidu.ir.op import Op
+from tidu.ir.structure import Key
 from tidu.ir.value import Value, leaf
 
 
@@ -120,6 +121,7 @@ class Segment:
     def run(self, leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
         program = programs.made.get(self._key)
         if program is None:
+            programs.make_way()
             return TierZeroProgram(self._template).run(leaves, numbers)
         run = self._table[self._name] = self._native(program)
         return run(leaves, numbers)

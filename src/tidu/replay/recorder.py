@@ -23,6 +23,7 @@ from tidu.backends.base import Failure
 from tidu.base.changes import changes
 from tidu.base.source import at, describe, here
 from tidu.base.traced import Trace, Traced
+from tidu.ir.structure import region_key
 from tidu.ir.value import Value, pending
 from tidu.optim.scalars import rounded
 from tidu.replay import memory
@@ -106,7 +107,7 @@ class Recorder:
         """A region is about to run."""
         if not self.is_here():
             return
-        key, values, _ = execute.region_key(region)
+        key, values, _ = region_key(region)
         if any(value.buffer.__class__ is Failure for value in values):
             self.refuse("it works on the result of an operation that failed")
             return

@@ -27,7 +27,7 @@ import numpy as np
 
 from tidu.base.devices import device, layout, memory_format
 from tidu.base.dtypes import dtype
-from tidu.base.generator import Generator
+from tidu.base.random.generator import Generator
 from tidu.nn import Module
 from tidu.replay.conduct import LIBRARY, OUTSIDE, Conduct, origin, variables_of
 from tidu.tensor import Tensor
