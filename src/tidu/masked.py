@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.limits import range_of
 from tidu.base.shapes import wrap_dim
-from tidu.ops import norms, reduce, scan, sorting
-from tidu.ops import softmax as softmaxes
-from tidu.ops.cast import cast
+from tidu.ops.activations import softmax as softmaxes
+from tidu.ops.cast import as_dtype
 from tidu.ops.elementwise import div, sqrt, where
-from tidu.ops.pointwise import logaddexp as log_add
+from tidu.ops.elementwise.two_operands import logaddexp as log_add
+from tidu.ops.indexing import sorting
+from tidu.ops.reductions import norms, reduce, scan
 from tidu.ops.rules import as_number
 from tidu.tensor.creation import ones_like
 from tidu.tensor.tensor import Tensor
@@ -45,7 +47,7 @@ def _filled(input: Tensor, mask: Any, value: float) -> Any:
 def _typed(input: Tensor, dtype: Any, float_for_integers: bool = False) -> Any:
     if dtype is None and float_for_integers and not input.dtype.is_floating_point:
         dtype = dtypes.get_default_dtype()
-    return input if dtype is None or input.dtype is dtype else cast(input, dtype)
+    return as_dtype(input, dtype)
 
 
 def _summed_dtype(input: Tensor, dtype: Any) -> Any:
@@ -57,33 +59,41 @@ def _dims(dim: Any) -> Any:
     return None if dim is None or dim == () else dim
 
 
-def sum(
-    input: Any,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
+def _reduction(
+    compute: Callable[[Any, Any, bool, Any, Any], Any],
+) -> Callable[..., Any]:
+    """Gives `compute(input, dim, keepdim, dtype, mask)` the signature that reductions share."""
+
+    def reduction(
+        input: Any,
+        dim: Any = None,
+        *,
+        keepdim: bool | None = False,
+        dtype: Any = None,
+        mask: Any = None,
+    ) -> Any:
+        return compute(input, dim, bool(keepdim), dtype, mask)
+
+    reduction.__name__ = reduction.__qualname__ = compute.__name__
+    reduction.__doc__ = compute.__doc__
+    return reduction
+
+
+@_reduction
+def sum(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """The sum of the elements where `mask` holds."""
     x = _typed(input, _summed_dtype(input, dtype))
-    return reduce.sum_over(_filled(x, mask, 0), _dims(dim), bool(keepdim), dtype=x.dtype)
+    return reduce.sum_over(_filled(x, mask, 0), _dims(dim), keepdim, dtype=x.dtype)
 
 
-def prod(
-    input: Any,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
+@_reduction
+def prod(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """The product of the elements where `mask` holds."""
     x = _filled(_typed(input, _summed_dtype(input, dtype)), mask, 1)
     rank = len(x.shape)
     axes = range(rank) if _dims(dim) is None else (dim,) if isinstance(dim, int) else dim
     for d in builtins.sorted((wrap_dim(d, rank) for d in axes), reverse=True):
-        x = reduce.prod_over(x, d, bool(keepdim), dtype=x.dtype)
+        x = reduce.prod_over(x, d, keepdim, dtype=x.dtype)
     return x
 
 
@@ -107,64 +117,34 @@ def _greatest(d: Any) -> float:
     return math.inf if d.is_floating_point else range_of(d)[1]
 
 
-def amax(
-    input: Any,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
+@_reduction
+def amax(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """The greatest element where `mask` holds, -∞ where there is none."""
     x = _typed(input, dtype)
-    return reduce.amax_over(
-        _filled(x, mask, _least(x.dtype)), () if dim is None else dim, bool(keepdim)
-    )
+    dims = () if dim is None else dim
+    return reduce.amax_over(_filled(x, mask, _least(x.dtype)), dims, keepdim)
 
 
-def amin(
-    input: Any,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
+@_reduction
+def amin(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """The least element where `mask` holds, +∞ where there is none."""
     x = _typed(input, dtype)
-    return reduce.amin_over(
-        _filled(x, mask, _greatest(x.dtype)), () if dim is None else dim, bool(keepdim)
-    )
+    dims = () if dim is None else dim
+    return reduce.amin_over(_filled(x, mask, _greatest(x.dtype)), dims, keepdim)
 
 
-def argmax(
-    input: Any,
-    dim: int | None = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
-    """The index of the greatest element where `mask` holds, in the dtype of the input (as PyTorch
-    has it).
-    """
+@_reduction
+def argmax(input: Any, dim: int | None, keepdim: bool, dtype: Any, mask: Any) -> Any:
+    """The index of the greatest element where `mask` holds, in the dtype of the input."""
     x = _typed(input, dtype)
-    return reduce.argmax(_filled(x, mask, _least(x.dtype)), dim, bool(keepdim)).to(x.dtype)
+    return reduce.argmax(_filled(x, mask, _least(x.dtype)), dim, keepdim).to(x.dtype)
 
 
-def argmin(
-    input: Any,
-    dim: int | None = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
-    """The index of the least element where `mask` holds, in the dtype of the input (as PyTorch has
-    it).
-    """
+@_reduction
+def argmin(input: Any, dim: int | None, keepdim: bool, dtype: Any, mask: Any) -> Any:
+    """The index of the least element where `mask` holds, in the dtype of the input."""
     x = _typed(input, dtype)
-    return reduce.argmin(_filled(x, mask, _greatest(x.dtype)), dim, bool(keepdim)).to(x.dtype)
+    return reduce.argmin(_filled(x, mask, _greatest(x.dtype)), dim, keepdim).to(x.dtype)
 
 
 def _count(input: Any, dim: Any, keepdim: bool | None, mask: Any) -> Any:
@@ -172,14 +152,8 @@ def _count(input: Any, dim: Any, keepdim: bool | None, mask: Any) -> Any:
     return sum(ones, dim, keepdim=keepdim, mask=mask)
 
 
-def mean(
-    input: Any,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
+@_reduction
+def mean(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """The mean of the elements where `mask` holds, NaN where there is none."""
     x = _typed(input, dtype)
     if not x.dtype.is_floating_point:
@@ -199,20 +173,12 @@ def median(
     return sorting.nanmedian(_filled(x, mask, math.nan), dim, bool(keepdim))[0]
 
 
-def logsumexp(
-    input: Any,
-    dim: Any = None,
-    *,
-    keepdim: bool | None = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Any:
+@_reduction
+def logsumexp(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """log Σ exp of the elements where `mask` holds."""
     x = _typed(input, dtype, True)
     axes = tuple(range(len(x.shape))) if _dims(dim) is None else dim
-    return softmaxes.logsumexp(_filled(x, mask, -math.inf), axes, bool(keepdim)).to(
-        dtype or input.dtype
-    )
+    return softmaxes.logsumexp(_filled(x, mask, -math.inf), axes, keepdim).to(dtype or input.dtype)
 
 
 def logaddexp(
@@ -238,27 +204,6 @@ def norm(
     return norms.vector_norm(_filled(x, mask, neutral), ord, _dims(dim), bool(keepdim))
 
 
-def _spread(
-    take_root: bool,
-    input: Any,
-    dim: Any,
-    unbiased: bool | None,
-    correction: float | None,
-    keepdim: bool | None,
-    dtype: Any,
-    mask: Any,
-) -> Any:
-    if correction is None:
-        correction = 1 if unbiased is None or unbiased else 0
-    x = _typed(input, dtype, True)
-    center = div(sum(x, dim, keepdim=True, mask=mask), _count(x, dim, True, mask))
-    distance = x - center
-    total = sum(distance * distance, dim, keepdim=keepdim, mask=mask)
-    count = _count(x, dim, keepdim, mask) - correction
-    variance = div(total, count.clamp(min=0)).to(x.dtype)
-    return sqrt(variance) if take_root else variance
-
-
 def var(
     input: Any,
     dim: Any = None,
@@ -270,7 +215,14 @@ def var(
     mask: Any = None,
 ) -> Any:
     """The variance of the elements where `mask` holds."""
-    return _spread(False, input, dim, unbiased, correction, keepdim, dtype, mask)
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    x = _typed(input, dtype, True)
+    center = div(sum(x, dim, keepdim=True, mask=mask), _count(x, dim, True, mask))
+    distance = x - center
+    total = sum(distance * distance, dim, keepdim=keepdim, mask=mask)
+    count = _count(x, dim, keepdim, mask) - correction
+    return div(total, count.clamp(min=0)).to(x.dtype)
 
 
 def std(
@@ -284,7 +236,8 @@ def std(
     mask: Any = None,
 ) -> Any:
     """The standard deviation of the elements where `mask` holds."""
-    return _spread(True, input, dim, unbiased, correction, keepdim, dtype, mask)
+    options = {"correction": correction, "keepdim": keepdim, "dtype": dtype, "mask": mask}
+    return sqrt(var(input, dim, unbiased, **options))
 
 
 def softmax(input: Any, dim: int, *, dtype: Any = None, mask: Any = None) -> Any:

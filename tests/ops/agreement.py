@@ -1,5 +1,5 @@
-"""Calls made in both libraries with the same numbers, and all that users can see of the results
-compared.
+"""Calls made in both libraries with the same numbers,
+and all that users can see of the results compared.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What the registry-driven tests share: samples made into arrays, arrays into tensors of either
-library.
+"""What the registry-driven tests share:
+samples made into arrays, arrays into tensors of either library.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2
 
 
 def tested_ops() -> list[Op]:
-    """Every op with a meaning of its own; `pick` is exercised by the ops that have several
-    results.
+    """Every op with a meaning of its own;
+    `pick` is exercised by the ops that have several results.
     """
     return [op for op in registry.values() if op.reference != ""]
 
@@ -41,8 +41,8 @@ def cases(op: Op, kinds: tuple[str, ...] | None = None) -> Iterator[tuple[Sample
 
 
 def array_of(spec: Array, name: str, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    """The numbers of a placeholder, in a NumPy dtype that holds those of `name` (float32 for
-    halves).
+    """The numbers of a placeholder, in a NumPy dtype that holds those of `name`
+    (float32 for halves).
     """
     fixed = spec.dtype is not None
     name = spec.dtype or name
@@ -84,7 +84,7 @@ def map_arrays(arguments: Any, function: Callable[[Made], Any]) -> Any:
     """The arguments with every array replaced."""
     if isinstance(arguments, Made):
         return function(arguments)
-    if isinstance(arguments, tuple):
+    if type(arguments) is tuple:  # not a named one, which is an attribute
         return tuple(map_arrays(a, function) for a in arguments)
     return arguments
 

@@ -1,5 +1,5 @@
-"""Every op of the registry against PyTorch, against finite differences, and in the forms that
-break things.
+"""Every op of the registry against PyTorch, against finite differences,
+and in the forms that break things.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def _gradients(op: Op, call: Any, module: Any, arguments: tuple[Any, ...], order
 
 
 def _weights(module: Any, like: Any) -> Any:
-    """Fixed numbers that differ from element to element, so that no error hides in a symmetric
-    sum.
+    """Fixed numbers that differ from element to element,
+    so that no error hides in a symmetric sum.
     """
     count = int(np.prod(tuple(like.shape)))
     array = (0.5 + np.arange(count) % 7 / 4).reshape(tuple(like.shape))

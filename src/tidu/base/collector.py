@@ -8,8 +8,8 @@ YOUNG, MIDDLE, OLD = 20_000, 20, 200
 
 
 def relax() -> None:
-    """Let the collector look less often, unless the program has already seen to that, or turned it
-    off.
+    """Let the collector look less often, unless the program has already seen to that,
+    or turned it off.
 
     A tape is hundreds of thousands of small objects without any cycle, freed by their reference
     counts. With the default thresholds the collector walks over all of them again and again while

@@ -55,20 +55,26 @@ CPU = device("cpu")
 
 
 def check(wanted: Any) -> device:
-    """The CPU device, or a RuntimeError that says what to write instead."""
+    """The CPU device, or an error that says what to write instead.
+
+    Like a PyTorch without CUDA it is an AssertionError for "cuda", a RuntimeError for others.
+    """
     found = wanted if isinstance(wanted, device) else device(wanted)
     if found.type != "cpu":
-        raise RuntimeError(
+        message = (
             f"tidu runs on the CPU only, and device '{found}' was asked for. Choose the device "
-            "with "
-            f"'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'.{at(here())}"
+            f"with 'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'.{at(here())}"
         )
+        if found.type == "cuda":
+            raise AssertionError(f"Torch not compiled with CUDA enabled: {message}")
+        raise RuntimeError(message)
     return CPU
 
 
 class memory_format:  # noqa: N801 (the name users know it by: torch.memory_format)
-    """How elements lie in memory, as an argument to `contiguous`, `to`, `clone`. tidu keeps
-    row-major order.
+    """How elements lie in memory, as an argument to `contiguous`, `to`, `clone`.
+
+    tidu keeps row-major order.
     """
 
     __slots__ = ("name",)

@@ -95,6 +95,22 @@ def from_name(name: str) -> dtype:
     return _BY_NAME[name]
 
 
+_BY_PYTHON_TYPE = {bool: bool_, int: int64, float: float64}
+
+
+def given(argument: Any) -> dtype | None:
+    """What a `dtype=` argument means: a dtype, None, or one of Python's bool, int and float."""
+    if argument is None or argument.__class__ is dtype:
+        return argument
+    found = _BY_PYTHON_TYPE.get(argument) if isinstance(argument, type) else None
+    if found is None:
+        raise TypeError(
+            f"argument 'dtype' must be torch.dtype, not {type(argument).__name__}; write "
+            "torch.float32, not its name"
+        )
+    return found
+
+
 def from_numpy(numpy_type: Any) -> dtype:
     """The dtype of a NumPy dtype; TypeError where there is none."""
     found = _BY_NUMPY.get(np.dtype(numpy_type))
@@ -155,8 +171,8 @@ def of_number(number: bool | int | float) -> dtype:
 
 
 def result_type(operands: Iterable[Any]) -> dtype:
-    """The dtype in which operands meet; each has ``.shape`` and ``.dtype`` or is a Python
-    number.
+    """The dtype in which operands meet;
+    each has ``.shape`` and ``.dtype`` or is a Python number.
     """
     ranked: list[dtype | None] = [None, None, None]  # numbers, 0-d, with dimensions
     for x in operands:

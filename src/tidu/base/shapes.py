@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
@@ -29,10 +31,15 @@ class Size(tuple[int, ...]):
     def __add__(self, other: Any) -> Size:
         return Size(tuple(self) + tuple(other))
 
+    def __mul__(self, times: Any) -> Size:
+        return Size(tuple(self) * times)
+
+    __rmul__ = __mul__
+
 
 def broadcast(operation: str, *shapes: Shape) -> Shape:
-    """The common shape, matching dimensions from the right; RuntimeError naming the first that
-    differs.
+    """The common shape, matching dimensions from the right;
+    RuntimeError naming the first that differs.
     """
     result = shapes[0]
     for shape in shapes[1:]:
@@ -41,9 +48,10 @@ def broadcast(operation: str, *shapes: Shape) -> Shape:
     return result
 
 
+@functools.lru_cache(4096)
 def _broadcast_pair(operation: str, a: Shape, b: Shape) -> Shape:
     if b == a[len(a) - len(b) :] and len(b) < len(a):
-        return a
+        return tuple(a)
     rank = max(len(a), len(b))
     result = [1] * rank
     for back in range(1, rank + 1):
@@ -51,11 +59,10 @@ def _broadcast_pair(operation: str, a: Shape, b: Shape) -> Shape:
         size_b = b[-back] if back <= len(b) else 1
         if size_a != size_b and 1 not in (size_a, size_b):
             raise RuntimeError(
-                f"The size of tensor a ({size_a}) must match the size of tensor b ({size_b}) "
-                f"at non-singleton dimension {rank - back}: {operation} of shapes {list(a)} and "
-                f"{list(b)} does not "
-                f"broadcast; dimension -{back} is the first from the right that does not fit. "
-                f"Each pair of sizes must be equal, or one of them 1.{at(here())}"
+                f"The size of tensor a ({size_a}) must match the size of tensor b ({size_b}) at "
+                f"non-singleton dimension {rank - back}: {operation} of shapes {list(a)} and "
+                f"{list(b)} does not broadcast; dimension -{back} is the first from the right that "
+                f"does not fit. Each pair of sizes must be equal, or one of them 1.{at(here())}"
             )
         result[-back] = size_b if size_a == 1 else size_a
     return tuple(result)
@@ -68,8 +75,9 @@ def can_broadcast(shape: Shape, target: Shape) -> bool:
 
 
 def wrap_dim(dim: int, rank: int) -> int:
-    """A dimension number in [0, rank); IndexError as PyTorch words it. A 0-d tensor counts as
-    1-d.
+    """A dimension number in [0, rank); IndexError as PyTorch words it.
+
+    A 0-d tensor counts as 1-d.
     """
     bound = max(rank, 1)
     if not -bound <= dim < bound:
@@ -100,7 +108,8 @@ def wrap_dims(dims: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     return wrapped if rank else ()
 
 
-def reduced(shape: Shape, dims: Sequence[int], keepdim: bool) -> Shape:
+@functools.lru_cache(4096)
+def reduced(shape: Shape, dims: Shape, keepdim: bool) -> Shape:
     """The shape after reducing `dims`."""
     if len(dims) == len(shape):
         return (1,) * len(shape) if keepdim else ()
@@ -113,7 +122,11 @@ def infer_size(shape: Sequence[int], numel: int) -> Shape:
     """`shape` with its one -1 worked out from the number of elements."""
     if prod(shape) == numel and shape.__class__ is tuple and (not shape or min(shape) >= 0):
         return shape
-    sizes = tuple(int(n) for n in shape)
+    return _inferred(tuple([int(n) for n in shape]), numel)
+
+
+@functools.lru_cache(4096)
+def _inferred(sizes: Shape, numel: int) -> Shape:
     if any(n < -1 for n in sizes):
         raise RuntimeError(
             f"invalid shape dimension {next(n for n in sizes if n < -1)}{at(here())}"
@@ -153,7 +166,27 @@ def flatten_sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
         shape = getattr(sizes[0], "shape", None)
         if shape is None or len(shape) > 0:
             sizes = tuple(sizes[0])
-    return tuple(n if n.__class__ is int else n.__index__() for n in sizes)
+    return tuple(n if n.__class__ is int else _as_size(n) for n in sizes)
+
+
+def _as_size(size: Any) -> int:
+    try:
+        return operator.index(size)
+    except TypeError:
+        raise TypeError(
+            f"argument 'size' must be tuple of ints, not {type(size).__name__}: {size!r} is no "
+            f"number of elements{at(here())}"
+        ) from None
+
+
+def sequence_of_sizes(operation: str, sizes: Any) -> tuple[int, ...]:
+    """The sizes in an argument that has to be a sequence of them."""
+    if isinstance(sizes, int):
+        raise TypeError(
+            f"{operation}(): argument 'size' must be tuple of ints, not int; write ({sizes},)"
+            f"{at(here())}"
+        )
+    return flatten_sizes((sizes,))
 
 
 def sizes_from(sizes: tuple[Any, ...], named: dict[str, Any], name: str) -> tuple[int, ...]:
@@ -185,29 +218,30 @@ def is_contiguous(shape: Shape, strides: Sequence[int]) -> bool:
 
 
 def view_strides(shape: Shape, strides: Sequence[int], new_shape: Shape) -> tuple[int, ...] | None:
-    """Strides under which memory of `strides` reads as `new_shape` without a copy, or None."""
+    """Strides under which memory of `strides` reads as `new_shape` without a copy, or None.
+
+    From the last dimension on: a run of old dimensions that are contiguous among themselves is cut
+    into new ones. A new dimension of size 1 between two runs belongs to the one on its right.
+    """
     if 0 in shape:
         return contiguous_strides(new_shape)
-    # Merge the old dimensions into runs that are contiguous among themselves, then cut each run.
-    runs: list[tuple[int, int]] = []  # (size, stride of its last dimension)
-    for n, stride in zip(shape, strides, strict=True):
-        if n == 1:
-            continue
-        if runs and runs[-1][1] == n * stride:
-            runs[-1] = (runs[-1][0] * n, stride)
-        else:
-            runs.append((n, stride))
-    result: list[int] = []
-    remaining = list(reversed(runs))
-    left, step = remaining.pop() if remaining else (1, 1)
-    for n in new_shape:
-        if n == 1:
-            result.append(left * step)
-            continue
-        if left == 1 and remaining:
-            left, step = remaining.pop()
-        if left % n:
+    if not shape:
+        return (1,) * len(new_shape)
+    result = [0] * len(new_shape)
+    place = len(new_shape) - 1
+    step = strides[-1]  # of the last dimension of the run
+    run = covered = 1  # elements in the run, and in the new dimensions cut from it
+    for i in range(len(shape) - 1, -1, -1):
+        run *= shape[i]
+        if i > 0 and (shape[i - 1] == 1 or strides[i - 1] == run * step):
+            continue  # the run goes on
+        while place >= 0 and (covered < run or new_shape[place] == 1):
+            result[place] = covered * step
+            covered *= new_shape[place]
+            place -= 1
+        if covered != run:
             return None
-        left //= n
-        result.append(left * step)
-    return tuple(result)
+        if i > 0:
+            step = strides[i - 1]
+            run = covered = 1
+    return tuple(result) if place == -1 else None

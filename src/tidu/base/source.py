@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from types import CodeType
+from typing import Any, TypeVar
 
 from tidu.base.state import Position, state
 
@@ -46,6 +49,29 @@ def outside(inner: int) -> Position | None:
             return (code, frame.f_lasti)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+def in_one_place(call: Call) -> Call:
+    """`call`, during which everything has the position of the call: it is looked for only once.
+
+    For functions that make many Values and run no code of the user's.
+    """
+
+    @functools.wraps(call)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        own = state.own
+        if own.position is not None:
+            return call(*args, **kwargs)
+        try:
+            own.position = outside(2)
+            return call(*args, **kwargs)
+        finally:
+            own.position = None
+
+    return wrapper  # type: ignore[return-value]
 
 
 def line_of(position: Position) -> tuple[str, int]:

@@ -1,8 +1,7 @@
 """Op: everything about one operation in one record, and the registry of all of them.
 
 An operation is called with its inputs, then its attributes: ``sum_(x, dims, keepdim)``. On Values
-it
-makes a Value. On anything else that knows ``apply_op`` (a Tensor) it asks that, which is how the
+it makes a Value. On anything else that knows ``apply_op`` (a Tensor) it asks that, which is how the
 same derivative, written once, makes plain Values in a backward pass and a new tape in a second one.
 """
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 import dis
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -50,8 +49,8 @@ class Sample(NamedTuple):
 
 
 class Array(NamedTuple):
-    """A placeholder for random numbers: uniform in [low, high), or integers of `dtype` if one is
-    given.
+    """A placeholder for random numbers:
+    uniform in [low, high), or integers of `dtype` if one is given.
 
     `dtype` names a fixed dtype ("int64", "bool"); None stands for the dtype under test.
     """
@@ -203,7 +202,8 @@ class Op:
         if self.variadic:
             inputs = tuple(inputs[0])
         for x in inputs:
-            if x.__class__ not in PLAIN:
+            kind = x.__class__
+            if kind is not Value and kind not in PLAIN:
                 apply_op = getattr(x, "apply_op", None)
                 if apply_op is None:
                     return self._elsewhere(inputs, attrs)
@@ -239,8 +239,8 @@ class Op:
     def value(
         self, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), own: ThreadState | None = None
     ) -> Value:
-        """Make the Value of this op: check and promote the inputs, work out shape and dtype,
-        record.
+        """Make the Value of this op:
+        check and promote the inputs, work out shape and dtype, record.
 
         `own` is the state of this thread, from a caller who has it at hand and is itself called by
         another function of this package.
@@ -269,9 +269,34 @@ class Op:
             pending.overflow(recorded)
         return made
 
+    def values(self, rows: Iterable[tuple[Any, ...]]) -> list[Value]:
+        """`value` for each of several rows of inputs, at a lower price for each."""
+        own = state.own
+        position = own.position or outside(3)
+        infer = self.infer
+        every = []
+        inputs: tuple[Any, ...] = ()
+        try:
+            for inputs in rows:
+                made = _new(Value)
+                made.op = self
+                made.inputs, made.shape, made.dtype = infer(self, inputs, ())
+                made.attrs = ()
+                made.position = position
+                made.buffer = made.bounds = None
+                every.append(made)
+        except Exception as error:
+            locate(error, self._shapes(inputs, str(error)))
+            raise
+        recorded = own.pending
+        recorded.values += every
+        if len(recorded.values) > recorded.limit:
+            pending.overflow(recorded)
+        return every
+
     def _shapes(self, inputs: tuple[Any, ...], message: str) -> str:
-        """For the end of a message: the operation and the shapes of its inputs, unless it has
-        both.
+        """For the end of a message:
+        the operation and the shapes of its inputs, unless it has both.
         """
         shapes = [str(list(x.shape)) for x in inputs if x.__class__ is Value]
         named = self.name in message or " of shape" in message
@@ -375,14 +400,17 @@ def define(
     raises      some integers in the last input are an error: where that is a tensor of integers,
                 `numpy` does it in every tier
     identity    for a reduction: dtype -> the number that changes nothing
-    saved       for an op on a list: the part of it whose numbers the vjp reads view        for ops
-    whose result shares memory with the input grad_name   the name shown in grad_fn=<...> public
-    where users find it: paths such as "torch.exp Tensor.exp torch.special.exp" inplace     whether
-    Tensor gets a method with a trailing underscore outputs     number of results; more than one are
-    read through `pick` host        runs as a call to NumPy in every tier (sorting, factorisations)
+    saved       for an op on a list: the part of it whose numbers the vjp reads
+    view        for ops whose result shares memory with the input
+    grad_name   the name shown in grad_fn=<...>
+    public      where users find it: paths such as "torch.exp Tensor.exp torch.special.exp"
+    inplace     whether Tensor gets a method with a trailing underscore
+    outputs     number of results; more than one are read through `pick`
+    host        runs as a call to NumPy in every tier (sorting, factorisations)
     dtypes      what the tests run it on: all, number, float, wide (float without halves), integer
-    or bool reference   the PyTorch function to compare with, if it is not torch.<name> tolerance
-    multiplies the tests' tolerance, for ops that lose accuracy by nature
+                or bool
+    reference   the PyTorch function to compare with, if it is not torch.<name>
+    tolerance   multiplies the tests' tolerance, for ops that lose accuracy by nature
     """
     if name in registry:
         raise ValueError(f"op '{name}' is declared twice")
@@ -450,20 +478,31 @@ class Function(NamedTuple):
 functions: list[Function] = []
 
 
+def torch_and_tensor(*names: str) -> str:
+    """The paths of what is both a function and a method: "torch.exp Tensor.exp"."""
+    return " ".join(f"torch.{name} Tensor.{name}" for name in names)
+
+
 def function(
-    paths: str, *, inplace: bool = False, checked: bool = False
+    paths: str, *, inplace: bool = False, checked: bool = False, doc: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a public function: ``@function("torch.addmm Tensor.addmm")``.
 
-    Paths are "torch.x", "Tensor.x", "torch.nn.functional.x", "torch.linalg.x", ... `inplace` adds
-    Tensor.x_.
+    It is written in ops and other public functions, so that it works on Values and on Tensors
+    alike. Paths are "torch.x", "Tensor.x", "torch.nn.functional.x", "torch.linalg.x", ... `inplace`
+    adds Tensor.x_.
+
     `checked` is for functions that fail on some numbers (the inverse of a singular matrix): users
     call them under `try`, so the result is worked out, and the error raised, in the call.
-    It is written in ops and other public functions, so that it works on Values and on Tensors
-    alike.
+
+    `doc` is for functions that differ by a number or two and are made by one function: each is
+    given this text, and the name at the end of its path.
     """
 
     def declare(call: Callable[..., Any]) -> Callable[..., Any]:
+        if doc is not None:
+            call.__name__ = call.__qualname__ = paths.split()[0].rpartition(".")[2]
+            call.__doc__ = doc
         functions.append(Function(call, tuple(paths.split()), inplace, checked))
         return call
 

@@ -35,8 +35,8 @@ def render_value(value: Value, names: dict[int, str] | None = None) -> str:
 
 
 def render_region(region: Sequence[Value], *, lines: bool = False) -> str:
-    """A region as text: its leaves, then its values in order; with `lines`, the user's line behind
-    each.
+    """A region as text: its leaves, then its values in order;
+    with `lines`, the user's line behind each.
     """
     names: dict[int, str] = {}
     out = []

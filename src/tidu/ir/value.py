@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 
 
 class Value:
-    """What an operation makes of its inputs: shape and dtype at once, the numbers when somebody
-    asks.
+    """What an operation makes of its inputs:
+    shape and dtype at once, the numbers when somebody asks.
 
     `inputs` holds Values, Python numbers (arguments of the program, never constants of it) and None
     for an absent optional input; for an operation on a list of tensors it holds that list as a
-    tuple.
-    A Value that has been run keeps its `buffer` and forgets `op` and `inputs`, so that a graph is
-    freed
-    as it is consumed. A Value of an operation with several results has a tuple of shapes and of
-    dtypes,
-    and is read through the operation `pick`.
+    tuple. A Value that has been run keeps its `buffer` and forgets `op` and `inputs`, so that a
+    graph is freed as it is consumed. A Value of an operation with several results has a tuple of
+    shapes and of dtypes, and is read through the operation `pick`.
     """
 
     __slots__ = (
@@ -101,8 +98,9 @@ class Value:
 
 
 def leaf(buffer: Any, dtype: dtypes.dtype) -> Value:
-    """A Value of numbers that are already there. The buffer is owned from here on and never
-    written.
+    """A Value of numbers that are already there.
+
+    The buffer is owned from here on and never written.
     """
     return Value(None, (), (), buffer.shape, dtype, None, buffer)
 

@@ -12,8 +12,8 @@ from tidu.ir.value import Value
 
 
 class InvalidGraphError(AssertionError):
-    """A region breaks a rule of the intermediate representation: a bug in tidu, never in a user's
-    program.
+    """A region breaks a rule of the intermediate representation:
+    a bug in tidu, never in a user's program.
     """
 
 
@@ -21,8 +21,7 @@ def verify_region(region: Sequence[Value]) -> None:
     """Check a region in the order in which it will run; raises InvalidGraphError.
 
     Every input is a leaf, stands earlier in the region, or is a number; every Value has a
-    registered op,
-    and shape and dtype are those that the op's own rule gives.
+    registered op, and shape and dtype are those that the op's own rule gives.
     """
     defined: set[int] = set()
     for value in region:

@@ -1,5 +1,5 @@
-"""The operations, one file a family, each declared whole; importing this package fills the
-registry.
+"""The operations, one file a family, each declared whole;
+importing this package fills the registry.
 """
 
 from __future__ import annotations
@@ -9,145 +9,61 @@ from typing import Any
 
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value
-from tidu.ops import (
-    activation,
-    adaptive,
-    arranging,
+from tidu.ops import cast, elementwise, sources, updates
+from tidu.ops.activations import dropout, rectifiers, smooth, softmax
+from tidu.ops.elementwise import blending, one_operand, two_operands
+from tidu.ops.images import channels, grid_sample, interpolation, resampling
+from tidu.ops.indexing import arrays, scattering, selection, sorting
+from tidu.ops.layers import (
     attention,
-    binary_loss,
-    blending,
-    calculus,
-    cast,
-    class_margin,
-    classification,
-    contract,
-    convolution,
-    convolving,
-    ctc,
-    distance,
-    dropout,
-    einsum,
-    elementary,
-    elementwise,
     embedding,
     embedding_bag,
-    extremes,
-    factorization,
-    gamma_functions,
-    indexing,
-    interpolation,
-    least_squares,
-    linear_algebra,
-    loss,
-    margin,
-    matrices,
-    matrix_factors,
-    movement,
     multi_head,
     native,
     normalization,
-    norms,
-    padding,
-    pointwise,
-    pooling,
-    pools,
-    products,
-    rectifier,
+    packed,
     recurrent,
-    reduce,
-    reduction,
-    resampling,
-    sampling,
-    scan,
-    scattering,
-    selection,
-    shaping,
-    shuffling,
-    softmax,
-    solvers,
-    sorting,
-    sources,
-    special,
-    special_functions,
+    recurrent_samples,
     standardize,
-    statistics,
-    strided,
-    total_norm,
-    triangular,
-    updates,
-    wide,
-    windows,
 )
-
-__all__ = [
-    "activation",
-    "adaptive",
-    "arranging",
-    "attention",
-    "binary_loss",
-    "blending",
-    "calculus",
-    "cast",
-    "class_margin",
-    "classification",
-    "contract",
-    "convolution",
-    "convolving",
-    "ctc",
-    "distance",
-    "dropout",
-    "einsum",
-    "elementary",
-    "elementwise",
-    "embedding",
-    "embedding_bag",
-    "extremes",
-    "factorization",
-    "gamma_functions",
-    "indexing",
-    "interpolation",
-    "least_squares",
-    "linear_algebra",
-    "loss",
-    "margin",
-    "matrices",
-    "matrix_factors",
-    "movement",
-    "multi_head",
-    "native",
-    "normalization",
-    "norms",
-    "padding",
-    "pointwise",
-    "pooling",
-    "pools",
-    "products",
-    "rectifier",
-    "recurrent",
-    "reduce",
-    "reduction",
-    "resampling",
-    "sampling",
-    "scan",
-    "scattering",
-    "selection",
-    "shaping",
-    "shuffling",
-    "softmax",
-    "solvers",
-    "sorting",
-    "sources",
-    "special",
-    "special_functions",
-    "standardize",
-    "statistics",
-    "strided",
-    "total_norm",
-    "triangular",
-    "updates",
-    "wide",
-    "windows",
-]
+from tidu.ops.linear_algebra import (
+    contract,
+    einsum,
+    factorization,
+    factors,
+    inverses,
+    kernels,
+    least_squares,
+    matrices,
+    products,
+    solvers,
+)
+from tidu.ops.losses import (
+    binary,
+    class_margin,
+    classification,
+    ctc,
+    distance,
+    margin,
+    reduction,
+    regression,
+)
+from tidu.ops.moving import arranging, movement, padding, sections, shaping, strided, triangles
+from tidu.ops.reductions import calculus, extremes, norms, reduce, scan, statistics, total_norm
+from tidu.ops.special import error_function, gamma, higher, wide
+from tidu.ops.windows import (
+    adaptive,
+    average_pools,
+    blocks,
+    convolution,
+    convolving,
+    max_pooling,
+    max_pools,
+    max_positions,
+    mean_pooling,
+    pool_windows,
+    sliding,
+)
 
 
 def _operator(op: Op) -> Callable[[Value, Any], Any]:
@@ -161,7 +77,7 @@ def _operator(op: Op) -> Callable[[Value, Any], Any]:
 def _bind_operators() -> None:
     """Give Value the operators with which derivatives and decompositions are written."""
     e = elementwise
-    binary = {
+    operators = {
         "add": e.add,
         "sub": e.sub,
         "mul": e.mul,
@@ -174,7 +90,7 @@ def _bind_operators() -> None:
         "xor": e.bitwise_xor,
         "matmul": contract.matmul,
     }
-    for name, op in binary.items():
+    for name, op in operators.items():
         setattr(Value, f"__{name}__", _operator(op))
         setattr(Value, f"__r{name}__", lambda x, y, op=op: op.value((y, x)))
     for name, op in {

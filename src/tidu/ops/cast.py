@@ -39,3 +39,8 @@ cast = define(
     ],
     reference=lambda torch, x, d: x.to(getattr(torch, d.name)),
 )
+
+
+def as_dtype(x: Any, d: dtypes.dtype | None) -> Any:
+    """`x` in dtype `d`; as it is where it has that already, or where none is asked for."""
+    return x if d is None or x.dtype is d else cast(x, d)

@@ -28,8 +28,8 @@ def as_number(x: Any, d: dtype) -> Any:
 
 
 def cast_to(x: Any, d: dtype) -> Any:
-    """An input in dtype `d`: a cast where it is a Value of another, a converted number, or None as
-    it is.
+    """An input in dtype `d`: a cast where it is a Value of another, a converted number,
+    or None as it is.
     """
     if x.__class__ is Value:
         return x if x.dtype is d else cast.value((x,), (d,))
@@ -49,6 +49,31 @@ def promote(inputs: tuple[Any, ...], d: dtype | None = None) -> tuple[tuple[Any,
                 return inputs, d
         d = dtypes.result_type(x for x in inputs if x is not None)
     return tuple(cast_to(x, d) for x in inputs), d
+
+
+Rule = Callable[[Op, tuple[Any, ...], tuple[Any, ...]], Inferred]
+_MOST_REMEMBERED = 4096
+
+
+def remembered(infer: Rule) -> Rule:
+    """`infer`, worked out once for each combination of shapes, dtypes, numbers and attributes.
+
+    For rules that take their time, look at nothing else, and return the inputs as they are.
+    """
+    known: dict[tuple[Any, ...], tuple[Shape, dtype]] = {}
+
+    def rule(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+        kinds = [(x.shape, x.dtype) if x.__class__ is Value else x for x in inputs]
+        key = (attrs, *kinds)
+        found = known.get(key)
+        if found is None:
+            _, shape, d = infer(op, inputs, attrs)
+            if len(known) >= _MOST_REMEMBERED:
+                known.clear()
+            found = known[key] = shape, d
+        return inputs, *found
+
+    return rule
 
 
 def shape_of(op: Op, inputs: tuple[Any, ...]) -> Shape:
@@ -80,6 +105,8 @@ def arithmetic(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
                     return inputs, x.shape, d
                 if y.__class__ is int:
                     return (x, float(y)), x.shape, d
+            elif d is dtypes.int64 and y.__class__ is int and -(1 << 63) <= y < 1 << 63:
+                return inputs, x.shape, d
         elif (
             y.__class__ is Value
             and y.dtype.category == FLOAT
@@ -125,6 +152,11 @@ def comparison(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
 def same(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     """One input, whose shape and dtype are kept."""
     return inputs, inputs[0].shape, inputs[0].dtype
+
+
+def truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """One input, about whose elements something is true or not."""
+    return inputs, inputs[0].shape, dtypes.bool_
 
 
 def logical(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -182,6 +214,28 @@ def not_implemented(kernel: str, d: dtype) -> NotImplementedError:
     )
 
 
+def tensors_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `arithmetic`, without Python numbers."""
+    require_tensors(op, inputs)
+    return arithmetic(op, inputs, attrs)
+
+
+def floats_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `tensors_only`, for results of a float dtype."""
+    inputs, shape, d = tensors_only(op, inputs, attrs)
+    if not d.is_floating_point:
+        raise not_implemented(f"{op.name}_cpu", d)
+    return inputs, shape, d
+
+
+def integers_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `tensors_only`, for results of an integer dtype."""
+    inputs, shape, d = tensors_only(op, inputs, attrs)
+    if d.category != dtypes.INTEGER:
+        raise not_implemented(f"{op.name}_cpu", d)
+    return inputs, shape, d
+
+
 def floats(kernel: str) -> Callable[[Op, tuple[Any, ...], tuple[Any, ...]], Inferred]:
     """A rule: one input of a float dtype, whose shape and dtype are kept."""
 
@@ -194,15 +248,6 @@ def floats(kernel: str) -> Callable[[Op, tuple[Any, ...], tuple[Any, ...]], Infe
         return inputs, x.shape, x.dtype
 
     return infer
-
-
-def require_float(operation: str, x: Any) -> None:
-    if not x.dtype.is_floating_point:
-        raise RuntimeError(
-            f"{operation}(): could not infer output dtype. Input dtype must be a floating point "
-            "dtype. "
-            f"Got: {class_name(x.dtype)}"
-        )
 
 
 def is_number(x: Any) -> bool:

@@ -39,8 +39,8 @@ def pow(s: Builder, x: Any, y: Any) -> Any:
 
 
 def _power(s: Builder, x: Any, y: Any) -> Any:
-    """x**y for x >= 0 in float64: the logarithm has 64 digits, as the exponential magnifies what
-    is missing.
+    """x**y for x >= 0 in float64:
+    the logarithm has 64 digits, as the exponential magnifies what is missing.
     """
     head, tail = _long_log(s, x)
     product, error = two_product(s, y, head)

@@ -1,0 +1,105 @@
+"""The Mersenne Twister (MT19937) as a stream of 32-bit words, at PyTorch's positions.
+
+Words are made in blocks of 624, and those not yet asked for wait in `_rest`: a small draw is a
+slice, and the position inside the block is known.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tidu.base.random import Array
+
+BLOCK = 624
+
+
+def _fill_with_numpy(key: Array, out: Array) -> None:
+    bits = np.random.MT19937(0)
+    bits.state = {"bit_generator": "MT19937", "state": {"key": key[:BLOCK], "pos": BLOCK}}
+    out[:] = bits.random_raw(out.size)
+    key[:BLOCK] = bits.state["state"]["key"]
+
+
+class Source:
+    """What makes blocks of words; `tidu.backends` has native code for it.
+
+    `fill(key, out)` fills `out`, whose size is a multiple of 624, and leaves the state in `key`,
+    which has room for 625 words.
+    """
+
+    def __init__(self) -> None:
+        self.fill: Callable[[Array, Array], None] = _fill_with_numpy
+
+
+source = Source()
+
+
+class MersenneStream:
+    """Words of MT19937 (Matsumoto and Nishimura, 1998), seeded by `init_genrand`."""
+
+    __slots__ = ("_cursor", "_fresh", "_key", "_lock", "_random", "_rest")
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.RandomState(np.random.MT19937(0))
+        self._key = np.zeros(BLOCK + 1, np.uint32)
+        self._lock = threading.Lock()
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Start again from the low 32 bits of `seed`."""
+        with self._lock:
+            self._random.seed(seed & 0xFFFFFFFF)
+            state: Any = self._random.get_state(legacy=False)
+            self._key[:BLOCK] = state["state"]["key"]
+            self._rest = np.empty(0, np.uint32)
+            self._cursor = 0
+            self._fresh = True  # seeded, and no block made yet
+
+    def words(self, count: int) -> Array:
+        """The next `count` words, uint32 (count,). The caller may overwrite them."""
+        with self._lock:
+            start = self._cursor
+            stop = start + count
+            if stop <= self._rest.size:
+                self._cursor = stop
+                return self._rest[start:stop]
+            self._fresh = False
+            head = self._rest[start:]
+            missing = count - head.size
+            blocks = np.empty(-(-missing // BLOCK) * BLOCK, np.uint32)
+            source.fill(self._key, blocks)
+            body = blocks[:missing]
+            whole = blocks.size - BLOCK
+            # What is kept does not keep the memory of a large draw.
+            self._rest = blocks[whole:].copy() if whole else blocks
+            self._cursor = missing - whole
+            return np.concatenate((head, body)) if head.size else body
+
+    def position(self) -> tuple[Array, int, int]:
+        """The 624 state words, one more than the words left of the block, and the next's index."""
+        with self._lock:
+            waiting = self._rest.size - self._cursor
+            return self._key[:BLOCK].copy(), waiting + 1, 0 if self._fresh else BLOCK - waiting
+
+    def set_position(self, key: Array, left: int, following: int) -> None:
+        """Continue from what `position` returned; RuntimeError where that contradicts itself."""
+        fresh = left == 1 and following == 0
+        if not fresh and not (1 <= left <= BLOCK and left + following == BLOCK + 1):
+            raise RuntimeError(
+                f"Invalid mt19937 state: {left - 1} words left in the block, "
+                f"and the next word is number {following}"
+            )
+        with self._lock:
+            bits = np.random.MT19937(0)
+            bits.state = {
+                "bit_generator": "MT19937",
+                "state": {"key": key.astype(np.uint32), "pos": BLOCK + 1 - left},
+            }
+            self._key[:BLOCK] = key
+            self._rest = bits.random_raw(left - 1).astype(np.uint32)
+            self._cursor = 0
+            self._fresh = fresh

@@ -1,0 +1,264 @@
+"""Sums, differences, products, quotients and remainders; signs and absolute values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tidu.base import dtypes
+from tidu.ir.op import Inferred, Op, define, function
+from tidu.ops.elementwise.choice import fill
+from tidu.ops.elementwise.definitions import define_unary
+from tidu.ops.elementwise.rounding import trunc
+from tidu.ops.rules import arithmetic, floating, is_number, same
+from tidu.ops.samples import binary, unary
+
+add = define(
+    "add",
+    inputs="input other",
+    infer=arithmetic,
+    numpy=np.add,
+    emit=lambda s, x, y: s.add(x, y),
+    vjp=(lambda g, out, x, y: g, lambda g, out, x, y: g),
+    samples=binary(),
+)
+
+
+def _subtraction(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    x, y = inputs
+    inputs, shape, d = arithmetic(op, inputs, attrs)
+    # An operand of type bool is another one after promotion, unless both are.
+    if (inputs[0] is not x or inputs[1] is not y) and (_is_bool(x) or _is_bool(y)):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    if d is dtypes.bool_:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. "
+            "Use the `^` or `logical_xor()` operator instead."
+        )
+    return inputs, shape, d
+
+
+def _is_bool(x: Any) -> bool:
+    return isinstance(x, bool) if is_number(x) else x.dtype is dtypes.bool_
+
+
+sub = define(
+    "sub",
+    inputs="input other",
+    infer=_subtraction,
+    numpy=np.subtract,
+    emit=lambda s, x, y: s.sub(x, y),
+    vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g),
+    samples=binary(),
+    dtypes="number",
+)
+mul = define(
+    "mul",
+    inputs="input other",
+    infer=arithmetic,
+    numpy=np.multiply,
+    emit=lambda s, x, y: s.mul(x, y),
+    vjp=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x),
+    samples=binary(),
+    public="torch.mul torch.multiply Tensor.mul Tensor.multiply",
+    inplace=True,
+)
+div = define(
+    "div",
+    inputs="input other",
+    infer=floating,
+    numpy=np.true_divide,
+    emit=lambda s, x, y: s.div(x, y),
+    vjp=(lambda g, out, x, y: g / y, lambda g, out, x, y: -g * (out / y)),
+    samples=binary(-2, 2, 1, 3),
+)
+
+
+@function("torch.add Tensor.add", inplace=True)
+def add_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """input + alpha · other.
+
+    >>> torch.add(torch.ones(2), 1, alpha=3)
+    tensor([4., 4.])
+    """
+    return add(input, other if alpha == 1 else other * alpha)
+
+
+@function("torch.sub torch.subtract Tensor.sub Tensor.subtract", inplace=True)
+def sub_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """input - alpha · other."""
+    return sub(input, other if alpha == 1 else other * alpha)
+
+
+@function("torch.rsub Tensor.rsub")
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """other - alpha · input."""
+    name = "RsubBackward1" if is_number(other) else "RsubBackward0"
+    return sub.named(name, other, input if alpha == 1 else input * alpha)
+
+
+def _division(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `arithmetic`; an integer cannot be divided by the number 0."""
+    inputs, shape, d = arithmetic(op, inputs, attrs)
+    divisor = inputs[1]
+    if d.category == dtypes.INTEGER and divisor.__class__ is int and divisor == 0:
+        raise RuntimeError(f"ZeroDivisionError: {op.name}: integer division of a tensor by zero")
+    return inputs, shape, d
+
+
+def _floor_divide_numpy(x: Any, y: Any) -> Any:
+    integers = np.asarray(x).dtype.kind != "f" and np.asarray(y).dtype.kind != "f"
+    if integers and np.any(np.asarray(y) == 0):
+        raise RuntimeError("ZeroDivisionError: integer division of a tensor by zero")
+    return np.floor_divide(x, y)
+
+
+def _floor_divide_emit(s: Any, x: Any, y: Any) -> Any:
+    """(x - remainder) / y: floor(x / y) would be too great where the quotient is rounded up."""
+    zero, one = s.const(0, x), s.const(1, x)
+    rest = s.fmod(x, y)
+    whole = s.div(s.sub(x, rest), y)
+    opposite = s.bit_xor(s.lt(rest, zero), s.lt(y, zero))
+    whole = s.select(s.bit_and(s.ne(rest, zero), opposite), s.sub(whole, one), whole)
+    quotient = s.div(x, y)
+    # Between -1 and 1 the quotient has the sign of the zero.
+    rounded = s.select(s.eq(whole, zero), s.mul(quotient, zero), s.round(whole))
+    return s.select(s.eq(y, zero), quotient, rounded)
+
+
+floor_divide = define(
+    "floor_divide",
+    raises=True,
+    inputs="input other",
+    infer=_division,
+    numpy=_floor_divide_numpy,
+    emit=_floor_divide_emit,
+    samples=binary(-6, 6, 1, 4),
+    dtypes="number",
+    public="torch.floor_divide Tensor.floor_divide",
+    inplace=True,
+)
+
+
+@function(
+    "torch.div torch.divide torch.true_divide Tensor.div Tensor.divide Tensor.true_divide",
+    inplace=True,
+)
+def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """input / other; `rounding_mode` 'floor' or 'trunc' rounds the quotient and keeps integers.
+
+    Raises RuntimeError for another rounding mode.
+    """
+    if rounding_mode is None:
+        return div(input, other)
+    if rounding_mode not in ("floor", "trunc"):
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{rounding_mode}'"
+        )
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    d = dtypes.result_type((input, other))
+    quotient = trunc(div(input, other))
+    return quotient if d.is_floating_point else quotient.to(d)
+
+
+remainder = define(
+    "remainder",
+    raises=True,
+    inputs="input other",
+    infer=_division,
+    numpy=np.remainder,
+    emit=lambda s, x, y: s.rem(x, y),
+    vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * floor_divide(x, y)),
+    samples=binary(-6, 6, 1, 4),
+    dtypes="number",
+)
+fmod = define(
+    "fmod",
+    raises=True,
+    inputs="input other",
+    infer=_division,
+    numpy=np.fmod,
+    emit=lambda s, x, y: s.fmod(x, y),
+    vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * trunc(x / y)),
+    samples=binary(-6, 6, 1, 4),
+    dtypes="number",
+)
+
+
+@function("torch.remainder Tensor.remainder", inplace=True)
+def remainder_of(input: Any, other: Any) -> Any:
+    """input - other · floor(input / other): the sign is that of `other`, as in Python's %."""
+    name = "RemainderBackward0" if is_number(other) else "RemainderBackward1"
+    return remainder.named(name, input, other)
+
+
+@function("torch.fmod Tensor.fmod", inplace=True)
+def fmod_of(input: Any, other: Any) -> Any:
+    """input - other · trunc(input / other): the sign is that of `input`, as in C."""
+    return fmod.named("FmodBackward0" if is_number(other) else "FmodBackward1", input, other)
+
+
+def _negation(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    if inputs[0].dtype is dtypes.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. "
+            "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return same(op, inputs, attrs)
+
+
+neg = define_unary(
+    "neg",
+    np.negative,
+    lambda s, x: s.neg(x),
+    lambda g, out, x: -g,
+    infer=_negation,
+    names="negative",
+)
+abs_ = define_unary(
+    "abs",
+    np.abs,
+    lambda s, x: s.abs(x),
+    lambda g, out, x: g * sign(x),
+    infer=same,
+    names="absolute",
+)
+
+
+def _sign_emit(s: Any, x: Any) -> Any:
+    zero, one = s.const(0, x), s.const(1, x)
+    return s.select(s.lt(zero, x), one, s.select(s.lt(x, zero), s.neg(one), zero))
+
+
+def _sign_numpy(x: Any) -> Any:
+    if x.dtype.kind == "b":
+        return x
+    return (
+        np.where(x != x, np.zeros((), x.dtype), np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
+    )
+
+
+sign: Op = define_unary(
+    "sign",
+    _sign_numpy,
+    _sign_emit,
+    lambda g, out, x: fill(g, 0.0),
+    infer=same,
+)
+positive = define(
+    "positive",
+    infer=same,
+    numpy=lambda x: x,
+    emit=lambda s, x: x,
+    vjp=(lambda g, out, x: g,),
+    samples=unary(),
+    dtypes="number",
+    grad_name="CloneBackward0",
+    reference="clone",
+)

@@ -1,0 +1,221 @@
+"""Which of several numbers: by a condition, by size, within bounds; or another in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tidu.base import dtypes
+from tidu.base.blend import blend
+from tidu.base.shapes import broadcast, can_broadcast
+from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ir.value import Value
+from tidu.ops.elementwise.logic import logical_and, logical_or
+from tidu.ops.rules import arithmetic, class_name, is_number, promote
+from tidu.ops.samples import binary_tensors
+
+
+def _where_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    condition, x, y = inputs
+    if is_number(condition):
+        raise TypeError(
+            f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}"
+        )
+    if condition.dtype is not dtypes.bool_ and condition.dtype is not dtypes.uint8:
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{class_name(condition.dtype)}"
+        )
+    (x, y), d = promote((x, y))
+    shapes = [condition.shape, *(z.shape for z in (x, y) if not is_number(z))]
+    return (condition, x, y), broadcast("where", *shapes), d
+
+
+where: Op = define(
+    "where",
+    inputs="condition input other",
+    infer=_where_infer,
+    numpy=lambda c, x, y: np.where(c, x, y) if is_number(x) and is_number(y) else blend(c, x, y),
+    emit=lambda s, c, x, y: s.select(c, x, y),
+    vjp=(None, lambda g, out, c, x, y: where(c, g, 0.0), lambda g, out, c, x, y: where(c, 0.0, g)),
+    samples=lambda: [
+        Sample((Array((3, 4), dtype="bool"), Array((3, 4)), Array((4,)))),
+        Sample((Array((2, 1), dtype="bool"), Array((3,)), 0.5)),
+        Sample((Array((), dtype="bool"), Array(()), Array((2,)))),
+        Sample((Array((0,), dtype="bool"), Array((0,)), Array((1,)))),
+    ],
+)
+
+
+# Which of two equal operands gets the gradient: half each, as in PyTorch.
+maximum = define(
+    "maximum",
+    inputs="input other",
+    infer=arithmetic,
+    numpy=np.maximum,
+    emit=lambda s, x, y: s.max(x, y),
+    vjp=(
+        lambda g, out, x, y: where(x == y, g / 2, where(x > y, g, 0.0)),
+        lambda g, out, x, y: where(x == y, g / 2, where(x < y, g, 0.0)),
+    ),
+    samples=binary_tensors(),
+    public="torch.maximum Tensor.maximum",
+)
+minimum = define(
+    "minimum",
+    inputs="input other",
+    infer=arithmetic,
+    numpy=np.minimum,
+    emit=lambda s, x, y: s.min(x, y),
+    vjp=(
+        lambda g, out, x, y: where(x == y, g / 2, where(x < y, g, 0.0)),
+        lambda g, out, x, y: where(x == y, g / 2, where(x > y, g, 0.0)),
+    ),
+    samples=binary_tensors(),
+    public="torch.minimum Tensor.minimum",
+)
+
+
+_PLAIN_BOUNDS = {float, type(None)}
+
+
+def _clamp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    x, low, high = inputs
+    if low is None and high is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    plain = low.__class__ in _PLAIN_BOUNDS and high.__class__ in _PLAIN_BOUNDS
+    if plain and x.__class__ is Value and x.dtype.category == dtypes.FLOAT:
+        return inputs, x.shape, x.dtype
+    return arithmetic(op, inputs, attrs)
+
+
+def _clamp_emit(s: Any, x: Any, low: Any, high: Any) -> Any:
+    x = x if low is None else s.max(x, low)
+    return x if high is None else s.min(x, high)
+
+
+def _clamp_numpy(x: Any, low: Any, high: Any) -> Any:
+    x = x if low is None else np.maximum(x, low)
+    return x if high is None else np.minimum(x, high)
+
+
+def _within(x: Any, low: Any, high: Any) -> Any:
+    if low is None:
+        return x <= high
+    return x >= low if high is None else logical_and(x >= low, x <= high)
+
+
+def _clamp_vjp_low(g: Any, out: Any, x: Any, low: Any, high: Any) -> Any:
+    below = x < low
+    return where(below if high is None else logical_and(below, low < high), g, 0.0)
+
+
+def _clamp_vjp_high(g: Any, out: Any, x: Any, low: Any, high: Any) -> Any:
+    above = x > high
+    return where(above if low is None else logical_or(above, low > high), g, 0.0)
+
+
+clamp = define(
+    "clamp",
+    inputs="input min max",
+    infer=_clamp_infer,
+    numpy=_clamp_numpy,
+    emit=_clamp_emit,
+    vjp=(
+        lambda g, out, x, low, high: where(_within(x, low, high), g, 0.0),
+        _clamp_vjp_low,
+        _clamp_vjp_high,
+    ),
+    samples=lambda: [
+        Sample((Array((3, 4)), -0.5, 1.0)),
+        Sample((Array((5,)), None, 0.7)),
+        Sample((Array(()), -1.0, None)),
+        Sample((Array((2, 3)), Array((3,), -1, 0), Array((2, 1), 0, 1))),
+        Sample((Array((0, 2)), 0.0, 1.0)),
+    ],
+    dtypes="number",
+)
+
+
+@function("torch.clamp torch.clip Tensor.clamp Tensor.clip", inplace=True)
+def clamp_between(input: Any, min: Any = None, max: Any = None) -> Any:
+    """min(max(input, `min`), `max`), each bound a number, a tensor or None.
+
+    The gradient is that of the input inside the bounds and 0 outside. Raises RuntimeError without
+    bounds.
+
+    >>> torch.clamp(torch.tensor([-1., 0.5, 2.]), 0, 1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    numbers = (min is None or is_number(min)) and (max is None or is_number(max))
+    return clamp.named("ClampBackward1" if numbers else "ClampBackward0", input, min, max)
+
+
+@function("torch.clamp_min Tensor.clamp_min", inplace=True)
+def clamp_min(input: Any, min: Any) -> Any:
+    """max(input, `min`)."""
+    name = "ClampMinBackward0" if is_number(min) else "ClampMinBackward1"
+    return clamp.named(name, input, min, None)
+
+
+@function("torch.clamp_max Tensor.clamp_max", inplace=True)
+def clamp_max(input: Any, max: Any) -> Any:
+    """min(input, `max`)."""
+    name = "ClampMaxBackward0" if is_number(max) else "ClampMaxBackward1"
+    return clamp.named(name, input, None, max)
+
+
+# A tensor of the same shape, every element one number. It stays on the tape (with a zero
+# gradient), as in PyTorch.
+def _fill_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    x, value = inputs
+    if not is_number(value) and value.shape:
+        raise RuntimeError(
+            "fill_ only supports 0-dimension value tensor but got tensor with "
+            f"{len(value.shape)} dimensions; copy_() broadcasts one"
+        )
+    return (x, promote((value,), x.dtype)[0][0]), x.shape, x.dtype
+
+
+fill: Op = define(
+    "fill",
+    inputs="input value",
+    infer=_fill_infer,
+    numpy=lambda x, value: np.full(x.shape, value, x.dtype),
+    emit=lambda s, x, value: value,
+    vjp=(lambda g, out, x, value: fill(g, 0.0), lambda g, out, x, value: g),
+    samples=lambda: [
+        Sample((Array((3, 4)), 1.5)),
+        Sample((Array(()), 2)),
+        Sample((Array((2, 3)), Array(()))),
+    ],
+    public="torch.fill Tensor.fill",
+    inplace=True,
+)
+
+
+def _overwrite_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    x, source = inputs
+    if not can_broadcast(source.shape, x.shape):
+        both = broadcast("copy_", x.shape, source.shape)  # raises where the two do not meet at all
+        raise RuntimeError(
+            f"output with shape {list(x.shape)} doesn't match the broadcast shape {list(both)}: "
+            "copy_() broadcasts its argument, never the tensor it writes to"
+        )
+    return (x, promote((source,), x.dtype)[0][0]), x.shape, x.dtype
+
+
+# Another tensor's numbers in the shape and dtype of the first, which stays on the tape with a zero
+# gradient.
+overwrite = define(
+    "overwrite",
+    inputs="input source",
+    infer=_overwrite_infer,
+    numpy=lambda x, source: source if source.shape == x.shape else np.broadcast_to(source, x.shape),
+    emit=lambda s, x, source: source,
+    vjp=(lambda g, out, x, source: fill(g, 0.0), lambda g, out, x, source: g),
+    grad_name="CopyBackwards",
+    samples=lambda: [Sample((Array((3, 4)), Array((3, 4)))), Sample((Array((2, 3)), Array((3,))))],
+    reference=lambda torch, x, source: x.clone().copy_(source),
+)

@@ -1,0 +1,194 @@
+"""Powers, roots, exponentials and logarithms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tidu.base import dtypes
+from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ir.value import Value
+from tidu.ops.elementwise.choice import fill, where
+from tidu.ops.elementwise.definitions import define_unary
+from tidu.ops.elementwise.logic import logical_and
+from tidu.ops.rules import arithmetic, is_number, same
+from tidu.ops.samples import binary_tensors, unary
+
+
+def _pow_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    base, exponent = inputs
+    if is_number(exponent) and not is_number(base):
+        if base.dtype.category != dtypes.FLOAT and isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if base.dtype is dtypes.bool_ and isinstance(exponent, int):
+            inputs = (base, int(exponent))
+    (base, exponent), shape, d = arithmetic(op, inputs, attrs)
+    known = _KNOWN.get(exponent.__class__)
+    if known is not None and exponent in _OWN_ARITHMETIC:
+        exponent = known(exponent)
+    return (base, exponent), shape, d
+
+
+class _KnownFloat(float):
+    """A number that programs are compiled for; all others are arguments of a program."""
+
+
+class _KnownInt(int):
+    """The same for integers."""
+
+
+_KNOWN: dict[type, type] = {float: _KnownFloat, int: _KnownInt}
+
+
+# Exponents that cost one or two products, roots or quotients, instead of a logarithm.
+_OWN_ARITHMETIC = (2, 0.5, 3, -1, -2)
+
+
+def _pow_numpy(x: Any, y: Any) -> Any:
+    if isinstance(y, (int, float)):
+        if y == 2:
+            return np.square(x)
+        if y == 0.5:
+            return np.sqrt(x)
+        if y == 3:
+            return x * x * x
+        if y == -1 and x.dtype.kind == "f":
+            return np.reciprocal(x)
+        if y == -2 and x.dtype.kind == "f":
+            return np.reciprocal(x * x)
+    if np.result_type(x, y).kind == "i":
+        return _integer_power(x, y)
+    return np.power(x, y)
+
+
+def _integer_power(x: Any, y: Any) -> Any:
+    """x ** y rounded towards 0: a negative power is 0 but for 1 and -1."""
+    power = np.power(x, np.maximum(y, 0))
+    if np.all(np.asarray(y) >= 0):
+        return power
+    units = np.where(np.asarray(y) % 2 == 0, np.abs(x), x)
+    return np.where(np.asarray(y) < 0, np.where(np.abs(x) == 1, units, 0), power)
+
+
+def _pow_vjp_base(g: Any, out: Any, x: Any, y: Any) -> Any:
+    if is_number(y):
+        if y == 2 and x.__class__ is Value:  # a Tensor takes the long way, which stays on the tape
+            return g * (x * 2.0)
+        return fill(g, 0.0) if y == 0 else g * (x ** (y - 1) * y)
+    return where(y == 0, 0.0, g * (y * x ** (y - 1)))
+
+
+def _pow_vjp_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
+    if is_number(x):
+        if x == 0:
+            return where(y >= 0, 0.0, g * (out * math.inf))
+        return g * (out * (math.log(x) if x > 0 else math.nan))
+    silent = logical_and(x == 0, y >= 0)  # the limit is 0 there, and log(0) would give NaN
+    return g * where(silent, 0.0, out * log(where(silent, 1.0, x)))
+
+
+pow_ = define(
+    "pow",
+    inputs="input exponent",
+    infer=_pow_infer,
+    numpy=_pow_numpy,
+    emit=lambda s, x, y: s.pow(x, y),
+    vjp=(_pow_vjp_base, _pow_vjp_exponent),
+    samples=lambda: [
+        *binary_tensors(0.2, 2.0)(),
+        *(Sample((Array((2, 3), 0.5, 2.0), n)) for n in (2, 3, 0.5, -1.0, 0, 1.7)),
+        Sample((Array((4,), -2, 2), 2)),
+    ],
+    dtypes="float",
+)
+
+
+@function("torch.pow Tensor.pow", inplace=True)
+def power(input: Any, exponent: Any) -> Any:
+    """input ** exponent; one of the two may be a number.
+
+    Raises RuntimeError for integers to a negative integer power.
+    """
+    kind = 0 if is_number(exponent) else 2 if is_number(input) else 1
+    return pow_.named(f"PowBackward{kind}", input, exponent)
+
+
+square = define_unary(
+    "square",
+    np.square,
+    lambda s, x: s.mul(x, x),
+    lambda g, out, x: g * (x * 2.0),
+    infer=same,
+    grad_name="PowBackward0",
+)
+sqrt = define_unary(
+    "sqrt",
+    np.sqrt,
+    lambda s, x: s.sqrt(x),
+    lambda g, out, x: g / (out * 2.0),
+    samples=unary(0.1, 4),
+)
+rsqrt = define_unary(
+    "rsqrt",
+    lambda x: 1 / np.sqrt(x),
+    lambda s, x: s.div(s.const(1, x), s.sqrt(x)),
+    lambda g, out, x: g * (out * out * out * -0.5),
+    samples=unary(0.2, 4),
+)
+reciprocal = define_unary(
+    "reciprocal",
+    lambda x: 1 / x,
+    lambda s, x: s.div(s.const(1, x), x),
+    lambda g, out, x: -g * (out * out),
+    samples=unary(0.3, 3),
+)
+exp = define_unary("exp", np.exp, lambda s, x: s.exp(x), lambda g, out, x: g * out)
+exp2 = define_unary(
+    "exp2",
+    np.exp2,
+    lambda s, x: s.exp2(x),
+    lambda g, out, x: g * (out * math.log(2)),
+    torch_paths="torch.special.exp2",
+)
+expm1 = define_unary(
+    "expm1",
+    np.expm1,
+    lambda s, x: s.expm1(x),
+    lambda g, out, x: g * (out + 1.0),
+    torch_paths="torch.special.expm1",
+)
+log = define_unary(
+    "log", np.log, lambda s, x: s.log(x), lambda g, out, x: g / x, samples=unary(0.1, 5)
+)
+log2 = define_unary(
+    "log2",
+    np.log2,
+    lambda s, x: s.log2(x),
+    lambda g, out, x: g / (x * math.log(2)),
+    samples=unary(0.1, 5),
+)
+
+
+def _log10_numpy(x: Any) -> Any:
+    """In float64 where that is wider: NumPy's float32 logarithm of 100 is not 2."""
+    return np.log10(x, dtype=np.float64).astype(x.dtype) if x.dtype == np.float32 else np.log10(x)
+
+
+log10 = define_unary(
+    "log10",
+    _log10_numpy,
+    lambda s, x: s.log10(x),
+    lambda g, out, x: g / (x * math.log(10)),
+    samples=unary(0.1, 5),
+)
+log1p = define_unary(
+    "log1p",
+    np.log1p,
+    lambda s, x: s.log1p(x),
+    lambda g, out, x: g / (x + 1.0),
+    samples=unary(-0.8, 5),
+    torch_paths="torch.special.log1p",
+    grad_name="Log1PBackward0",
+)

@@ -1,0 +1,43 @@
+"""Rounding to whole numbers, or to some decimals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tidu.ir.op import Op, define, function
+from tidu.ops.elementwise.choice import fill
+from tidu.ops.rules import same
+from tidu.ops.samples import unary
+
+
+def _rounding(name: str, ufunc: Any, emit: Any, public: str = "") -> Op:
+    return define(
+        name,
+        infer=same,
+        numpy=lambda x: ufunc(x) if x.dtype.kind == "f" else x,
+        emit=emit,
+        vjp=(lambda g, out, x: fill(g, 0.0),),
+        samples=unary(-4, 4),
+        dtypes="number",
+        public=public,
+        inplace=bool(public),
+    )
+
+
+floor = _rounding("floor", np.floor, lambda s, x: s.floor(x), "torch.floor Tensor.floor")
+ceil = _rounding("ceil", np.ceil, lambda s, x: s.ceil(x), "torch.ceil Tensor.ceil")
+trunc: Op = _rounding(
+    "trunc", np.trunc, lambda s, x: s.trunc(x), "torch.trunc torch.fix Tensor.trunc Tensor.fix"
+)
+round_ = _rounding("round", np.rint, lambda s, x: s.round(x))
+
+
+@function("torch.round torch.special.round Tensor.round", inplace=True)
+def round_decimals(input: Any, *, decimals: int = 0) -> Any:
+    """To the nearest number with `decimals` decimals, ties to even."""
+    if decimals == 0:
+        return round_(input)
+    scale = 10.0 ** abs(decimals)
+    return round_(input * scale) / scale if decimals > 0 else round_(input / scale) * scale

@@ -1,0 +1,75 @@
+"""Trigonometric and hyperbolic functions and their inverses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tidu.ir.op import Op, define
+from tidu.ops.elementwise.definitions import define_unary
+from tidu.ops.elementwise.powers import rsqrt
+from tidu.ops.rules import floating
+from tidu.ops.samples import binary_tensors, unary
+
+sin = define_unary("sin", np.sin, lambda s, x: s.sin(x), lambda g, out, x: g * cos(x))
+cos: Op = define_unary("cos", np.cos, lambda s, x: s.cos(x), lambda g, out, x: g * -sin(x))
+tan = define_unary(
+    "tan", np.tan, lambda s, x: s.tan(x), lambda g, out, x: g * (out * out + 1.0), unary(-1, 1)
+)
+asin = define_unary(
+    "asin",
+    np.arcsin,
+    lambda s, x: s.asin(x),
+    lambda g, out, x: g * rsqrt(1.0 - x * x),
+    unary(-0.9, 0.9),
+    names="arcsin",
+)
+acos = define_unary(
+    "acos",
+    np.arccos,
+    lambda s, x: s.acos(x),
+    lambda g, out, x: g * -rsqrt(1.0 - x * x),
+    unary(-0.9, 0.9),
+    names="arccos",
+)
+atan = define_unary(
+    "atan", np.arctan, lambda s, x: s.atan(x), lambda g, out, x: g / (x * x + 1.0), names="arctan"
+)
+atan2 = define(
+    "atan2",
+    inputs="input other",
+    infer=floating,
+    numpy=np.arctan2,
+    emit=lambda s, x, y: s.atan2(x, y),
+    vjp=(
+        lambda g, out, x, y: g * y / (x * x + y * y),
+        lambda g, out, x, y: -g * x / (x * x + y * y),
+    ),
+    samples=binary_tensors(0.3, 2.0),
+    public="torch.atan2 torch.arctan2 Tensor.atan2 Tensor.arctan2",
+    inplace=True,
+)
+sinh = define_unary("sinh", np.sinh, lambda s, x: s.sinh(x), lambda g, out, x: g * cosh(x))
+cosh: Op = define_unary("cosh", np.cosh, lambda s, x: s.cosh(x), lambda g, out, x: g * sinh(x))
+asinh = define_unary(
+    "asinh",
+    np.arcsinh,
+    lambda s, x: s.asinh(x),
+    lambda g, out, x: g * rsqrt(x * x + 1.0),
+    names="arcsinh",
+)
+acosh = define_unary(
+    "acosh",
+    np.arccosh,
+    lambda s, x: s.acosh(x),
+    lambda g, out, x: g * rsqrt(x * x - 1.0),
+    unary(1.2, 4),
+    names="arccosh",
+)
+atanh = define_unary(
+    "atanh",
+    np.arctanh,
+    lambda s, x: s.atanh(x),
+    lambda g, out, x: g / (1.0 - x * x),
+    unary(-0.9, 0.9),
+    names="arctanh",
+)

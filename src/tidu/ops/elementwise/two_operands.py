@@ -1,0 +1,308 @@
+"""Element by element, of two operands: logarithms of sums, x log y, signs, divisors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tidu.base import dtypes
+from tidu.ir.op import Array, Inferred, Op, Sample, define, function, torch_and_tensor
+from tidu.ops.cast import cast
+from tidu.ops.elementwise import (
+    eq,
+    exp,
+    exp2,
+    fill,
+    isnan,
+    le,
+    log,
+    log1p,
+    logical_and,
+    logical_or,
+    pow_,
+    where,
+)
+from tidu.ops.rules import (
+    arithmetic,
+    floating,
+    floats_only,
+    integers_only,
+    is_number,
+    require_tensors,
+    tensors_only,
+)
+from tidu.ops.samples import binary, binary_tensors
+
+
+def _extreme_ignoring_nan(name: str, ufunc: Any, better: Any) -> Op:
+    def emit(s: Any, x: Any, y: Any) -> Any:
+        chosen = s.select(better(s, x, y), x, y)
+        return s.select(s.ne(x, x), y, s.select(s.ne(y, y), x, chosen))
+
+    def first(x: Any, y: Any) -> Any:
+        """Where the first operand is the one chosen (also of two equal ones)."""
+        return logical_or(le(y, x) if name == "fmax" else le(x, y), isnan(y))
+
+    return define(
+        name,
+        inputs="input other",
+        infer=tensors_only,
+        numpy=ufunc,
+        emit=emit,
+        vjp=(
+            lambda g, out, x, y: where(first(x, y), g, 0.0),
+            lambda g, out, x, y: where(first(x, y), 0.0, g),
+        ),
+        samples=binary_tensors(),
+        public=torch_and_tensor(name),
+    )
+
+
+fmax = _extreme_ignoring_nan("fmax", np.fmax, lambda s, x, y: s.le(y, x))
+fmin = _extreme_ignoring_nan("fmin", np.fmin, lambda s, x, y: s.le(x, y))
+
+copysign_ = define(
+    "copysign",
+    inputs="input other",
+    infer=floating,
+    numpy=np.copysign,
+    emit=lambda s, x, y: s.copysign(x, y),
+    vjp=(
+        lambda g, out, x, y: where(eq(x, 0), 0.0, g * (out / x)),
+        lambda g, out, x, y: fill(g, 0.0),
+    ),
+    samples=binary(),
+)
+
+
+@function("torch.copysign Tensor.copysign", inplace=True)
+def copysign(input: Any, other: Any) -> Any:
+    """The magnitude of `input` with the sign of `other`, a tensor or a number."""
+    if is_number(input):
+        raise TypeError(f"copysign(): argument 'input' must be Tensor, not {type(input).__name__}")
+    return copysign_.named(
+        "CopysignBackward1" if is_number(other) else "CopysignBackward0", input, other
+    )
+
+
+def _hypot_emit(s: Any, x: Any, y: Any) -> Any:
+    """Scaled by the greater of the two, so that no square overflows."""
+    x, y = s.abs(x), s.abs(y)
+    great, small = s.max(x, y), s.min(x, y)
+    one = s.const(1, x)
+    ratio = s.div(small, s.select(s.eq(great, s.const(0, x)), one, great))
+    length = s.mul(great, s.sqrt(s.fma(ratio, ratio, one)))
+    infinity = s.const(math.inf, x)
+    return s.select(s.bit_or(s.eq(x, infinity), s.eq(y, infinity)), infinity, length)
+
+
+hypot = define(
+    "hypot",
+    inputs="input other",
+    infer=floats_only,
+    numpy=np.hypot,
+    emit=_hypot_emit,
+    vjp=(lambda g, out, x, y: g * (x / out), lambda g, out, x, y: g * (y / out)),
+    samples=binary_tensors(0.3, 2.0),
+    dtypes="float",
+    public=torch_and_tensor("hypot"),
+    inplace=True,
+)
+
+
+def _log_add(name: str, ufunc: Any, exponential: Any, logarithm: Any, power: Any) -> Op:
+    def emit(s: Any, x: Any, y: Any) -> Any:
+        great = s.max(x, y)
+        distance = s.neg(s.abs(s.sub(x, y)))
+        total = s.add(great, logarithm(s, s.add(s.const(1, x), exponential(s, distance))))
+        return s.select(s.eq(s.abs(great), s.const(math.inf, x)), great, total)
+
+    return define(
+        name,
+        inputs="input other",
+        infer=floats_only,
+        numpy=ufunc,
+        emit=emit,
+        vjp=(
+            lambda g, out, x, y: g / (power(y - x) + 1.0),
+            lambda g, out, x, y: g / (power(x - y) + 1.0),
+        ),
+        samples=binary_tensors(),
+        dtypes="float",
+        public=torch_and_tensor(name),
+    )
+
+
+logaddexp = _log_add("logaddexp", np.logaddexp, lambda s, x: s.exp(x), lambda s, x: s.log(x), exp)
+logaddexp2 = _log_add(
+    "logaddexp2", np.logaddexp2, lambda s, x: s.exp2(x), lambda s, x: s.log2(x), exp2
+)
+
+
+def _times_log(name: str, logarithm: Any, log_of: Any, shift: float) -> Op:
+    """x · log(y + shift), and 0 where x is 0 (NaN where y is NaN)."""
+
+    def emit(s: Any, x: Any, y: Any) -> Any:
+        zero = s.const(0, x)
+        product = s.mul(x, logarithm(s, y))
+        return s.select(s.ne(y, y), y, s.select(s.eq(x, zero), zero, product))
+
+    def first(g: Any, out: Any, x: Any, y: Any) -> Any:
+        if is_number(y):
+            above = y + shift > 0
+            value = g * (log_of(y) if above else -math.inf if y + shift == 0 else math.nan)
+            return value if above else where(eq(x, 0), 0.0, value)
+        silent = logical_and(eq(x, 0), le(y, -shift))
+        return where(silent, 0.0, g * log_of(where(silent, 1.0, y)))
+
+    return define(
+        name,
+        inputs="input other",
+        infer=floating,
+        emit=emit,
+        vjp=(first, lambda g, out, x, y: g * x / (y + shift)),
+        samples=binary(0.2, 3.0),
+        public=f"{torch_and_tensor(name) if name == 'xlogy' else ''} torch.special.{name}",
+        inplace=name == "xlogy",
+        reference=name if name == "xlogy" else f"special.{name}",
+    )
+
+
+xlogy = _times_log(
+    "xlogy", lambda s, y: s.log(y), lambda y: log(y) if not is_number(y) else math.log(y), 0.0
+)
+xlog1py = _times_log(
+    "xlog1py",
+    lambda s, y: s.log1p(y),
+    lambda y: log1p(y) if not is_number(y) else math.log1p(y),
+    1.0,
+)
+
+
+def _heaviside_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    require_tensors(op, inputs)
+    x, values = inputs
+    if x.dtype is not values.dtype:
+        raise RuntimeError(
+            f"heaviside is not yet implemented for tensors with different dtypes: got {x.dtype} and"
+            f" {values.dtype}"
+        )
+    return arithmetic(op, inputs, attrs)
+
+
+def _heaviside_emit(s: Any, x: Any, values: Any) -> Any:
+    zero, one = s.const(0, x), s.const(1, x)
+    return s.select(s.eq(x, zero), values, s.select(s.lt(zero, x), one, zero))
+
+
+heaviside = define(
+    "heaviside",
+    inputs="input values",
+    infer=_heaviside_infer,
+    emit=_heaviside_emit,
+    samples=binary_tensors(),
+    public=torch_and_tensor("heaviside"),
+    inplace=True,
+)
+
+
+def _nextafter_numpy(x: Any, y: Any, d: dtypes.dtype) -> Any:
+    # Halves arrive widened, and float32 has other neighbors.
+    return np.nextafter(np.asarray(x).astype(d.numpy), np.asarray(y).astype(d.numpy))
+
+
+nextafter_ = define(
+    "nextafter",
+    inputs="input other",
+    attrs="dtype",
+    kind="host",
+    host=True,
+    infer=floats_only,
+    numpy=_nextafter_numpy,
+    vjp=(
+        lambda g, out, x, y, d: where(eq(x, y), 0.0, g),
+        lambda g, out, x, y, d: fill(g, 0.0),
+    ),
+    samples=lambda: [
+        Sample((Array((3, 4)), Array((4,)), dtypes.float32), smooth=False),
+        Sample((Array(()), Array(()), dtypes.float32), smooth=False),
+    ],
+    dtypes="float",
+    # The dtype is given where half precision arrives as such, which samples cannot say.
+    reference=lambda torch, x, y, d: torch.nextafter(x.float(), y.float()).to(x.dtype),
+)
+
+
+@function("torch.nextafter Tensor.nextafter", inplace=True)
+def nextafter(input: Any, other: Any) -> Any:
+    """The next number after `input` in the direction of `other`."""
+    for position, (name, x) in enumerate((("input", input), ("other", other)), 1):
+        if is_number(x):
+            raise TypeError(
+                f"nextafter(): argument '{name}' (position {position}) must be Tensor, not"
+                f" {type(x).__name__}"
+            )
+    return nextafter_(input, other, dtypes.result_type((input, other)))
+
+
+def _integer_pairs() -> list[Sample]:
+    kinds = ("int64", "int32", "uint8")
+    return [Sample((Array((3, 4), 0, 20, d), Array((4,), 0, 20, d))) for d in kinds]
+
+
+gcd = define(
+    "gcd",
+    inputs="input other",
+    kind="host",
+    host=True,
+    infer=integers_only,
+    numpy=np.gcd,
+    samples=_integer_pairs,
+    dtypes="bool",
+    public=torch_and_tensor("gcd"),
+    inplace=True,
+)
+lcm = define(
+    "lcm",
+    inputs="input other",
+    kind="host",
+    host=True,
+    infer=integers_only,
+    numpy=np.lcm,
+    samples=_integer_pairs,
+    dtypes="bool",
+    public=torch_and_tensor("lcm"),
+    inplace=True,
+)
+
+
+def _ldexp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    require_tensors(op, inputs)
+    return floating(op, inputs, attrs)
+
+
+# input · 2**other
+ldexp = define(
+    "ldexp",
+    inputs="input other",
+    infer=_ldexp_infer,
+    emit=lambda s, x, y: s.mul(x, s.exp2(y)),
+    vjp=(lambda g, out, x, y: g * exp2(y), lambda g, out, x, y: g * (out * math.log(2))),
+    samples=binary_tensors(),
+    public=torch_and_tensor("ldexp"),
+    inplace=True,
+)
+
+
+@function("torch.float_power Tensor.float_power", inplace=True)
+def float_power(input: Any, exponent: Any) -> Any:
+    """input ** exponent in float64."""
+    wide = [x if is_number(x) else cast(x, dtypes.float64) for x in (input, exponent)]
+    wide = [float(x) if is_number(x) else x for x in wide]
+    return pow_.named(_pow_name(*wide), *wide)
+
+
+def _pow_name(base: Any, exponent: Any) -> str:
+    return "PowBackward0" if is_number(exponent) else "PowBackward1"

@@ -1,0 +1,1 @@
+"""What whole layers compute: normalization, embedding, attention, recurrence."""

@@ -1,0 +1,1 @@
+"""Elements in another order, shape or place, and nothing computed."""

@@ -1,0 +1,492 @@
+"""Movement: reshaping, reordering, slicing and joining.
+
+Most of these share memory with their input.
+
+A view is declared with `layout`, how it reads the strides of its input, and `write`, how writing
+through it changes its input: that is all that in-place operations on views rest on.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tidu.base.shapes import Shape, infer_size, view_strides
+from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, View, define
+from tidu.ops.rules import promote
+from tidu.ops.sources import full
+
+Strides = tuple[int, ...]
+# One dimension of a slice: start, stop, step with step > 0 and 0 <= start <= stop <= size.
+Ranges = tuple[tuple[int, int, int], ...]
+
+
+def _reshape_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (shape,) = inputs, attrs
+    return inputs, infer_size(shape, prod(x.shape)), x.dtype
+
+
+def _reshape_layout(
+    shape: Shape, strides: Strides, offset: int, new: Shape
+) -> tuple[Strides, int] | None:
+    found = view_strides(shape, strides, infer_size(new, prod(shape)))
+    return None if found is None else (found, offset)
+
+
+reshape: Op = define(
+    "reshape",
+    attrs="shape",
+    kind="movement",
+    infer=_reshape_infer,
+    numpy=lambda x, shape: x.reshape(shape),
+    vjp=(lambda g, out, x, shape: reshape(g, x.shape),),
+    view=View(_reshape_layout, lambda base, part, shape: reshape(part, base.shape)),
+    grad_name="ViewBackward0",
+    samples=lambda: [
+        Sample((Array((3, 4)), (2, 6))),
+        Sample((Array((2, 3, 4)), (6, -1))),
+        Sample((Array(()), (1, 1))),
+        Sample((Array((0, 3)), (3, 0))),
+        Sample((Array((1,)), ())),
+    ],
+)
+
+
+def unsqueeze_dims(x: Any, dims: Shape) -> Any:
+    """Insert dimensions of size 1 so that they stand at `dims` of the result."""
+    shape = list(x.shape)
+    for d in sorted(dims):
+        shape.insert(d, 1)
+    return reshape(x, tuple(shape))
+
+
+def squeeze_dims(x: Any, dims: Shape) -> Any:
+    """Drop the given dimensions, which have size 1."""
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in dims))
+
+
+def _inverse(dims: Shape) -> Shape:
+    return tuple(sorted(range(len(dims)), key=dims.__getitem__))
+
+
+def _permute_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (dims,) = inputs, attrs
+    shape = x.shape
+    return inputs, tuple([shape[d] for d in dims]), x.dtype
+
+
+permute: Op = define(
+    "permute",
+    attrs="dims",
+    kind="movement",
+    infer=_permute_infer,
+    numpy=lambda x, dims: x.transpose(dims),
+    vjp=(lambda g, out, x, dims: permute(g, _inverse(dims)),),
+    view=View(
+        lambda shape, strides, offset, dims: (tuple(strides[d] for d in dims), offset),
+        lambda base, part, dims: permute(part, _inverse(dims)),
+    ),
+    samples=lambda: [
+        Sample((Array((3, 4)), (1, 0))),
+        Sample((Array((2, 3, 4)), (2, 0, 1))),
+        Sample((Array(()), ())),
+        Sample((Array((0, 3)), (1, 0))),
+    ],
+)
+
+
+def swap(x: Any, a: int, b: int) -> Any:
+    """`x` with two dimensions exchanged."""
+    dims = list(range(len(x.shape)))
+    dims[a], dims[b] = dims[b], dims[a]
+    return permute(x, tuple(dims))
+
+
+def _expand_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (shape,) = inputs, attrs
+    if not x.shape:
+        return inputs, shape, x.dtype
+    extra = len(shape) - len(x.shape)
+    if extra < 0:
+        raise RuntimeError(
+            f"expand(torch.{x.dtype.name}{list(x.shape)}, size={list(shape)}): the number of sizes "
+            f"provided ({len(shape)}) must be greater or equal to the number of dimensions in the "
+            f"tensor ({len(x.shape)})"
+        )
+    for i, (n, wanted) in enumerate(zip(x.shape, shape[extra:], strict=True)):
+        if n not in (1, wanted):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({wanted}) must match the existing size ({n}) at "
+                f"non-singleton dimension {i + extra}.  Target sizes: {list(shape)}.  Tensor "
+                f"sizes: {list(x.shape)}"
+            )
+    return inputs, shape, x.dtype
+
+
+def _expand_layout(shape: Shape, strides: Strides, offset: int, new: Shape) -> tuple[Strides, int]:
+    extra = len(new) - len(shape)
+    kept = (s if n == m else 0 for n, m, s in zip(shape, new[extra:], strides, strict=True))
+    return (0,) * extra + tuple(kept), offset
+
+
+def _expand_numpy(x: Any, shape: Shape) -> Any:
+    if prod(shape) > 4096:
+        return np.broadcast_to(x, shape)
+    out = np.empty(shape, x.dtype)  # for few elements a copy is cheaper than making the view
+    out[...] = x
+    return out
+
+
+expand = define(
+    "expand",
+    attrs="shape",
+    kind="movement",
+    infer=_expand_infer,
+    numpy=_expand_numpy,
+    vjp=(lambda g, out, x, shape: g,),  # the engine sums over what was repeated
+    view=View(_expand_layout, None),
+    samples=lambda: [
+        Sample((Array((1, 4)), (3, 4))),
+        Sample((Array((3,)), (2, 3))),
+        Sample((Array(()), (2, 2))),
+        Sample((Array((1, 1)), (0, 3))),
+    ],
+    reference="Tensor.expand",
+)
+
+
+def _slice_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (ranges,) = inputs, attrs
+    return inputs, tuple([len(range(*r)) for r in ranges]), x.dtype
+
+
+def _as_slices(ranges: Ranges) -> tuple[slice, ...]:
+    return tuple(slice(*r) for r in ranges)
+
+
+def _slice_layout(
+    shape: Shape, strides: Strides, offset: int, ranges: Ranges
+) -> tuple[Strides, int]:
+    offset += sum(r[0] * s for r, s in zip(ranges, strides, strict=True))
+    return tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset
+
+
+slice_ = define(
+    "slice",
+    attrs="ranges",
+    kind="movement",
+    infer=_slice_infer,
+    numpy=lambda x, ranges: x[_as_slices(ranges)],
+    vjp=(lambda g, out, x, ranges: place(g, x.shape, ranges),),
+    view=View(_slice_layout, lambda base, part, ranges: slice_write(base, part, ranges)),
+    samples=lambda: [
+        Sample((Array((4, 5)), ((1, 3, 1), (0, 5, 2)))),
+        Sample((Array((6,)), ((5, 6, 1),))),
+        Sample((Array((3, 2)), ((1, 1, 1), (0, 2, 1)))),
+        Sample((Array(()), ())),
+    ],
+    reference=lambda torch, x, ranges: x[_as_slices(ranges)] if ranges else x.clone(),
+)
+
+
+def _place_numpy(x: Any, shape: Shape, ranges: Ranges) -> Any:
+    out = np.zeros(shape, x.dtype)
+    out[_as_slices(ranges)] = x
+    return out
+
+
+def _torch_place(torch: Any, x: Any, shape: Shape, ranges: Ranges) -> Any:
+    out = torch.zeros(shape, dtype=x.dtype)
+    return torch.slice_scatter(out, x, 0, *ranges[0])
+
+
+# Zeros everywhere but in one slice: the adjoint of slice.
+place: Op = define(
+    "place",
+    attrs="shape ranges",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, attrs[0], inputs[0].dtype),
+    numpy=_place_numpy,
+    pieces=lambda shapes, shape, ranges: Pieces(True, (Piece(0, ranges),)),
+    vjp=(lambda g, out, x, shape, ranges: slice_(g, ranges),),
+    samples=lambda: [
+        Sample((Array((2, 3)), (4, 3), ((1, 3, 1), (0, 3, 1)))),
+        Sample((Array((2,)), (5,), ((0, 4, 2),))),
+    ],
+    reference=_torch_place,
+)
+
+
+def _slice_write_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    base, part = inputs
+    return (base, promote((part,), base.dtype)[0][0]), base.shape, base.dtype
+
+
+def _whole_ranges(shape: Shape) -> Ranges:
+    return tuple((0, n, 1) for n in shape)
+
+
+def _slice_write_pieces(shapes: tuple[Shape, ...], ranges: Ranges) -> Pieces:
+    return Pieces(False, (Piece(0, _whole_ranges(shapes[0])), Piece(1, ranges)))
+
+
+def _slice_write_numpy(base: Any, part: Any, ranges: Ranges) -> Any:
+    out = base.copy()
+    out[_as_slices(ranges)] = part
+    return out
+
+
+slice_write: Op = define(
+    "slice_write",
+    inputs="input part",
+    attrs="ranges",
+    kind="movement",
+    infer=_slice_write_infer,
+    numpy=_slice_write_numpy,
+    pieces=_slice_write_pieces,
+    vjp=(
+        lambda g, out, base, part, ranges: slice_write(g, 0.0, ranges),
+        lambda g, out, base, part, ranges: slice_(g, ranges),
+    ),
+    samples=lambda: [
+        Sample((Array((4, 3)), Array((2, 3)), ((1, 3, 1), (0, 3, 1)))),
+        Sample((Array((5,)), Array((2,)), ((0, 4, 2),))),
+    ],
+    reference=lambda torch, base, part, ranges: torch.slice_scatter(base, part, 0, *ranges[0]),
+)
+
+
+def _at(dim: int, index: int) -> tuple[Any, ...]:
+    # The Ellipsis makes NumPy give an array also where no dimension is left.
+    return (*(slice(None),) * dim, index, ...)
+
+
+def _without(dims: Shape, dim: int) -> Shape:
+    return dims[:dim] + dims[dim + 1 :]
+
+
+def _whole(shape: Shape, dim: int, index: int) -> Ranges:
+    """The slice of size 1 that a select looks at."""
+    return tuple((index, index + 1, 1) if i == dim else (0, n, 1) for i, n in enumerate(shape))
+
+
+def _with_one(shape: Shape, dim: int) -> Shape:
+    return (*shape[:dim], 1, *shape[dim + 1 :])
+
+
+def _select_write(base: Any, part: Any, dim: int, index: int) -> Any:
+    part = reshape(part, _with_one(base.shape, dim))
+    return slice_write(base, part, _whole(base.shape, dim, index))
+
+
+def _select_vjp(g: Any, out: Any, x: Any, dim: int, index: int) -> Any:
+    shape = x.shape
+    return place(reshape(g, _with_one(shape, dim)), shape, _whole(shape, dim, index))
+
+
+select_ = define(
+    "select",
+    attrs="dim index",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, _without(inputs[0].shape, attrs[0]), inputs[0].dtype),
+    numpy=lambda x, dim, index: x[_at(dim, index)],
+    vjp=(_select_vjp,),
+    view=View(
+        lambda shape, strides, offset, dim, index: (
+            _without(strides, dim),
+            offset + index * strides[dim],
+        ),
+        _select_write,
+    ),
+    samples=lambda: [
+        Sample((Array((4, 5)), 0, 2)),
+        Sample((Array((2, 3, 4)), 1, 0)),
+        Sample((Array((3,)), 0, 2)),
+        Sample((Array((2, 0)), 0, 1)),
+    ],
+)
+
+
+def _diagonal_layout(
+    shape: Shape, strides: Strides, offset: int, k: int, a: int, b: int
+) -> tuple[Strides, int]:
+    rest = tuple(s for i, s in enumerate(strides) if i not in (a, b))
+    start = k * strides[b] if k >= 0 else -k * strides[a]
+    return (*rest, strides[a] + strides[b]), offset + start
+
+
+def _diagonal_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (k, a, b) = inputs, attrs
+    rows, columns = x.shape[a], x.shape[b]
+    size = max(min(rows, columns - k) if k >= 0 else min(rows + k, columns), 0)
+    return inputs, (*(n for i, n in enumerate(x.shape) if i not in (a, b)), size), x.dtype
+
+
+def _diagonal_write_numpy(base: Any, part: Any, k: int, a: int, b: int) -> Any:
+    out = base.copy()
+    view = np.diagonal(out, k, a, b)
+    view.flags.writeable = True
+    view[...] = part
+    return out
+
+
+diagonal_ = define(
+    "diagonal",
+    attrs="offset dim1 dim2",
+    kind="movement",
+    infer=_diagonal_infer,
+    numpy=lambda x, k, a, b: np.diagonal(x, k, a, b),
+    vjp=(lambda g, out, x, k, a, b: diagonal_write(full(0.0, x.shape, g.dtype), g, k, a, b),),
+    view=View(_diagonal_layout, lambda base, part, k, a, b: diagonal_write(base, part, k, a, b)),
+    samples=lambda: [
+        Sample((Array((3, 4)), 0, 0, 1)),
+        Sample((Array((3, 4)), 1, 0, 1)),
+        Sample((Array((2, 3, 3)), -1, 1, 2)),
+    ],
+)
+diagonal_write: Op = define(
+    "diagonal_write",
+    inputs="input part",
+    attrs="offset dim1 dim2",
+    kind="movement",
+    infer=_slice_write_infer,
+    numpy=_diagonal_write_numpy,
+    vjp=(
+        lambda g, out, base, part, k, a, b: diagonal_write(g, 0.0, k, a, b),
+        lambda g, out, base, part, k, a, b: diagonal_(g, k, a, b),
+    ),
+    samples=lambda: [
+        Sample((Array((3, 4)), Array((3,)), 0, 0, 1)),
+        Sample((Array((2, 3, 3)), Array((2, 2)), 1, 1, 2)),
+    ],
+    reference=lambda torch, base, part, k, a, b: torch.diagonal_scatter(base, part, k, a, b),
+)
+
+
+def _flip_layout(shape: Shape, strides: Strides, offset: int, dims: Shape) -> tuple[Strides, int]:
+    offset += sum((shape[d] - 1) * strides[d] for d in dims)
+    return tuple(-s if d in dims else s for d, s in enumerate(strides)), offset
+
+
+flip: Op = define(
+    "flip",
+    attrs="dims",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    numpy=lambda x, dims: np.flip(x, dims),
+    layout=_flip_layout,
+    vjp=(lambda g, out, x, dims: flip(g, dims),),
+    samples=lambda: [
+        Sample((Array((3, 4)), (0,))),
+        Sample((Array((2, 3, 2)), (0, 2))),
+        Sample((Array((0, 2)), (1,))),
+    ],
+)
+
+
+def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (dim,) = attrs
+    inputs, d = promote(inputs)
+    shapes = [x.shape for x in inputs]
+    first = shapes[0]
+    before, after = first[:dim], first[dim + 1 :]
+    if all([shape[:dim] == before and shape[dim + 1 :] == after for shape in shapes]):
+        total = sum([shape[dim] for shape in shapes])
+        return inputs, (*before, total, *after), d
+    raise _misfit(inputs, dim)
+
+
+def _misfit(inputs: tuple[Any, ...], dim: int) -> RuntimeError:
+    """Which of the tensors to join has a size that does not fit."""
+    first = inputs[0].shape
+    for number, x in enumerate(inputs):
+        if len(x.shape) != len(first):
+            return RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(first)} and {len(x.shape)} "
+                f"(cat of shapes {[list(y.shape) for y in inputs]})"
+            )
+        for i, (n, m) in enumerate(zip(first, x.shape, strict=True)):
+            if n != m and i != dim:
+                return RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but "
+                    f"got size {m} for tensor number {number} in the list. (cat of shapes "
+                    f"{[list(y.shape) for y in inputs]})"
+                )
+    raise AssertionError("all sizes fit")
+
+
+def _cat_pieces(shapes: tuple[Shape, ...], dim: int) -> Pieces:
+    pieces, start = [], 0
+    for number, shape in enumerate(shapes):
+        ranges = [(0, n, 1) for n in shape]
+        ranges[dim] = (start, start + shape[dim], 1)
+        pieces.append(Piece(number, tuple(ranges)))
+        start += shape[dim]
+    return Pieces(False, tuple(pieces))
+
+
+def _assemble_numpy(*arguments: Any) -> Any:
+    *parts, shape, places = arguments
+    out = np.zeros(shape, parts[0].dtype)
+    for part, ranges in zip(parts, places, strict=True):
+        out[_as_slices(ranges)] += part
+    return out
+
+
+# Zeros, to which each part is added at a place of its own.
+assemble = define(
+    "assemble",
+    inputs="*tensors",
+    attrs="shape places",
+    kind="movement",
+    infer=lambda op, inputs, attrs: (inputs, attrs[0], inputs[0].dtype),
+    numpy=_assemble_numpy,
+    pieces=lambda shapes, shape, places: Pieces(
+        True, tuple(Piece(i, ranges, adds=True) for i, ranges in enumerate(places))
+    ),
+    vjp=(lambda g, out, tensors, shape, places: [slice_(g, ranges) for ranges in places],),
+    samples=lambda: [
+        Sample(((Array((2,)), Array((3,))), (5,), (((0, 4, 2),), ((1, 4, 1),)))),
+        Sample(((Array((2, 2)),), (3, 4), (((1, 3, 1), (0, 4, 2)),))),
+    ],
+    dtypes="number",
+    reference=lambda torch, tensors, shape, places: sum(
+        _torch_assembled(torch, x, shape, ranges) for x, ranges in zip(tensors, places, strict=True)
+    ),
+)
+
+
+def _torch_assembled(torch: Any, x: Any, shape: Shape, ranges: Ranges) -> Any:
+    whole = torch.zeros(shape, dtype=x.dtype)
+    whole[_as_slices(ranges)] = x
+    return whole
+
+
+def _cat_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]:
+    ranges = [(0, n, 1) for n in g.shape]
+    parts, start = [], 0
+    for x in tensors:
+        stop = start + x.shape[dim]
+        ranges[dim] = (start, stop, 1)
+        parts.append(slice_(g, tuple(ranges)))
+        start = stop
+    return parts
+
+
+cat_ = define(
+    "cat",
+    inputs="*tensors",
+    attrs="dim",
+    kind="movement",
+    infer=_cat_infer,
+    numpy=lambda *arguments: np.concatenate(arguments[:-1], arguments[-1]),
+    pieces=_cat_pieces,
+    vjp=(_cat_vjps,),
+    samples=lambda: [
+        Sample(((Array((2, 3)), Array((1, 3))), 0)),
+        Sample(((Array((2, 3)), Array((2, 1)), Array((2, 0))), 1)),
+        Sample(((Array((4,)),), 0)),
+    ],
+)

@@ -1,0 +1,479 @@
+"""Reductions: sums, products, extremes, means and variances over some or all dimensions."""
+
+from __future__ import annotations
+
+import math
+from math import prod as product
+from typing import Any
+
+import numpy as np
+
+from tidu.base import dtypes
+from tidu.base.limits import iinfo
+from tidu.base.shapes import reduced, wrap_dim, wrap_dims
+from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ir.precision import in_full_precision
+from tidu.ops.cast import as_dtype, cast
+from tidu.ops.elementwise import eq, logical_not, sqrt, where
+from tidu.ops.moving.movement import expand, reshape, unsqueeze_dims
+from tidu.ops.rules import class_name
+
+Dims = tuple[int, ...]
+
+
+def _reduction_samples(low: float = -2.0, high: float = 2.0, empty: bool = True) -> Any:
+    def make() -> list[Sample]:
+        cases = [
+            Sample((Array((3, 4), low, high), (0,), False)),
+            Sample((Array((3, 4), low, high), (1,), True)),
+            Sample((Array((2, 3, 4), low, high), (0, 2), False)),
+            Sample((Array((5,), low, high), (0,), True)),
+            Sample((Array((), low, high), (), False)),
+        ]
+        return [*cases, Sample((Array((0, 3), low, high), (0,), False))] if empty else cases
+
+    return make
+
+
+def _infer_reduction(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (dims, keepdim) = inputs, attrs[:2]
+    return inputs, reduced(x.shape, dims, keepdim), x.dtype
+
+
+def _infer_summed(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """Integers and bools are summed as int64."""
+    (x,), (dims, keepdim) = inputs, attrs
+    if x.dtype.category != dtypes.FLOAT and x.dtype is not dtypes.int64:
+        inputs = (cast.value((x,), (dtypes.int64,)),)
+        return inputs, reduced(x.shape, dims, keepdim), dtypes.int64
+    return inputs, reduced(x.shape, dims, keepdim), x.dtype
+
+
+def _infer_truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (dims, keepdim) = inputs, attrs
+    result = dtypes.uint8 if x.dtype is dtypes.uint8 else dtypes.bool_
+    return inputs, reduced(x.shape, dims, keepdim), result
+
+
+def spread(g: Any, shape: tuple[int, ...], dims: Dims, keepdim: bool) -> Any:
+    """A reduced tensor back in the shape it had before, by repetition."""
+    if not keepdim and g.shape:
+        g = unsqueeze_dims(g, dims)
+    return expand(g, shape)
+
+
+def _torch_sum(torch: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
+    return torch.sum(x, dims, keepdim) if dims else torch.sum(x)
+
+
+sum_ = define(
+    "sum",
+    attrs="dims keepdim",
+    kind="reduction",
+    infer=_infer_summed,
+    numpy=lambda x, dims, keepdim: np.add.reduce(x, dims, keepdims=keepdim),
+    emit=lambda s, accumulator, x: s.add(accumulator, x),
+    identity=lambda d: 0,
+    vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim),),
+    samples=_reduction_samples(),
+    reference=_torch_sum,
+)
+
+
+def _prod_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
+    """g times the product of the others, which stays right where factors are zero."""
+    if not dims:
+        return g
+    zero = eq(x, 0)
+    zeros = cast(zero, dtypes.int64)
+    count = sum_(zeros, dims, True)
+    others = prod_(where(zero, 1.0, x), dims, True)
+    kept = where(
+        zero,
+        where(eq(count, 1), others, 0.0),
+        where(eq(count, 0), others / where(zero, 1.0, x), 0.0),
+    )
+    return spread(g, x.shape, dims, keepdim) * kept
+
+
+prod_ = define(
+    "prod",
+    attrs="dims keepdim",
+    kind="reduction",
+    infer=_infer_summed,
+    numpy=lambda x, dims, keepdim: np.multiply.reduce(x, dims, keepdims=keepdim),
+    emit=lambda s, accumulator, x: s.mul(accumulator, x),
+    identity=lambda d: 1,
+    vjp=(_prod_vjp,),
+    samples=_reduction_samples(0.5, 2.0),
+    reference=lambda torch, x, dims, keepdim: _torch_prod(x, dims, keepdim),
+)
+
+
+def _torch_prod(x: Any, dims: Dims, keepdim: bool) -> Any:
+    for dim in sorted(dims, reverse=True):
+        x = x.prod(dim, keepdim)
+    return x if dims else x.prod()
+
+
+def _extreme_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
+    """The gradient is shared evenly among all places that hold the extreme value."""
+    chosen = eq(x, spread(out, x.shape, dims, keepdim))
+    shared = cast(chosen, g.dtype)
+    return spread(g, x.shape, dims, keepdim) * (shared / sum_(shared, dims, True))
+
+
+def _least(d: dtypes.dtype) -> float:
+    """Less than or equal to every number of a dtype."""
+    if d.is_floating_point:
+        return -math.inf
+    return 0 if d is dtypes.bool_ else iinfo(d).min
+
+
+def _greatest(d: dtypes.dtype) -> float:
+    if d.is_floating_point:
+        return math.inf
+    return 1 if d is dtypes.bool_ else iinfo(d).max
+
+
+def _extreme(name: str, ufunc: Any, emit: Any, identity: Any) -> Op:
+    def infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+        (x,), (dims, _) = inputs, attrs
+        if any(x.shape[d] == 0 for d in dims):
+            raise IndexError(
+                f"{name}(): Expected reduction dim to have non-zero size, but the input has shape "
+                f"{list(x.shape)}: the extreme of no elements is not defined."
+            )
+        return _infer_reduction(op, inputs, attrs)
+
+    return define(
+        name,
+        attrs="dims keepdim",
+        kind="reduction",
+        infer=infer,
+        numpy=lambda x, dims, keepdim: ufunc.reduce(x, dims, keepdims=keepdim),
+        emit=emit,
+        identity=identity,
+        vjp=(_extreme_vjp,),
+        samples=_reduction_samples(empty=False),
+        reference=lambda torch, x, dims, keepdim: getattr(torch, name)(x, dims, keepdim),
+    )
+
+
+amax = _extreme("amax", np.maximum, lambda s, accumulator, x: s.max(accumulator, x), _least)
+amin = _extreme("amin", np.minimum, lambda s, accumulator, x: s.min(accumulator, x), _greatest)
+
+
+def _truth(name: str, ufunc: Any, emit: Any, identity: bool) -> Op:
+    return define(
+        name,
+        attrs="dims keepdim",
+        kind="reduction",
+        infer=_infer_truth,
+        numpy=lambda x, dims, keepdim: ufunc.reduce(x.astype(bool), dims, keepdims=keepdim),
+        emit=emit,
+        identity=lambda d: identity,
+        samples=_reduction_samples(),
+        reference=lambda torch, x, dims, keepdim: getattr(torch, name)(x, dims or None, keepdim),
+    )
+
+
+def _or(s: Any, accumulator: Any, x: Any) -> Any:
+    """1 from the first element on that is not 0, in the dtype of the elements."""
+    return s.select(s.ne(x, s.const(0, x)), s.const(1, x), accumulator)
+
+
+def _and(s: Any, accumulator: Any, x: Any) -> Any:
+    return s.select(s.eq(x, s.const(0, x)), s.const(0, x), accumulator)
+
+
+any_ = _truth("any", np.logical_or, _or, False)
+all_ = _truth("all", np.logical_and, _and, True)
+
+
+def _arg_numpy(function: Any) -> Any:
+    def run(x: Any, dim: int, keepdim: bool) -> Any:
+        if x.dtype.kind == "V":
+            x = x.astype(np.float32)
+        return function(x, axis=dim, keepdims=keepdim) if x.ndim else np.zeros((), np.int64)
+
+    return run
+
+
+def _infer_arg(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (dim, keepdim) = inputs, attrs
+    if x.shape and x.shape[dim] == 0:
+        raise IndexError(f"{op.name}(): Expected reduction dim {dim} to have non-zero size.")
+    return inputs, reduced(x.shape, (dim,), keepdim), dtypes.int64
+
+
+def _arg(name: str, function_: Any, before: Any) -> Op:
+    def emit(s: Any, best: Any, place: Any, x: Any, position: Any) -> Any:
+        """A pair is carried along: what is best so far, and where. NaN beats every number."""
+        better = s.bit_or(before(s, best, x), s.bit_and(s.ne(x, x), s.eq(best, best)))
+        return s.select(better, x, best), s.select(better, position, place)
+
+    return define(
+        name,
+        attrs="dim keepdim",
+        kind="reduction",
+        infer=_infer_arg,
+        numpy=_arg_numpy(function_),
+        emit=emit,
+        samples=lambda: [
+            Sample((Array((3, 4)), 0, False)),
+            Sample((Array((2, 3, 4)), 2, True)),
+            Sample((Array(()), 0, False)),
+        ],
+        dtypes="number",
+    )
+
+
+argmax_ = _arg("argmax", np.argmax, lambda s, best, x: s.lt(best, x))
+argmin_ = _arg("argmin", np.argmin, lambda s, best, x: s.lt(x, best))
+
+
+@function("torch.sum Tensor.sum")
+def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The sum over `dim` (an int, several, or None for all);
+    integers and bools are summed as int64.
+
+    >>> torch.ones(2, 3).sum(1)
+    tensor([3., 3.])
+    """
+    name = "SumBackward0" if dim is None else "SumBackward1"
+    if dtype is not None:
+        input = as_dtype(input, dtype)
+    return sum_.named(name, input, wrap_dims(dim, input.ndim), keepdim)
+
+
+@function("torch.prod Tensor.prod")
+@in_full_precision
+def prod_over(
+    input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """The product over `dim`, or over all elements."""
+    name = "ProdBackward0" if dim is None else "ProdBackward1"
+    return prod_.named(name, as_dtype(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
+
+
+def _mean_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    d = inputs[0].dtype
+    if not d.is_floating_point:
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            f"complex dtype. Got: {class_name(d)}. Use x.float().mean()."
+        )
+    return _infer_reduction(op, inputs, attrs)
+
+
+def _count(shape: tuple[int, ...], dims: Dims) -> int:
+    return product(shape[d] for d in dims)
+
+
+mean_ = define(
+    "mean",
+    attrs="dims keepdim",
+    kind="composite",
+    infer=_mean_infer,
+    decompose=lambda x, dims, keepdim: sum_(x, dims, keepdim) / float(_count(x.shape, dims)),
+    vjp=(
+        lambda g, out, x, dims, keepdim: (
+            spread(g, x.shape, dims, keepdim) / float(_count(x.shape, dims))
+        ),
+    ),
+    samples=_reduction_samples(),
+    dtypes="float",
+    reference=lambda torch, x, dims, keepdim: torch.mean(x, dims, keepdim),
+)
+
+
+@function("torch.mean Tensor.mean")
+def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """The mean over `dim`, or over all elements; RuntimeError for integers."""
+    name = "MeanBackward0" if dim is None else "MeanBackward1"
+    return mean_.named(name, as_dtype(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
+
+
+def _divisor(shape: tuple[int, ...], dims: Dims, correction: float) -> float:
+    return max(_count(shape, dims) - correction, 0.0)
+
+
+def _var_decompose(x: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
+    centered = x - mean_(x, dims, True)
+    return sum_(centered * centered, dims, keepdim) / _divisor(x.shape, dims, correction)
+
+
+def _var_vjp(g: Any, out: Any, x: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
+    divisor = _divisor(x.shape, dims, correction)
+    scale = 2.0 / divisor if divisor else math.nan
+    return spread(g, x.shape, dims, keepdim) * ((x - mean_(x, dims, True)) * scale)
+
+
+def _var_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (dims, _, keepdim) = inputs, attrs
+    if not x.dtype.is_floating_point:
+        raise RuntimeError(f"{op.name}() only supports floating point dtypes, but got {x.dtype}")
+    return inputs, reduced(x.shape, dims, keepdim), x.dtype
+
+
+var_ = define(
+    "var",
+    attrs="dims correction keepdim",
+    kind="composite",
+    infer=_var_infer,
+    decompose=_var_decompose,
+    vjp=(_var_vjp,),
+    samples=lambda: [
+        Sample((Array((3, 4)), (0,), 1.0, False)),
+        Sample((Array((2, 3, 4)), (0, 2), 0.0, True)),
+        Sample((Array((5,)), (0,), 1.0, False)),
+    ],
+    dtypes="float",
+    reference=lambda torch, x, dims, correction, keepdim: torch.var(
+        x, dims, correction=correction, keepdim=keepdim
+    ),
+)
+std_ = define(
+    "std",
+    attrs="dims correction keepdim",
+    kind="composite",
+    infer=_var_infer,
+    decompose=lambda x, dims, correction, keepdim: sqrt(var_(x, dims, correction, keepdim)),
+    vjp=(
+        lambda g, out, x, dims, correction, keepdim: _var_vjp(
+            where(eq(out, 0), 0.0, g / (out * 2.0)), out, x, dims, correction, keepdim
+        ),
+    ),
+    samples=lambda: [
+        Sample((Array((3, 4)), (0,), 1.0, False)),
+        Sample((Array((2, 3, 4)), (0, 2), 0.0, True)),
+        Sample((Array((5,)), (0,), 1.0, False)),
+    ],
+    dtypes="float",
+    reference=lambda torch, x, dims, correction, keepdim: torch.std(
+        x, dims, correction=correction, keepdim=keepdim
+    ),
+)
+
+
+def _spread_arguments(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
+    """PyTorch's older signature has `unbiased`, also as the only positional argument."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        return dim, 1.0 if unbiased else 0.0
+    return dim, 1.0 if correction is None else float(correction)
+
+
+@function("torch.var Tensor.var")
+def var(
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> Any:
+    """The variance: Σ(x - mean)² / (n - correction); `correction` is 1 unless given (Bessel's)."""
+    dim, correction = _spread_arguments(dim, unbiased, correction)
+    return var_(input, wrap_dims(dim, len(input.shape)), correction, keepdim)
+
+
+@function("torch.std Tensor.std")
+def std(
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> Any:
+    """The standard deviation, the square root of `var`."""
+    dim, correction = _spread_arguments(dim, unbiased, correction)
+    return std_(input, wrap_dims(dim, len(input.shape)), correction, keepdim)
+
+
+@function("torch.var_mean")
+def var_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> tuple[Any, Any]:
+    """(variance, mean) over `dim`."""
+    return var(input, dim, unbiased, keepdim, correction=correction), mean(
+        input, None if isinstance(dim, bool) else dim, keepdim
+    )
+
+
+@function("torch.std_mean")
+def std_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
+) -> tuple[Any, Any]:
+    """(standard deviation, mean) over `dim`."""
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(
+        input, None if isinstance(dim, bool) else dim, keepdim
+    )
+
+
+@function("torch.amax Tensor.amax")
+def amax_over(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+    """The greatest element over `dim`; equal ones share the gradient."""
+    return amax(input, wrap_dims(dim, len(input.shape)), keepdim)
+
+
+@function("torch.amin Tensor.amin")
+def amin_over(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+    """The least element over `dim`; equal ones share the gradient."""
+    return amin(input, wrap_dims(dim, len(input.shape)), keepdim)
+
+
+def _all_or_one(op: Op, input: Any, dim: int | None, keepdim: bool) -> Any:
+    if dim is None:
+        if product(input.shape) == 0:
+            raise IndexError(
+                f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0."
+            )
+        flat = op(reshape(input, (-1,)), 0, False)
+        return reshape(flat, (1,) * len(input.shape)) if keepdim else flat
+    return op(input, wrap_dim(dim, len(input.shape)), keepdim)
+
+
+@function("torch.argmax Tensor.argmax")
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The index of the greatest element (the first of equal ones),
+    over `dim` or of the flattened input.
+    """
+    return _all_or_one(argmax_, input, dim, keepdim)
+
+
+@function("torch.argmin Tensor.argmin")
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The index of the least element (the first of equal ones)."""
+    return _all_or_one(argmin_, input, dim, keepdim)
+
+
+@function("torch.any Tensor.any")
+def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Whether any element is true (not 0), over `dim` or over all."""
+    return any_(input, wrap_dims(dim, len(input.shape)), keepdim)
+
+
+@function("torch.all Tensor.all")
+def all_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """Whether all elements are true (not 0)."""
+    return all_(input, wrap_dims(dim, len(input.shape)), keepdim)
+
+
+@function("torch.count_nonzero Tensor.count_nonzero")
+def count_nonzero(input: Any, dim: Any = None) -> Any:
+    """The number of elements that are not 0."""
+    return sum_over(logical_not(eq(input, 0)), dim)

@@ -1,0 +1,1 @@
+"""What looks through sliding windows: convolution and pooling."""
