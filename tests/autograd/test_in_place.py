@@ -1,4 +1,4 @@
-"""In-place edits of leaves, results, views and bases, as PyTorch does them."""
+"""In-place edits of leaves and results, and the functions that make them, as PyTorch does them."""
 
 from __future__ import annotations
 
@@ -29,81 +29,6 @@ def nonleaf(torch: Any, show: Any, fails: Any) -> None:
     show(x.grad)
 
 
-def nonleaf_view_write(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    y = x * 2
-    v = y[1:]
-    v.mul_(3)
-    show(y, v, y.grad_fn.next_functions[0][0])
-    (y * torch.tensor([1.0, 10.0, 100.0])).sum().backward()
-    show(x.grad)
-
-
-def base_written_then_view_used(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    y = x * 2
-    v = y[1:]
-    y.mul_(3)
-    show(y, v)
-    (v * torch.tensor([10.0, 100.0])).sum().backward()
-    show(x.grad)
-
-
-def view_of_view_write(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(12.0, requires_grad=True)
-    y = x * 2
-    v = y.view(3, 4)
-    w = v[1]
-    u = w[1:3]
-    u.mul_(5)
-    show(y, v, w, u)
-    ((y * torch.arange(12.0)).sum() + v.sum() * 2 + w.sum() * 3 + u.sum() * 5).backward()
-    show(x.grad)
-
-
-def gradient_written_into_zeros(torch: Any, show: Any, fails: Any) -> None:
-    b = torch.zeros(4)
-    w = torch.tensor([1.0, 2.0], requires_grad=True)
-    b[1:3] = w * w
-    show(b)
-    b.sum().backward()
-    show(w.grad)
-
-
-def view_of_zeros_made_before(torch: Any, show: Any, fails: Any) -> None:
-    b = torch.zeros(4)
-    v = b[1:3]
-    w = torch.tensor([1.0, 2.0], requires_grad=True)
-    v.mul_(2)
-    v.add_(w)
-    show(b, v)
-    (b * b).sum().backward()
-    show(w.grad)
-
-
-def detach_shares(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, 2.0], requires_grad=True)
-    d = x.detach()
-    d.mul_(5)
-    show(x, d)
-    y = x * x
-    y.sum().backward()
-    show(x.grad)
-
-
-def data_edit(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, 2.0], requires_grad=True)
-    x.data.mul_(4)
-    x.data[0] = 7
-    show(x, x.data)
-
-
-def data_assign(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, 2.0], requires_grad=True)
-    x.data = torch.tensor([5.0, 6.0])
-    show(x)
-
-
 def no_grad_on_nonleaf(torch: Any, show: Any, fails: Any) -> None:
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     y = x * 2
@@ -112,84 +37,6 @@ def no_grad_on_nonleaf(torch: Any, show: Any, fails: Any) -> None:
     show(y)
     y.sum().backward()
     show(x.grad)
-
-
-def multi_output(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0, requires_grad=True)
-    y = x * 2
-    a, b = y.chunk(2)
-    fails(lambda: a.mul_(2))
-    a, b = y.split(2)
-    show(a, b)
-    fails(lambda: a.mul_(2))
-    c = y.unbind()
-    show(c[0])
-    fails(lambda: c[0].mul_(2))
-
-
-def multi_output_no_grad(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0)
-    a, b = x.chunk(2)
-    a.mul_(3)
-    show(x, a, b)
-
-
-def multi_output_no_grad_then_grad(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0)
-    w = torch.ones(2, requires_grad=True)
-    a, b = x.chunk(2)
-    fails(lambda: a.mul_(w))
-    show(x, a, b)
-
-
-def multi_output_base_write(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0, requires_grad=True)
-    y = x * 2
-    a, b = y.chunk(2)
-    y.mul_(3)
-    show(a, b)
-    a.sum().backward()
-    show(x.grad)
-
-
-def multi_output_under_no_grad_then_inplace(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0, requires_grad=True)
-    y = x * 2
-    with torch.no_grad():
-        a, _ = y.chunk(2)
-    show(a)
-    fails(lambda: a.mul_(2))
-
-
-def view_in_no_grad_then_inplace(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0, requires_grad=True)
-    y = x * 2
-    with torch.no_grad():
-        a = y[1:]
-    show(a)
-    fails(lambda: a.mul_(2))
-    show(y)
-
-
-def view_in_no_grad_of_leaf(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0, requires_grad=True)
-    with torch.no_grad():
-        a = x[1:]
-    show(a)
-    fails(lambda: a.mul_(2))
-    with torch.no_grad():
-        a.mul_(2)
-    show(x, a)
-
-
-def view_in_no_grad_of_non_grad(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(4.0)
-    w = torch.ones(3, requires_grad=True)
-    with torch.no_grad():
-        a = x[1:]
-    fails(lambda: a.mul_(w))
-    a.mul_(2)
-    show(x, a)
 
 
 def retain_grad_inplace(torch: Any, show: Any, fails: Any) -> None:
@@ -208,77 +55,6 @@ def hooks_inplace(torch: Any, show: Any, fails: Any) -> None:
     y.register_hook(lambda g: show("before", g))
     y.mul_(3)
     y.register_hook(lambda g: show("after", g))
-    y.sum().backward()
-    show(x.grad)
-
-
-def retain_grad_on_view_base_write(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, 2.0], requires_grad=True)
-    y = x * 2
-    v = y[:1]
-    v.retain_grad()
-    v.register_hook(lambda g: show("h", g))
-    y.mul_(3)
-    v.sum().backward()
-    show(v.grad, x.grad)
-
-
-def retain_grad_base_view_write(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, 2.0], requires_grad=True)
-    y = x * 2
-    y.retain_grad()
-    y.register_hook(lambda g: show("h", g))
-    v = y[:1]
-    v.mul_(3)
-    y.sum().backward()
-    show(y.grad, x.grad)
-
-
-def mask(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    y = x * 2
-    y[y < 0] = 0
-    show(y)
-    y.sum().backward()
-    show(x.grad)
-
-
-def mask_tensor_value(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    v = torch.tensor([5.0, 6.0], requires_grad=True)
-    y = x * 2
-    y[torch.tensor([True, False, True])] = v
-    show(y)
-    y.sum().backward()
-    show(x.grad, v.grad)
-
-
-def idx(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    v = torch.tensor([5.0, 6.0], requires_grad=True)
-    y = x * 2
-    idx = torch.tensor([0, 2])
-    y[idx] += v
-    show(y)
-    y.sum().backward()
-    show(x.grad, v.grad)
-
-
-def slice(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    y = x * 2
-    y[1:] += x[:2]
-    show(y)
-    y.sum().backward()
-    show(x.grad)
-
-
-def int(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    y = x * 2
-    y[1] += x[2]
-    y[0] *= 3
-    show(y)
     y.sum().backward()
     show(x.grad)
 
@@ -328,38 +104,7 @@ def requires_grad_after_ops(torch: Any, show: Any, fails: Any) -> None:
     show(x.grad)
 
 
-def detach(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    y = x * 2
-    z = y * 3
-    y.detach_()
-    show(y)
-    z.sum().backward()
-    show(x.grad)
-
-
-def detach__view(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    y = x * 2
-    v = y[1:]
-    fails(lambda: v.detach_())
-    y.detach_()
-    show(y)
-    show(v)
-    v.sum().backward()
-    show(x.grad)
-
-
-def detach__then_write(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    y = x * 2
-    v = y[1:]
-    y.detach_()
-    y.mul_(2)
-    show(y, v.detach())
-
-
-def inference(torch: Any, show: Any, fails: Any) -> None:
+def inference_tensors(torch: Any, show: Any, fails: Any) -> None:
     with torch.inference_mode():
         x = torch.ones(2)
         y = x * 2
@@ -375,7 +120,7 @@ def inference(torch: Any, show: Any, fails: Any) -> None:
     show(x.clone().is_inference(), x.detach().is_inference())
 
 
-def inference_2(torch: Any, show: Any, fails: Any) -> None:
+def inference_of_ordinary_tensors(torch: Any, show: Any, fails: Any) -> None:
     x = torch.ones(2)
     with torch.inference_mode():
         x.add_(1)
@@ -404,27 +149,6 @@ def written_after_another_use(torch: Any, show: Any, fails: Any) -> None:
     show(x.grad)
 
 
-def leaf_view_requires_grad(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.zeros(3)
-    v = x[0]
-    v.requires_grad_()
-    show(v, x)
-    fails(lambda: v.mul_(2))
-    show(v.is_leaf)
-    x.mul_(2)
-    show(v, x)
-
-
-def leaf_view_whose_base_gets_history(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.zeros(3)
-    w = torch.ones(3, requires_grad=True)
-    v = x[0]
-    v.requires_grad_()
-    fails(lambda: x.add_(w))
-    show(x)
-    fails(lambda: show(v))
-
-
 def out_of_dtype(torch: Any, show: Any, fails: Any) -> None:
     x = torch.tensor([1, 2])
     fails(lambda: x.add_(1.5))
@@ -450,44 +174,6 @@ def inplace_returns_self(torch: Any, show: Any, fails: Any) -> None:
     show(y is x, x)
 
 
-def swap_data_in_views(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.zeros(4)
-    v = x.view(2, 2)
-    v[0] = 5
-    v.t()[1] = 7
-    show(x, v)
-
-
-def t_view_chain_write_with_grad(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.arange(6.0, requires_grad=True)
-    y = (x * 1).view(2, 3)
-    t = y.t()
-    t[1] = torch.tensor([10.0, 20.0])
-    show(y, t)
-    (y * torch.arange(6.0).view(2, 3)).sum().backward()
-    show(x.grad)
-
-
-def diagonal(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.ones(3, 3, requires_grad=True)
-    y = x * 2
-    y.diagonal().mul_(5)
-    show(y)
-    y.sum().backward()
-    show(x.grad)
-
-
-def transposed_and_unsqueezed(torch: Any, show: Any, fails: Any) -> None:
-    x = torch.ones(2, 3, requires_grad=True)
-    y = x * 2
-    y.t_()
-    show(y)
-    y.unsqueeze_(0)
-    show(y)
-    y.sum().backward()
-    show(x.grad)
-
-
 def shape_inplace_leaf(torch: Any, show: Any, fails: Any) -> None:
     x = torch.ones(2, 3, requires_grad=True)
     fails(lambda: x.t_())
@@ -502,6 +188,137 @@ def double_backward_through_inplace(torch: Any, show: Any, fails: Any) -> None:
     show(g.detach())
     (h,) = torch.autograd.grad(g.sum(), x)
     show(h)
+
+
+def out_argument(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.ones(2, requires_grad=True)
+    z = torch.zeros(2)
+    fails(lambda: torch.add(x, x, out=z))
+    with torch.no_grad():
+        torch.add(x, x, out=z)
+    show(z)
+    fails(lambda: torch.add(z, z, out=x))
+
+
+def in_place_random_on_leaf(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.ones(2, requires_grad=True)
+    fails(lambda: x.normal_())
+    fails(lambda: x.uniform_())
+    y = x * 1
+    torch.manual_seed(0)
+    y.normal_()
+    show(y.detach(), y.requires_grad)
+    y.sum().backward()
+    show(x.grad)
+
+
+def in_place_unary_functions(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.tensor([-1.0, 0.5, 2.0], requires_grad=True)
+    for name in ("exp_", "sin_", "abs_", "neg_", "relu_", "sigmoid_", "tanh_", "floor_"):
+        y = x * 1
+        getattr(y, name)()
+        show(name, y)
+        x.grad = None
+        y.sum().backward()
+        show(x.grad)
+    y = x * 1
+    y.clamp_(0, 1)
+    show(y)
+    y.pow_(2)
+    show(y)
+    y.sum().backward()
+    show(x.grad)
+
+
+def in_place_index_functions(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.arange(4.0, requires_grad=True)
+    s = torch.ones(2, requires_grad=True)
+    i = torch.tensor([0, 2])
+    y = x * 1
+    y.index_add_(0, i, s)
+    y.index_copy_(0, i, s * 3)
+    y.index_fill_(0, torch.tensor([1]), 9.0)
+    y.scatter_(0, i, s * 2)
+    y.scatter_add_(0, i, s * 5)
+    y.index_put_((i,), s)
+    y.masked_fill_(torch.tensor([False, False, False, True]), 3.0)
+    show(y)
+    y.sum().backward()
+    show(x.grad, s.grad)
+
+
+def copy_converts_and_broadcasts(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.zeros(2, 3, dtype=torch.float64)
+    w = torch.arange(3.0, requires_grad=True)
+    x.copy_(w)
+    show(x)
+    x.sum().backward()
+    show(w.grad)
+    fails(lambda: torch.zeros(3).copy_(torch.zeros(2, 3)))
+    y = torch.zeros(2, dtype=torch.int64)
+    y.copy_(torch.tensor([1.5, 2.5]))
+    show(y)
+
+
+def in_place_addcmul_and_friends(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.arange(3.0, requires_grad=True)
+    y = x * 1
+    y.addcmul_(x, x, value=2)
+    y.addcdiv_(x, x + 1)
+    y.lerp_(x, 0.5)
+    show(y)
+    y.sum().backward()
+    show(x.grad)
+
+
+def augmented_assignment_on_leaf_attribute(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.arange(3.0, requires_grad=True)
+
+    def f(t):
+        t += 1
+
+    fails(lambda: f(x))
+    y = x * 1
+    z = y
+    y += 1
+    y -= x
+    y *= 2
+    y /= 3
+    y **= 2
+    show(y, z, y is z)
+    y.sum().backward()
+    show(x.grad)
+
+
+def inplace_in_no_grad_keeps_history(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    with torch.no_grad():
+        y[0] = 100
+        y.view(3)[1] = 50
+    show(y)
+    (y * y).sum().backward()
+
+
+def clip_by_hand(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.ones(4, requires_grad=True)
+    (x * 20).sum().backward()
+    x.grad.data.clamp_(-1, 1)
+    x.grad.mul_(0.5)
+    show(x.grad)
+
+
+def versions(torch: Any, show: Any, fails: Any) -> None:
+    x = torch.ones(4)
+    v = x[1:]
+    show(x._version)
+    x.add_(1)
+    v.mul_(2)
+    show(x._version, v._version)
+    with torch.no_grad():
+        x.zero_()
+    x.detach().add_(1)
+    show(x._version)
 
 
 @pytest.mark.parametrize("program", programs(globals()), ids=lambda program: program.__name__)

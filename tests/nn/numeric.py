@@ -1,5 +1,5 @@
-"""One statement in both libraries: values, dtypes, names on the tape, first and second
-derivatives.
+"""One statement in both libraries:
+values, dtypes, names on the tape, first and second derivatives.
 """
 
 from __future__ import annotations

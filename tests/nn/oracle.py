@@ -1,5 +1,5 @@
-"""What the tests of layers share: the same statement, the same numbers and the same weights in both
-libraries.
+"""What the tests of layers share:
+the same statement, the same numbers and the same weights in both libraries.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test"
 
 
 def run(library: Any, statement: str) -> tuple[str, str]:
-    """Evaluate an expression with `T`, `nn`, `F` and `o` (ones) bound: what kind of answer, and its
-    text.
+    """Evaluate an expression with `T`, `nn`, `F` and `o` (ones) bound:
+    what kind of answer, and its text.
     """
     names = {
         "T": library,
@@ -44,8 +44,8 @@ def _neutral(text: str) -> str:
 
 
 def assert_same_answer(statement: str) -> None:
-    """Both libraries answer with the same value or error; our messages may go on where PyTorch's
-    end.
+    """Both libraries answer with the same value or error;
+    our messages may go on where PyTorch's end.
     """
     (kind, want), (our_kind, got) = run(torch, statement), run(tidu, statement)
     assert our_kind == kind, f"{statement}: {got!r}, PyTorch {want!r}"
@@ -94,8 +94,8 @@ def flat(result: Any) -> list[Any]:
 def assert_same_results_and_gradients(
     results: tuple[Any, Any], leaves: list[tuple[Any, Any]], modules: tuple[Any, Any], what: str
 ) -> None:
-    """Compare (PyTorch's, our) results, then gradients of a weighted sum of them for leaves and
-    parameters.
+    """Compare (PyTorch's, our) results,
+    then gradients of a weighted sum of them for leaves and parameters.
     """
     rng = np.random.default_rng(1)
     totals: list[Any] = [0.0, 0.0]

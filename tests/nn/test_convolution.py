@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tidu
 from tests.nn.numeric import compare
 from tests.nn.oracle import assert_same_answer, assert_same_results_and_gradients, both, pair
-from tidu.ops import convolution as kernels
+from tidu.ops.windows import convolution as kernels
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 

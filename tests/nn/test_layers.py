@@ -1,5 +1,5 @@
-"""Every layer: text, names of the state, initial weights from a seed, copies and pickles, beside
-PyTorch's.
+"""Every layer: text, names of the state, initial weights from a seed, copies and pickles,
+beside PyTorch's.
 """
 
 from __future__ import annotations

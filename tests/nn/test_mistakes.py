@@ -1,5 +1,5 @@
-"""What the layers and losses answer to the mistakes that people make: the numbers, the line, the
-way out.
+"""What the layers and losses answer to the mistakes that people make:
+the numbers, the line, the way out.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Module: attributes, errors, traversal, conversion and text, statement by statement beside
-PyTorch.
+"""Module: attributes, errors, traversal, conversion and text,
+statement by statement beside PyTorch.
 """
 
 from __future__ import annotations

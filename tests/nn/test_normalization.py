@@ -11,6 +11,8 @@ import pytest
 import tidu
 from tests.nn.numeric import compare
 from tests.nn.oracle import assert_close, assert_same_answer, both
+from tidu.base.source import line_of
+from tidu.base.state import state
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 
@@ -170,6 +172,20 @@ def test_running_statistics_take_no_part_in_the_graph() -> None:
     assert not layer.running_mean.requires_grad
     assert layer.running_mean.grad_fn is None
     assert copy.deepcopy(layer).state_dict().keys() == layer.state_dict().keys()
+
+
+@pytest.mark.parametrize("layer", [tidu.nn.BatchNorm1d(3), tidu.nn.LayerNorm(3)])
+def test_all_that_a_layer_records_belongs_to_the_line_that_calls_it(layer: Any) -> None:
+    x = tidu.randn(4, 3)
+    tidu.realize()
+    y = layer(x)
+    z = y + 1.0
+    recorded = state.own.pending.values
+    assert len(recorded) > 4
+    lines = [line_of(value.position)[1] for value in recorded]
+    assert set(lines[:-1]) == {lines[-1] - 1}
+    assert state.own.position is None
+    del z
 
 
 def test_a_state_of_the_first_version_has_no_count_of_batches() -> None:

@@ -1,5 +1,5 @@
-"""Recurrent layers: values and gradients, with packed sequences, in all forms; errors; packing and
-padding.
+"""Recurrent layers: values and gradients, with packed sequences, in all forms; errors;
+packing and padding.
 """
 
 from __future__ import annotations

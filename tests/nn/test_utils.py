@@ -1,5 +1,5 @@
-"""nn.utils beyond clipping and sequences: parametrizations, weight and spectral norm, calls with
-other parameters.
+"""nn.utils beyond clipping and sequences:
+parametrizations, weight and spectral norm, calls with other parameters.
 """
 
 from __future__ import annotations

@@ -23,9 +23,6 @@ def backward(*parameters: Any) -> None:
     sum((p * p).sum() for p in parameters).backward()
 
 
-# State ----------------------------------------------------------------------------------
-
-
 def test_plain_descent_has_no_state() -> None:
     x = parameter(1.0, 2.0)
     optimizer = SGD([x], lr=0.1)
@@ -73,6 +70,26 @@ def test_step_counts_that_others_write_are_used(how: str) -> None:
     changed, other = run(True)
     assert (count, other) == (4.0, 52.0)
     assert changed != plain
+
+
+@pytest.mark.parametrize("kind", ["Adam", "AdamW", "NAdam"])
+def test_parameters_that_miss_updates_have_step_counts_of_their_own(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+
+    def run(library: Any) -> list[list[float]]:
+        parameters = [library.nn.Parameter(library.ones(2)) for _ in range(3)]
+        optimizer = getattr(library.optim, kind)(parameters, lr=0.1)
+        for step in range(6):
+            for number, parameter in enumerate(parameters):
+                missed = number == 1 and step in (0, 3)
+                parameter.grad = None if missed else library.full((2,), 1.0 + step + number)
+            optimizer.step()
+        counts = [optimizer.state[parameter]["step"].item() for parameter in parameters]
+        return [counts, *(parameter.detach().tolist() for parameter in parameters)]
+
+    ours, theirs = run(tidu), run(torch)
+    assert ours[0] == theirs[0] == [6.0, 4.0, 6.0]
+    np.testing.assert_allclose(ours[1:], theirs[1:], rtol=1e-6)
 
 
 def test_two_optimizers_may_share_their_state() -> None:
@@ -133,9 +150,6 @@ def test_groups_and_names() -> None:
     other = SGD([{"params": [parameter(1.0)]}, {"params": [parameter(1.0)]}])
     other.load_state_dict(optimizer.state_dict())
     assert [group["lr"] for group in other.param_groups] == [0.1, 0.2]
-
-
-# Steps ----------------------------------------------------------------------------------
 
 
 def test_a_closure_runs_with_gradients_enabled() -> None:
@@ -229,9 +243,6 @@ def test_an_optimizer_without_step() -> None:
 
     with pytest.raises(NotImplementedError, match="Nothing defines neither"):
         Nothing([parameter(1.0)], {}).step()
-
-
-# Programs -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, NAdam])

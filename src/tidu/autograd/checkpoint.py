@@ -18,7 +18,7 @@ from tidu.autograd.function import Function
 from tidu.autograd.gradients import backward
 from tidu.autograd.modes import enable_grad
 from tidu.autograd.tape import Tape
-from tidu.base.generator import default_generator
+from tidu.base.random.generator import default_generator
 from tidu.base.source import at, here
 from tidu.base.state import state
 

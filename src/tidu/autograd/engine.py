@@ -13,11 +13,12 @@ from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape, Watchers
 from tidu.base.shapes import Shape
 from tidu.base.source import at
 from tidu.base.state import state
+from tidu.execute import head_start
 from tidu.ir.value import Value
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import add, positive
-from tidu.ops.movement import reshape
-from tidu.ops.reduce import sum_
+from tidu.ops.moving.movement import reshape
+from tidu.ops.reductions.reduce import sum_
 
 _accumulating = threading.Lock()  # backward passes in several threads may reach one leaf
 
@@ -70,6 +71,7 @@ def run_backward(
     Returns the captured cotangents, None where nothing arrived. Cost is linear in the number of
     nodes and edges.
     """
+    head_start(roots)  # the forward pass is run while the backward pass is recorded
     starts = [node for (node, _), _ in roots]
     captured: dict[tuple[int, int], Any] = {}
     needed: set[GradFn] | None = None
@@ -97,6 +99,9 @@ def run_backward(
     def reach(leaf: Any) -> None:
         cotangents = visits[leaf][ARRIVED]
         if cotangents is not None:
+            if leaf.watchers is None and needed is None and accumulate:
+                accumulate_grad(leaf, cotangents[0], create_graph)
+                return
             if leaf.watchers is not None:
                 _run_tensor_hooks(leaf, leaf.watchers, cotangents, create_graph)
             if captured:
@@ -289,7 +294,7 @@ def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
         if before is None:
             # A tensor of its own also with create_graph, where another leaf may get the same
             # gradient.
-            leaf._grad = positive.named("CopyBackwards", g) if create_graph else Tape.wrap(g, None)
+            leaf._grad = positive.named("CopyBackwards", g) if create_graph else Tape.fresh(g)
         elif create_graph:
             leaf._grad = before + g
         else:

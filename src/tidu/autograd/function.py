@@ -21,7 +21,7 @@ from tidu.base.shapes import Shape
 from tidu.base.source import at, here
 from tidu.base.state import state
 from tidu.ir.value import Value
-from tidu.ops.movement import slice_
+from tidu.ops.moving.movement import slice_
 from tidu.ops.sources import full
 
 
@@ -223,12 +223,11 @@ class Function(metaclass=FunctionMeta):
     """An operation whose derivative you write: subclass it, write `forward` and `backward`.
 
     It is called as ``MyFunction.apply(*args)``. ``forward(ctx, *args)`` computes the results,
-    beside the tape. ``backward(ctx, *grads)`` gets
-    one gradient for each result and returns one for each argument, None where there is none. What
-    is shared goes through `ctx`: tensors by `ctx.save_for_backward`, anything else as attributes.
-    Instead of the `ctx` of `forward` there may be a ``setup_context(ctx, inputs, output)``. A
-    `backward` made of differentiable operations can itself be differentiated. Follows
-    torch.autograd.Function.
+    beside the tape. ``backward(ctx, *grads)`` gets one gradient for each result and returns one for
+    each argument, None where there is none. What is shared goes through `ctx`: tensors by
+    `ctx.save_for_backward`, anything else as attributes. Instead of the `ctx` of `forward` there
+    may be a ``setup_context(ctx, inputs, output)``. A `backward` made of differentiable operations
+    can itself be differentiated. Follows torch.autograd.Function.
 
     >>> class Square(torch.autograd.Function):
     ...     @staticmethod

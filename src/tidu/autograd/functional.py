@@ -15,8 +15,8 @@ from tidu.autograd.modes import enable_grad, set_grad_enabled
 from tidu.autograd.tape import Tape
 from tidu.base.source import at, here
 from tidu.base.state import state
-from tidu.ops.movement import reshape
-from tidu.ops.shaping import select, stack
+from tidu.ops.moving.movement import reshape
+from tidu.ops.moving.sections import select, stack
 from tidu.ops.sources import full
 
 Tensors = tuple[Any, ...]
@@ -125,7 +125,7 @@ def hessian(
 ) -> Any:
     """The Hessian of `func` at `inputs`: H[i, j] = ∂²y/∂xᵢ∂xⱼ, of shape x.shape + x.shape.
 
-    `func` returns one element.     For several inputs it is a tuple of tuples of such blocks. The
+    `func` returns one element. For several inputs it is a tuple of tuples of such blocks. The
     options are those of `jacobian`.
 
     >>> hessian(lambda x: (x**3).sum(), torch.tensor([1.0, 2.0]))

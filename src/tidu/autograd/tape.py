@@ -18,8 +18,8 @@ from tidu.base.state import Position, ThreadState, state
 from tidu.ir.op import Op, Spec
 from tidu.ir.value import Value
 from tidu.ops.elementwise import fill
-from tidu.ops.indexing import index_put
-from tidu.ops.movement import reshape
+from tidu.ops.indexing.arrays import index_put
+from tidu.ops.moving.movement import reshape
 from tidu.ops.pick import pick
 from tidu.ops.sources import arange_
 
@@ -35,6 +35,8 @@ class Tape:
 
     # The class of tensors, for isinstance()
     tensor: type[Any]
+    # value -> a Tensor without history
+    fresh: Callable[[Value], Any]
     # (value, edge or None) -> a Tensor that continues the tape at that edge
     wrap: Callable[[Value, Edge | None], Any]
     # Tensor -> its current Value
@@ -248,8 +250,8 @@ class OpNode(GradFn):
                 return
 
     def __getattr__(self, name: str) -> Any:
-        """What is saved, under PyTorch's names: ``node._saved_self``, ``node._saved_result``,
-        ...
+        """What is saved, under PyTorch's names:
+        ``node._saved_self``, ``node._saved_result``, ...
         """
         if not name.startswith("_saved_"):
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")

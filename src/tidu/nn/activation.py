@@ -7,7 +7,7 @@ from typing import Any
 from tidu.base.source import warn
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
-from tidu.ops import activation, rectifier, softmax
+from tidu.ops.activations import rectifiers, smooth, softmax
 from tidu.ops.elementwise import sigmoid, tanh
 from tidu.tensor import Tensor, full
 
@@ -39,7 +39,7 @@ class ReLU(_Plain):
     """
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.relu_function(input, self.inplace)
+        return rectifiers.relu_function(input, self.inplace)
 
 
 class Hardtanh(Module):
@@ -68,7 +68,7 @@ class Hardtanh(Module):
         )
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.hardtanh(input, self.min_val, self.max_val, self.inplace)
+        return rectifiers.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
     def extra_repr(self) -> str:
         return _with_inplace(f"min_val={self.min_val}, max_val={self.max_val}", self.inplace)
@@ -94,7 +94,7 @@ class Threshold(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.threshold_function(input, self.threshold, self.value, self.inplace)
+        return rectifiers.threshold_function(input, self.threshold, self.value, self.inplace)
 
     def extra_repr(self) -> str:
         return _with_inplace(f"threshold={self.threshold}, value={self.value}", self.inplace)
@@ -109,7 +109,7 @@ class LeakyReLU(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.leaky_relu(input, self.negative_slope, self.inplace)
+        return rectifiers.leaky_relu(input, self.negative_slope, self.inplace)
 
     def extra_repr(self) -> str:
         return _with_inplace(f"negative_slope={self.negative_slope}", self.inplace)
@@ -134,15 +134,15 @@ class PReLU(Module):
         self.weight.data.fill_(self.init)
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.prelu(input, self.weight)
+        return rectifiers.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
 
 
 class RReLU(Module):
-    """x where it is positive, else a · x with a drawn from [`lower`, `upper`], their mean in
-    evaluation.
+    """x where it is positive, else a · x with a drawn from [`lower`, `upper`],
+    their mean in evaluation.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class RReLU(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+        return rectifiers.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return _with_inplace(f"lower={self.lower}, upper={self.upper}", self.inplace)
@@ -164,7 +164,7 @@ class Hardsigmoid(_Plain):
     """relu6(x + 3) / 6."""
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.hardsigmoid(input, self.inplace)
+        return rectifiers.hardsigmoid(input, self.inplace)
 
     def extra_repr(self) -> str:
         return ""
@@ -174,7 +174,7 @@ class Hardswish(_Plain):
     """x · relu6(x + 3) / 6."""
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.hardswish(input, self.inplace)
+        return rectifiers.hardswish(input, self.inplace)
 
     def extra_repr(self) -> str:
         return ""
@@ -193,14 +193,14 @@ class Hardshrink(_Shrink):
     """x outside [-λ, λ], 0 inside."""
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.hardshrink(input, self.lambd)
+        return rectifiers.hardshrink(input, self.lambd)
 
 
 class Softshrink(_Shrink):
     """x moved towards 0 by λ, and 0 where it is closer than that."""
 
     def forward(self, input: Tensor) -> Any:
-        return rectifier.softshrink(input, self.lambd)
+        return rectifiers.softshrink(input, self.lambd)
 
 
 # Smooth -------------------------------------------------------------------------------------------
@@ -224,21 +224,21 @@ class SiLU(_Plain):
     """x · sigmoid(x)."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.silu(input, self.inplace)
+        return smooth.silu(input, self.inplace)
 
 
 class Mish(_Plain):
     """x · tanh(softplus(x))."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.mish(input, self.inplace)
+        return smooth.mish(input, self.inplace)
 
 
 class SELU(_Plain):
     """The elu of self-normalizing networks."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.selu(input, self.inplace)
+        return smooth.selu(input, self.inplace)
 
 
 class _Exponential(Module):
@@ -255,14 +255,14 @@ class ELU(_Exponential):
     """x where it is positive, else α · (exp(x) - 1)."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.elu(input, self.alpha, self.inplace)
+        return smooth.elu(input, self.alpha, self.inplace)
 
 
 class CELU(_Exponential):
     """x where it is positive, else α · (exp(x/α) - 1)."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.celu(input, self.alpha, self.inplace)
+        return smooth.celu(input, self.alpha, self.inplace)
 
 
 class GELU(Module):
@@ -273,7 +273,7 @@ class GELU(Module):
         self.approximate = approximate
 
     def forward(self, input: Tensor) -> Any:
-        return activation.gelu(input, approximate=self.approximate)
+        return smooth.gelu(input, approximate=self.approximate)
 
     def extra_repr(self) -> str:
         return f"approximate={self.approximate!r}"
@@ -287,7 +287,7 @@ class GLU(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Any:
-        return activation.glu(input, self.dim)
+        return smooth.glu(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -302,7 +302,7 @@ class Softplus(Module):
         self.threshold = threshold
 
     def forward(self, input: Tensor) -> Any:
-        return activation.softplus(input, self.beta, self.threshold)
+        return smooth.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
         return f"beta={self.beta}, threshold={self.threshold}"
@@ -312,21 +312,21 @@ class LogSigmoid(Module):
     """log sigmoid(x)."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.log_sigmoid(input)
+        return smooth.log_sigmoid(input)
 
 
 class Softsign(Module):
     """x / (1 + |x|)."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.softsign(input)
+        return smooth.softsign(input)
 
 
 class Tanhshrink(Module):
     """x - tanh(x)."""
 
     def forward(self, input: Tensor) -> Any:
-        return activation.tanhshrink(input)
+        return smooth.tanhshrink(input)
 
 
 # Along a dimension --------------------------------------------------------------------------------

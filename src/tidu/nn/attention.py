@@ -11,7 +11,7 @@ from tidu.nn import init
 from tidu.nn.linear import Linear
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
-from tidu.ops.multi_head import multi_head_attention_forward
+from tidu.ops.layers.multi_head import multi_head_attention_forward
 from tidu.tensor import Tensor, empty
 
 
@@ -170,8 +170,9 @@ class MultiheadAttention(Module):
 
 
 class SDPBackend(enum.IntEnum):
-    """Names of PyTorch's attention kernels. Here there is one, so that choosing among them changes
-    nothing.
+    """Names of PyTorch's attention kernels.
+
+    Here there is one, so that choosing among them changes nothing.
     """
 
     ERROR = -1

@@ -1,5 +1,5 @@
-"""Modules and parameters in order: Sequential, ModuleList, ModuleDict, ParameterList,
-ParameterDict.
+"""Modules and parameters in order:
+Sequential, ModuleList, ModuleDict, ParameterList, ParameterDict.
 """
 
 from __future__ import annotations
@@ -352,8 +352,8 @@ class ParameterList(Module):
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Put several values at the end; TypeError for a tensor or something that is not
-        iterable.
+        """Put several values at the end;
+        TypeError for a tensor or something that is not iterable.
         """
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(
@@ -385,9 +385,8 @@ class ParameterDict(Module):
     def _attribute(self, key: Any) -> str:
         if not isinstance(key, str):
             raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type "
-                f"is '{type(key).__name__}'). "
-                "Open an issue on github if you need non-string keys."
+                "Index given to ParameterDict cannot be used as a key as it is not a string (type "
+                f"is '{type(key).__name__}'). Open an issue on github if you need non-string keys."
             )
         return key
 

@@ -10,8 +10,8 @@ from tidu.nn import init
 from tidu.nn.lazy import LazyModuleMixin
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter, UninitializedParameter
-from tidu.ops import convolving
-from tidu.ops.padding import pad
+from tidu.ops.moving.padding import pad
+from tidu.ops.windows import convolving
 from tidu.tensor import Tensor, empty
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -180,7 +180,7 @@ class _Convolution(_ConvNd):
         return run(input, weight, bias, self.stride, padding, self.dilation, self.groups)  # type: ignore[no-any-return]
 
     def forward(self, input: Tensor) -> Tensor:
-        return self._conv_forward(input, self.weight, self.bias)
+        return self._conv_forward(input, *self._weight_and_bias())
 
 
 class Conv1d(_Convolution):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidu.nn.module import Module
-from tidu.ops import distance
+from tidu.ops.losses import distance
 from tidu.tensor import Tensor
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidu.nn.module import Module
-from tidu.ops import dropout
+from tidu.ops.activations import dropout
 from tidu.tensor import Tensor
 
 

@@ -8,14 +8,14 @@ from tidu.autograd.modes import no_grad
 from tidu.nn import init
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
-from tidu.ops.embedding import embedding
-from tidu.ops.embedding_bag import embedding_bag
+from tidu.ops.layers.embedding import embedding
+from tidu.ops.layers.embedding_bag import embedding_bag
 from tidu.tensor import Tensor, empty
 
 
 class _Table(Module):
-    """A weight (num_embeddings, embedding_dim) that starts standard normal, its padding row
-    zero.
+    """A weight (num_embeddings, embedding_dim) that starts standard normal,
+    its padding row zero.
     """
 
     weight: Parameter
@@ -137,8 +137,8 @@ class Embedding(_Table):
 
 
 class EmbeddingBag(_Table):
-    """The sum, mean or maximum of the rows that each bag of indices stands for; see
-    `F.embedding_bag`.
+    """The sum, mean or maximum of the rows that each bag of indices stands for;
+    see `F.embedding_bag`.
 
     ``bag(input)`` takes (B, N); ``bag(input, offsets)`` a flat (N,) with the start of each bag.
     Both give (B, embedding_dim).

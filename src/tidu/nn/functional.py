@@ -1,5 +1,5 @@
-"""The functions behind the layers, as `F`: whatever the operations declare under
-torch.nn.functional.
+"""The functions behind the layers, as `F`:
+whatever the operations declare under torch.nn.functional.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Hooks of modules: functions called before and after `forward`, and with the gradients that
-pass.
+"""Hooks of modules: functions called before and after `forward`,
+and with the gradients that pass.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class Hooked:
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> Handle:
-        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the module's inputs
-        are known.
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients
+        of the module's inputs are known.
 
         It may return a tuple that replaces `grad_input`. Both are tuples over the positional
         tensors, None for what needs no gradient.
@@ -124,15 +124,14 @@ class Hooked:
         if self._is_full_backward_hook is False:
             raise RuntimeError(
                 "Cannot use both regular backward hooks and full backward hooks on a single "
-                "Module. "
-                "Please use only one of them."
+                "Module. Please use only one of them."
             )
         self._is_full_backward_hook = True
         return register(self._backward_hooks, hook, prepend)
 
     def register_backward_hook(self, hook: Callable[..., Any]) -> Handle:
-        """The old form: ``hook(module, grad_input, grad_output)`` of the last operation of
-        `forward`.
+        """The old form: ``hook(module, grad_input, grad_output)``
+        of the last operation of `forward`.
 
         For more than one operation its `grad_input` is not that of the module;
         `register_full_backward_hook` is right.
@@ -140,8 +139,7 @@ class Hooked:
         if self._is_full_backward_hook is True:
             raise RuntimeError(
                 "Cannot use both regular backward hooks and full backward hooks on a single "
-                "Module. "
-                "Please use only one of them."
+                "Module. Please use only one of them."
             )
         self._is_full_backward_hook = False
         return register(self._backward_hooks, hook)
@@ -205,8 +203,8 @@ class Hooked:
     def _run_always_called(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]
     ) -> None:
-        """`forward` or a hook raised: run the rest of those that want to know, and raise nothing
-        else.
+        """`forward` or a hook raised:
+        run the rest of those that want to know, and raise nothing else.
         """
         always = self._forward_hooks_always_called | GlobalHooks.forward_always
         for number, hook in [*GlobalHooks.forward.items(), *self._forward_hooks.items()]:
@@ -219,9 +217,8 @@ class Hooked:
                     hook(self, args, None)
             except Exception as error:
                 warnings.warn(
-                    f"module forward hook with ``always_call=True`` raised an exception that was "
-                    f"silenced as another "
-                    f"error was raised in forward: {error}",
+                    "module forward hook with ``always_call=True`` raised an exception that was "
+                    f"silenced as another error was raised in forward: {error}",
                     stacklevel=2,
                 )
 
@@ -257,8 +254,8 @@ class BackwardHookFunctionBackward(GradFn):
 
 
 class _Crossing:
-    """One call of a module whose gradients are watched: nodes on the tape where they leave and
-    enter.
+    """One call of a module whose gradients are watched:
+    nodes on the tape where they leave and enter.
     """
 
     def __init__(

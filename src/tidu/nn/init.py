@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tidu.autograd.modes import no_grad
-from tidu.base.generator import Generator
+from tidu.base.random.generator import Generator
 from tidu.tensor import Tensor, from_array
 from tidu.tensor.creation import default_generator
 
@@ -31,8 +31,8 @@ LINEAR_LIKE = (
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor by which a nonlinearity shrinks the standard deviation, to be multiplied onto the
-    weights.
+    """The factor by which a nonlinearity shrinks the standard deviation,
+    to be multiplied onto the weights.
 
     1 for linear layers and sigmoid, 5/3 for tanh, √2 for relu, √(2 / (1 + slope²)) for leaky_relu
     with slope `param` (0.01 if None), 3/4 for selu. Raises ValueError for another name.
@@ -100,8 +100,8 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal numbers, drawn again where they fall outside [a, b]; warns if `mean` is far
-    outside.
+    """Normal numbers, drawn again where they fall outside [a, b];
+    warns if `mean` is far outside.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
@@ -145,8 +145,8 @@ def _truncated_by_thinning(
     a: float,
     b: float,
 ) -> Any:
-    """Uniform candidates, kept with the probability that the density there has relative to its
-    peak.
+    """Uniform candidates, kept with the probability
+    that the density there has relative to its peak.
     """
     log_peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
     accepted = np.zeros(shape, kind)
@@ -219,8 +219,8 @@ def sparse_(
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """A (semi-)orthogonal matrix times `gain`; dimensions after the first are taken as one (Saxe et
-    al., 2013).
+    """A (semi-)orthogonal matrix times `gain`;
+    dimensions after the first are taken as one (Saxe et al., 2013).
 
     Raises ValueError for fewer than two dimensions.
     """
@@ -308,8 +308,8 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with standard deviation gain / √fan (He et al., 2015); arguments as for
-    `kaiming_uniform_`.
+    """Normal with standard deviation gain / √fan (He et al., 2015);
+    arguments as for `kaiming_uniform_`.
     """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     return tensor if std is None else normal_(tensor, 0.0, std, generator)

@@ -9,8 +9,8 @@ from tidu.nn import init
 from tidu.nn.lazy import LazyModuleMixin
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter, UninitializedParameter
-from tidu.ops.contract import linear_function
-from tidu.ops.embedding import bilinear
+from tidu.ops.layers.embedding import bilinear
+from tidu.ops.linear_algebra.contract import linear_function
 from tidu.tensor import Tensor, empty
 
 
@@ -65,7 +65,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        return linear_function(input, self.weight, self.bias)  # type: ignore[no-any-return]
+        return linear_function(input, *self._weight_and_bias())  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return (
@@ -104,8 +104,8 @@ class LazyLinear(LazyModuleMixin, Linear):
 
 
 class Bilinear(Module):
-    """y_o = x₁ᵀ · weight_o · x₂ + bias_o, from (…, in1_features) and (…, in2_features) to (…,
-    out_features).
+    """y_o = x₁ᵀ · weight_o · x₂ + bias_o,
+    from (…, in1_features) and (…, in2_features) to (…, out_features).
     """
 
     weight: Parameter
@@ -153,8 +153,8 @@ class Bilinear(Module):
 
 
 class Flatten(Module):
-    """Makes one dimension of those from `start_dim` to `end_dim`; by default of all but the
-    batch.
+    """Makes one dimension of those from `start_dim` to `end_dim`;
+    by default of all but the batch.
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
@@ -170,8 +170,8 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Cuts dimension `dim` into `unflattened_size`; TypeError unless that is a tuple or list of
-    ints.
+    """Cuts dimension `dim` into `unflattened_size`;
+    TypeError unless that is a tuple or list of ints.
     """
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:
@@ -186,9 +186,8 @@ class Unflatten(Module):
         for position, n in enumerate(unflattened_size):
             if not isinstance(n, int):
                 raise TypeError(
-                    f"unflattened_size must be tuple of ints, but found element of type "
-                    f"{type(n).__name__} "
-                    f"at pos {position}"
+                    "unflattened_size must be tuple of ints, but found element of type "
+                    f"{type(n).__name__} at pos {position}"
                 )
         self.dim = dim
         self.unflattened_size = unflattened_size

@@ -11,8 +11,8 @@ from typing import Any
 from tidu.base.source import warn
 from tidu.nn.distance import PairwiseDistance
 from tidu.nn.module import Module
-from tidu.ops import binary_loss, class_margin, classification, ctc, loss, margin
-from tidu.ops.reduction import reduction_of
+from tidu.ops.losses import binary, class_margin, classification, ctc, margin, regression
+from tidu.ops.losses.reduction import reduction_of
 from tidu.tensor import Tensor
 
 
@@ -55,14 +55,14 @@ class MSELoss(_Loss):
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.mse_loss(input, target, reduction=self.reduction)
+        return regression.mse_loss(input, target, reduction=self.reduction)
 
 
 class L1Loss(_Loss):
     """|input - target|."""
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.l1_loss(input, target, reduction=self.reduction)
+        return regression.l1_loss(input, target, reduction=self.reduction)
 
 
 class SmoothL1Loss(_Loss):
@@ -79,7 +79,7 @@ class SmoothL1Loss(_Loss):
         self.beta = beta
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+        return regression.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
 
 
 class HuberLoss(_Loss):
@@ -90,7 +90,7 @@ class HuberLoss(_Loss):
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return loss.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
+        return regression.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
 class PoissonNLLLoss(_Loss):
@@ -111,7 +111,7 @@ class PoissonNLLLoss(_Loss):
         self.eps = eps
 
     def forward(self, log_input: Tensor, target: Tensor) -> Any:
-        return loss.poisson_nll_loss(
+        return regression.poisson_nll_loss(
             log_input,
             target,
             log_input=self.log_input,
@@ -130,7 +130,7 @@ class GaussianNLLLoss(_Loss):
         self.eps = eps
 
     def forward(self, input: Tensor, target: Tensor, var: Any) -> Any:
-        return loss.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
+        return regression.gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction)
 
 
 # Classification -----------------------------------------------------------------------------------
@@ -226,9 +226,7 @@ class BCELoss(_WeightedLoss):
     """-weight · (target · log input + (1 - target) · log(1 - input)), for probabilities."""
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return binary_loss.binary_cross_entropy(
-            input, target, self.weight, reduction=self.reduction
-        )
+        return binary.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -250,7 +248,7 @@ class BCEWithLogitsLoss(_Loss):
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
-        return binary_loss.binary_cross_entropy_with_logits(
+        return binary.binary_cross_entropy_with_logits(
             input, target, self.weight, pos_weight=self.pos_weight, reduction=self.reduction
         )
 

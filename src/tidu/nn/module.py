@@ -1,5 +1,6 @@
-"""Module: the base of everything with parameters. The layers are instances of it, and so are whole
-networks.
+"""Module: the base of everything with parameters.
+
+The layers are instances of it, and so are whole networks.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ Self = TypeVar("Self", bound="Module")
 
 
 class Module(Hooked, Stateful):
-    """A part of a network: it owns parameters, buffers and other modules, and computes in
-    `forward`.
+    """A part of a network: it owns parameters, buffers and other modules,
+    and computes in `forward`.
 
     Whatever is assigned to an attribute is registered by its kind: a Parameter joins
     `parameters()`, a Module `modules()`. Call ``super().__init__()`` first in a subclass.
@@ -60,13 +61,19 @@ class Module(Hooked, Stateful):
         self.__dict__.update(no_hooks())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not (
-            self._backward_hooks
-            or self._backward_pre_hooks
-            or self._forward_hooks
-            or self._forward_pre_hooks
-            or GlobalHooks.used
-        ):
+        # Attributes of a class with a __getattr__ of its own are slow; those in this are not.
+        state = self.__dict__
+        try:
+            hooked = (
+                state["_backward_hooks"]
+                or state["_backward_pre_hooks"]
+                or state["_forward_hooks"]
+                or state["_forward_pre_hooks"]
+                or GlobalHooks.used
+            )
+        except KeyError:
+            hooked = self._backward_hooks  # the message that it is missing
+        if not hooked:
             try:
                 return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
             except Exception as error:
@@ -95,6 +102,13 @@ class Module(Hooked, Stateful):
         if modules is not None and name in modules:
             return modules[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def _weight_and_bias(self) -> tuple[Any, Any]:
+        """The attributes of these names, found quickly where they are parameters."""
+        parameters = self._parameters
+        if "weight" in parameters and "bias" in parameters:
+            return parameters["weight"], parameters["bias"]
+        return self.weight, self.bias
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
@@ -177,8 +191,9 @@ class Module(Hooked, Stateful):
             self.__dict__.setdefault(name, hooks)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Own `param` under `name`; None keeps the name for later. A Parameter set as an attribute
-        does this.
+        """Own `param` under `name`; None keeps the name for later.
+
+        A Parameter set as an attribute does this.
         """
         if "_parameters" not in self.__dict__:
             raise AttributeError(_too_early("parameter"))
@@ -194,16 +209,15 @@ class Module(Hooked, Stateful):
         elif param.grad_fn is not None:
             raise ValueError(
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be "
-                f"created explicitly. To "
-                f"express '{name}' as a function of another Tensor, compute the value in the "
-                f"forward() method."
+                f"created explicitly. To express '{name}' as a function of another Tensor, compute "
+                "the value in the forward() method."
             )
         else:
             self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Own `tensor` under `name` without training it; `persistent=False` keeps it out of
-        `state_dict`.
+        """Own `tensor` under `name` without training it;
+        `persistent=False` keeps it out of `state_dict`.
         """
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
@@ -254,8 +268,8 @@ class Module(Hooked, Stateful):
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """Itself and every module inside, with its dotted name; one that is used twice comes
-        once.
+        """Itself and every module inside, with its dotted name;
+        one that is used twice comes once.
         """
         memo = set() if memo is None else memo
         if self in memo:
@@ -282,8 +296,9 @@ class Module(Hooked, Stateful):
             if module not in seen:
                 seen.add(module)
                 yield module
-                if module._modules:
-                    waiting += [m for m in reversed(module._modules.values()) if m is not None]
+                inside = module.__dict__.get("_modules") or module._modules
+                if inside:
+                    waiting += [m for m in reversed(inside.values()) if m is not None]
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right inside, with their names."""
@@ -330,7 +345,8 @@ class Module(Hooked, Stateful):
             return
         seen = set()
         for module in self.modules() if recurse else (self,):
-            for parameter in module._parameters.values():
+            parameters = module.__dict__.get("_parameters") or module._parameters
+            for parameter in parameters.values():
                 if parameter is not None and parameter not in seen:
                     seen.add(parameter)
                     yield parameter
@@ -360,8 +376,8 @@ class Module(Hooked, Stateful):
         return module  # type: ignore[no-any-return]
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
-        """Put `module` where the dotted name `target` stands; with `strict` something must stand
-        there.
+        """Put `module` where the dotted name `target` stands;
+        with `strict` something must stand there.
         """
         if target == "":
             raise ValueError("Cannot set the submodule without a target name!")
@@ -404,8 +420,9 @@ class Module(Hooked, Stateful):
         return self
 
     def train(self: Self, mode: bool = True) -> Self:
-        """Training mode: dropout drops, batch normalization uses the batch. Set on every module
-        inside.
+        """Training mode: dropout drops, batch normalization uses the batch.
+
+        Set on every module inside.
         """
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
@@ -440,8 +457,8 @@ class Module(Hooked, Stateful):
                 gradient.zero_()
 
     def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Put ``fn(x)`` in the place of every parameter, gradient and buffer x; the objects
-        stay.
+        """Put ``fn(x)`` in the place of every parameter, gradient and buffer x;
+        the objects stay.
         """
         if recurse:
             for module in self.children():
@@ -462,8 +479,8 @@ class Module(Hooked, Stateful):
         return self._apply(lambda t: t.to(d) if t.is_floating_point() else t)
 
     def to(self: Self, *args: Any, **kwargs: Any) -> Self:
-        """Move and convert all parameters and buffers: ``to(device)``, ``to(dtype)``,
-        ``to(tensor)``.
+        """Move and convert all parameters and buffers:
+        ``to(device)``, ``to(dtype)``, ``to(tensor)``.
 
         Only float tensors change their dtype. Raises TypeError for a dtype that is not a float
         dtype.
@@ -525,7 +542,7 @@ class Module(Hooked, Stateful):
         return self._apply(lambda t: t if is_lazy(t) else empty_like(t), recurse)
 
     def share_memory(self: Self) -> Self:
-        """Share the tensors with other processes; returns the module."""
+        """The module itself; warns that processes do not share tensors."""
         return self._apply(lambda t: t.share_memory_())
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

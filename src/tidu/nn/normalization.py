@@ -9,8 +9,8 @@ from tidu.base.source import warn
 from tidu.nn.lazy import LazyModuleMixin
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
-from tidu.ops import normalization
 from tidu.ops.elementwise import reciprocal
+from tidu.ops.layers import normalization
 from tidu.tensor import Tensor, ones, tensor, zeros
 
 # Per channel --------------------------------------------------------------------------------------
@@ -113,24 +113,29 @@ def _start(weight: Tensor | None, bias: Tensor | None) -> None:
 class _BatchNorm(_ChannelNorm):
     def forward(self, input: Tensor) -> Any:
         self._check_input_dim(input)
-        factor: Any = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # the mean over all batches so far
-                factor = reciprocal(self.num_batches_tracked.to(float64))
+        momentum, training = self.momentum, self.training
+        running_mean, running_var, batches = self._tracked()
+        factor: Any = 0.0 if momentum is None else momentum
+        if training and batches is not None and self.track_running_stats:
+            batches.accumulate_(1)  # an integer, which never is on the tape
+            if momentum is None:  # the mean over all batches so far
+                factor = reciprocal(batches.to(float64))
         # Without running statistics, those of the batch serve in evaluation, too.
-        of_batch = self.training or (self.running_mean is None and self.running_var is None)
-        tracked = not self.training or self.track_running_stats
+        of_batch = training or (running_mean is None and running_var is None)
+        if training and not self.track_running_stats:
+            running_mean = running_var = None
+        weight, bias = self._weight_and_bias()
         return normalization.batch_norm(
-            input,
-            self.running_mean if tracked else None,
-            self.running_var if tracked else None,
-            self.weight,
-            self.bias,
-            of_batch,
-            factor,
-            self.eps,
+            input, running_mean, running_var, weight, bias, of_batch, factor, self.eps
         )
+
+    def _tracked(self) -> tuple[Any, Any, Any]:
+        """Running mean, running variance and the number of batches."""
+        buffers = self._buffers
+        names = ("running_mean", "running_var", "num_batches_tracked")
+        if all([name in buffers for name in names]):
+            return buffers["running_mean"], buffers["running_var"], buffers["num_batches_tracked"]
+        return self.running_mean, self.running_var, self.num_batches_tracked
 
 
 class BatchNorm1d(_BatchNorm):
@@ -385,9 +390,8 @@ class LayerNorm(Module):
         _start(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Any:
-        return normalization.layer_norm(
-            input, self.normalized_shape, self.weight, self.bias, self.eps
-        )
+        weight, bias = self._weight_and_bias()
+        return normalization.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         return (

@@ -6,7 +6,7 @@ from typing import Any
 
 from tidu.nn.convolution import ntuple
 from tidu.nn.module import Module
-from tidu.ops.padding import pad
+from tidu.ops.moving.padding import pad
 from tidu.tensor import Tensor
 
 

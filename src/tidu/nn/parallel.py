@@ -1,5 +1,6 @@
-"""Wrappers that spread a module over several devices in PyTorch. With one device they call the
-module.
+"""Wrappers that spread a module over several devices in PyTorch.
+
+With one device they call the module.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from tidu.tensor import Tensor
 
 
 class DataParallel(Module):
-    """``DataParallel(module)`` calls `module`, which is its attribute `module`: there is one
-    device.
+    """``DataParallel(module)`` calls `module`, which is its attribute `module`:
+    there is one device.
 
     It lets programs for several GPUs run unchanged, with the names "module. ..." in their state
     dicts.

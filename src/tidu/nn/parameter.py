@@ -72,8 +72,8 @@ class Buffer(Tensor):
 
 
 class _Uninitialized(Tensor):
-    """What the parameters and buffers of lazy modules are before the first call: without shape and
-    memory.
+    """What the parameters and buffers of lazy modules are before the first call:
+    without shape and memory.
     """
 
     _final: type[Tensor]
@@ -91,8 +91,8 @@ class _Uninitialized(Tensor):
     def _storage(self) -> Any:
         raise ValueError(
             "Attempted to use an uninitialized parameter or buffer: its shape is not known yet. "
-            "Call the lazy module "
-            "once with a sample input first, before computing with its parameters"
+            "Call the lazy module once with a sample input first, before computing with its "
+            "parameters"
         )
 
     @_storage.setter
@@ -103,10 +103,9 @@ class _Uninitialized(Tensor):
     def shape(self) -> Any:
         raise RuntimeError(
             "Can't access the shape of an uninitialized parameter or buffer. This error usually "
-            "happens in "
-            "`load_state_dict` when trying to load an uninitialized parameter into an initialized "
-            "one. Call "
-            "`forward` to initialize the parameters before accessing their attributes."
+            "happens in `load_state_dict` when trying to load an uninitialized parameter into an "
+            "initialized one. Call `forward` to initialize the parameters before accessing their "
+            "attributes."
         )
 
     @property

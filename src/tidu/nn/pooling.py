@@ -6,7 +6,7 @@ from typing import Any
 
 from tidu.nn.convolution import ntuple
 from tidu.nn.module import Module
-from tidu.ops import adaptive, pools
+from tidu.ops.windows import adaptive, average_pools, max_pools
 from tidu.tensor import Tensor
 
 
@@ -54,7 +54,7 @@ class MaxPool1d(_MaxPoolNd):
     """The greatest element of each window: (N, C, L) gives (N, C, L'). See `MaxPool2d`."""
 
     def forward(self, input: Tensor) -> Any:
-        return pools.max_pool1d(input, *self._arguments())
+        return max_pools.max_pool1d(input, *self._arguments())
 
 
 class MaxPool2d(_MaxPoolNd):
@@ -69,7 +69,7 @@ class MaxPool2d(_MaxPoolNd):
     """
 
     def forward(self, input: Tensor) -> Any:
-        return pools.max_pool2d(input, *self._arguments())
+        return max_pools.max_pool2d(input, *self._arguments())
 
 
 class MaxPool3d(_MaxPoolNd):
@@ -79,7 +79,7 @@ class MaxPool3d(_MaxPoolNd):
     """
 
     def forward(self, input: Tensor) -> Any:
-        return pools.max_pool3d(input, *self._arguments())
+        return max_pools.max_pool3d(input, *self._arguments())
 
 
 class _MaxUnpoolNd(Module):
@@ -104,7 +104,7 @@ class MaxUnpool1d(_MaxUnpoolNd):
     dimensions = 1
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Any:
-        return pools.max_unpool1d(
+        return max_pools.max_unpool1d(
             input, indices, self.kernel_size, self.stride, self.padding, output_size
         )
 
@@ -119,7 +119,7 @@ class MaxUnpool2d(_MaxUnpoolNd):
     dimensions = 2
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Any:
-        return pools.max_unpool2d(
+        return max_pools.max_unpool2d(
             input, indices, self.kernel_size, self.stride, self.padding, output_size
         )
 
@@ -133,7 +133,7 @@ class MaxUnpool3d(_MaxUnpoolNd):
     dimensions = 3
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Any:
-        return pools.max_unpool3d(
+        return max_pools.max_unpool3d(
             input, indices, self.kernel_size, self.stride, self.padding, output_size
         )
 
@@ -201,7 +201,7 @@ class AvgPool1d(_AvgPoolNd):
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        return pools.avg_pool1d(  # type: ignore[no-any-return]
+        return average_pools.avg_pool1d(  # type: ignore[no-any-return]
             input,
             self.kernel_size,
             self.stride,
@@ -245,7 +245,7 @@ class AvgPool2d(_AvgPoolWithDivisor):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return pools.avg_pool2d(input, *self._arguments())  # type: ignore[no-any-return]
+        return average_pools.avg_pool2d(input, *self._arguments())  # type: ignore[no-any-return]
 
 
 class AvgPool3d(_AvgPoolWithDivisor):
@@ -255,7 +255,7 @@ class AvgPool3d(_AvgPoolWithDivisor):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return pools.avg_pool3d(input, *self._arguments())  # type: ignore[no-any-return]
+        return average_pools.avg_pool3d(input, *self._arguments())  # type: ignore[no-any-return]
 
 
 class _AdaptiveAvgPoolNd(Module):
@@ -320,14 +320,14 @@ class LPPool1d(_LPPoolNd):
     """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, L) gives (N, C, L')."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return pools.lp_pool1d(input, *self._arguments())  # type: ignore[no-any-return]
+        return average_pools.lp_pool1d(input, *self._arguments())  # type: ignore[no-any-return]
 
 
 class LPPool2d(_LPPoolNd):
     """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, H, W) gives (N, C, H', W')."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return pools.lp_pool2d(input, *self._arguments())  # type: ignore[no-any-return]
+        return average_pools.lp_pool2d(input, *self._arguments())  # type: ignore[no-any-return]
 
 
 class LPPool3d(_LPPoolNd):
@@ -337,4 +337,4 @@ class LPPool3d(_LPPoolNd):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return pools.lp_pool3d(input, *self._arguments())  # type: ignore[no-any-return]
+        return average_pools.lp_pool3d(input, *self._arguments())  # type: ignore[no-any-return]

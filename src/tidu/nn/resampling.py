@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tidu.nn.module import Module
-from tidu.ops import shuffling, windows
-from tidu.ops.interpolation import interpolate
+from tidu.ops.images import channels
+from tidu.ops.images.interpolation import interpolate
+from tidu.ops.windows import blocks
 from tidu.tensor import Tensor
 
 
@@ -85,7 +86,7 @@ class PixelShuffle(Module):
         self.upscale_factor = upscale_factor
 
     def forward(self, input: Tensor) -> Tensor:
-        return shuffling.pixel_shuffle(input, self.upscale_factor)  # type: ignore[no-any-return]
+        return channels.pixel_shuffle(input, self.upscale_factor)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"upscale_factor={self.upscale_factor}"
@@ -101,7 +102,7 @@ class PixelUnshuffle(Module):
         self.downscale_factor = downscale_factor
 
     def forward(self, input: Tensor) -> Tensor:
-        return shuffling.pixel_unshuffle(input, self.downscale_factor)  # type: ignore[no-any-return]
+        return channels.pixel_unshuffle(input, self.downscale_factor)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"downscale_factor={self.downscale_factor}"
@@ -117,7 +118,7 @@ class ChannelShuffle(Module):
         self.groups = groups
 
     def forward(self, input: Tensor) -> Tensor:
-        return shuffling.channel_shuffle(input, self.groups)  # type: ignore[no-any-return]
+        return channels.channel_shuffle(input, self.groups)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"groups={self.groups}"
@@ -138,7 +139,7 @@ class Unfold(Module):
         self.stride = stride
 
     def forward(self, input: Tensor) -> Tensor:
-        return windows.unfold(  # type: ignore[no-any-return]
+        return blocks.unfold(  # type: ignore[no-any-return]
             input, self.kernel_size, self.dilation, self.padding, self.stride
         )
 
@@ -173,7 +174,7 @@ class Fold(Module):
         self.stride = stride
 
     def forward(self, input: Tensor) -> Tensor:
-        return windows.fold(  # type: ignore[no-any-return]
+        return blocks.fold(  # type: ignore[no-any-return]
             input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
         )
 

@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.source import in_one_place
 from tidu.ir.value import Value, leaf
 from tidu.nn import functional as F
 from tidu.nn import init
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
 from tidu.nn.utils.rnn import PackedSequence
-from tidu.ops.contract import linear
-from tidu.ops.indexing import index
-from tidu.ops.movement import cat_, reshape
-from tidu.ops.packed import Sizes, rows
-from tidu.ops.recurrent import gru_layer, lstm_layer, rnn_layer
-from tidu.ops.shaping import select, stack, transpose, unsqueeze
+from tidu.ops.indexing.arrays import index
+from tidu.ops.layers.packed import Sizes, rows
+from tidu.ops.layers.recurrent import gru_layer, lstm_layer, rnn_layer
+from tidu.ops.linear_algebra.contract import linear
+from tidu.ops.moving.movement import cat_, reshape
+from tidu.ops.moving.sections import select, stack
+from tidu.ops.moving.shaping import transpose, unsqueeze
 from tidu.ops.sources import full
 from tidu.tensor import Tensor, empty
 
@@ -81,8 +83,8 @@ class RNNBase(Module):
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero "
-                "dropout expects num_layers "
-                f"greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+                f"dropout expects num_layers greater than 1, but got dropout={dropout} and "
+                f"num_layers={num_layers}",
                 stacklevel=3,
             )
         directions = 2 if bidirectional else 1
@@ -192,8 +194,8 @@ class RNNBase(Module):
         return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), state
 
     def _run(self, data: Any, hx: Any, batch_sizes: Sizes) -> tuple[Any, Any]:
-        """All layers in all directions over packed rows: the last layer's states, and where each
-        ended.
+        """All layers in all directions over packed rows:
+        the last layer's states, and where each ended.
         """
         directions = 2 if self.bidirectional else 1
         ends: list[tuple[Any, ...]] = []
@@ -217,6 +219,7 @@ class RNNBase(Module):
         states = tuple(stack(parts, 0) for parts in zip(*ends, strict=True))
         return data, states if self.mode == "LSTM" else states[0]
 
+    @in_one_place
     def _layer(
         self,
         data: Any,
@@ -262,8 +265,7 @@ class RNNBase(Module):
         if input.dtype is not wanted:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({wanted}). Convert "
-                f"input: "
-                f"input.to({wanted}), or convert model: model.to({input.dtype})"
+                f"input: input.to({wanted}), or convert model: model.to({input.dtype})"
             )
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
@@ -319,8 +321,8 @@ def _check_options(
 
 
 class RNN(RNNBase):
-    """h_t = act(W_ih x_t + b_ih + W_hh h_(t−1) + b_hh), with tanh or relu, in `num_layers` layers
-    (Elman, 1990).
+    """h_t = act(W_ih x_t + b_ih + W_hh h_(t−1) + b_hh), with tanh or relu,
+    in `num_layers` layers (Elman, 1990).
 
     ``rnn(input, h0)`` takes (T, B, input_size), or (B, T, …) with `batch_first`, or (T,
     input_size), or a PackedSequence, and states (layers · directions, B, hidden_size) that start at

@@ -111,21 +111,19 @@ class Stateful:
         return itertools.chain(self._parameters.items(), buffers)
 
     def get_extra_state(self) -> Any:
-        """What else belongs into the state dict, under ``_extra_state``; define it together with
-        `set_extra_state`.
+        """What else belongs into the state dict, under ``_extra_state``;
+        define it together with `set_extra_state`.
         """
         raise RuntimeError(
             "Reached a code path in Module.get_extra_state() that should never be called. Define "
-            "get_extra_state() in "
-            "the module to save extra state."
+            "get_extra_state() in the module to save extra state."
         )
 
     def set_extra_state(self, state: Any) -> None:
         """Take back what `get_extra_state` returned."""
         raise RuntimeError(
             "Reached a code path in Module.set_extra_state() that should never be called. Define "
-            "set_extra_state() in "
-            "the module to load extra state."
+            "set_extra_state() in the module to load extra state."
         )
 
     # Loading --------------------------------------------------------------------------------------
@@ -175,8 +173,8 @@ class Stateful:
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        """Load what this module itself owns; subclasses override it to read older versions of
-        themselves.
+        """Load what this module itself owns;
+        subclasses override it to read older versions of themselves.
 
         Findings are added to the three lists, which `load_state_dict` reports all at once.
         """
@@ -213,8 +211,7 @@ class Stateful:
         if not isinstance(given, Tensor):
             return (
                 f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
-                f"object from checkpoint "
-                f"but received {type(given)}"
+                f"object from checkpoint but received {type(given)}"
             )
         if is_lazy(own) and is_lazy(given):
             return None
@@ -224,16 +221,14 @@ class Stateful:
             )
             return (
                 f"{key} has no shape yet in {whose}, but it has one in {other}: call the lazy "
-                f"module once with an input "
-                "before its state is saved or loaded"
+                "module once with an input before its state is saved or loaded"
             )
         if own.ndim == 0 and given.ndim == 1 and given.shape[0] == 1:
             given = given[0]  # old checkpoints keep numbers as vectors of one element
         if own.shape != given.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {given.shape} from "
-                f"checkpoint, the shape in current "
-                f"model is {own.shape}."
+                f"checkpoint, the shape in current model is {own.shape}."
             )
         try:
             if not assign:
@@ -248,9 +243,8 @@ class Stateful:
         except Exception as error:
             return (
                 f'While copying the parameter named "{key}", whose dimensions in the model are '
-                f"{own.shape} and whose "
-                f"dimensions in the checkpoint are {given.shape}, an exception occurred : "
-                f"{error.args}."
+                f"{own.shape} and whose dimensions in the checkpoint are {given.shape}, an "
+                f"exception occurred : {error.args}."
             )
         return None
 
@@ -293,8 +287,8 @@ class Stateful:
         return register(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(module, state_dict, prefix, local_metadata)`` after `state_dict`; it edits in
-        place.
+        """Call ``hook(module, state_dict, prefix, local_metadata)`` after `state_dict`;
+        it edits in place.
         """
         hook._from_public_api = True  # type: ignore[attr-defined]
         return register(self._state_dict_hooks, hook)
@@ -304,8 +298,7 @@ class Stateful:
         if getattr(hook, "_from_public_api", False):
             raise RuntimeError(
                 "Cannot register the same function as the state dict post hook that was previously "
-                "registered via "
-                "register_state_dict_post_hook"
+                "registered via register_state_dict_post_hook"
             )
         return register(self._state_dict_hooks, hook)
 
@@ -323,8 +316,8 @@ class Stateful:
         return register(self._load_state_dict_pre_hooks, hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> Handle:
-        """Call ``hook(module, incompatible_keys)`` after loading; it may edit the two lists of
-        names.
+        """Call ``hook(module, incompatible_keys)`` after loading;
+        it may edit the two lists of names.
         """
         return register(self._load_state_dict_post_hooks, hook)
 
@@ -365,8 +358,8 @@ def _load(module: Any, state: Any, prefix: str, assign: bool, findings: Findings
         if hook(module, incompatible) is not None:
             raise AssertionError(
                 "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to "
-                "return new values, if "
-                "incompatible_keys need to be modified, it should be done inplace."
+                "return new values, if incompatible_keys need to be modified, it should be done "
+                "inplace."
             )
 
 

@@ -18,7 +18,7 @@ from tidu.nn.linear import Linear
 from tidu.nn.module import Module
 from tidu.nn.normalization import LayerNorm
 from tidu.ops.elementwise import relu
-from tidu.ops.multi_head import canonical_mask
+from tidu.ops.layers.multi_head import canonical_mask
 from tidu.tensor import Tensor, from_array
 
 Activation = str | Callable[[Tensor], Tensor]
@@ -39,29 +39,75 @@ def _copies(module: Module, count: int) -> ModuleList:
 
 
 class _Layer(Module):
-    """What encoder and decoder layers have in common: the feed-forward block, and residuals with
-    norms.
+    """What encoder and decoder layers have in common: attentions, and a feed-forward network of
+    width `dim_feedforward`, each a block of its own with dropout, residual and norm.
     """
 
-    norm_first: bool
-    activation: Callable[[Tensor], Tensor]
+    # The attentions, in the order of their blocks, by the names that PyTorch gives them.
+    attentions: tuple[str, ...]
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Activation = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        made: dict[str, Any] = {"device": device, "dtype": dtype}
+        for name in self.attentions:
+            attention = MultiheadAttention(
+                d_model, nhead, dropout, bias, batch_first=batch_first, **made
+            )
+            setattr(self, name, attention)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
+        self.norm_first = norm_first
+        blocks = range(1, len(self.attentions) + 2)
+        for block in blocks:
+            norm = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
+            setattr(self, f"norm{block}", norm)
+        for block in blocks:
+            setattr(self, f"dropout{block}", Dropout(dropout))
+        self.activation = _activation(activation)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        x = self.linear2(self.dropout(self.activation(self.linear1(x))))
-        return self._last_dropout(x)
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))  # type: ignore[no-any-return]
 
-    def _last_dropout(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def _residual(self, x: Tensor, norm: Module, block: Callable[[Tensor], Tensor]) -> Tensor:
+    def _residual(
+        self, x: Tensor, norm: Module, dropout: Module, block: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """x + block(norm(x)) where norms come first, otherwise norm(x + block(x))."""
         if self.norm_first:
-            return x + block(norm(x))  # type: ignore[no-any-return]
-        return norm(x + block(x))  # type: ignore[no-any-return]
+            return x + dropout(block(norm(x)))  # type: ignore[no-any-return]
+        return norm(x + dropout(block(x)))  # type: ignore[no-any-return]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("activation", relu)
+
+
+def _attend(
+    attention: Module, x: Tensor, memory: Tensor, mask: Any, padding: Any, is_causal: bool
+) -> Tensor:
+    attended, _ = attention(
+        x,
+        memory,
+        memory,
+        attn_mask=mask,
+        key_padding_mask=padding,
+        need_weights=False,
+        is_causal=is_causal,
+    )
+    return attended  # type: ignore[no-any-return]
 
 
 class TransformerEncoderLayer(_Layer):
@@ -76,37 +122,7 @@ class TransformerEncoderLayer(_Layer):
     torch.Size([2, 5, 8])
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        made: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias, batch_first=batch_first, **made
-        )
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
-        self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
-        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
-        self.activation = _activation(activation)
-
-    def _last_dropout(self, x: Tensor) -> Tensor:
-        return self.dropout2(x)  # type: ignore[no-any-return]
+    attentions = ("self_attn",)
 
     def forward(
         self,
@@ -121,19 +137,10 @@ class TransformerEncoderLayer(_Layer):
         mask = canonical_mask(src_mask, "src_mask", None, "", src.dtype, check_other=False)
 
         def attend(x: Tensor) -> Tensor:
-            attended = self.self_attn(
-                x,
-                x,
-                x,
-                attn_mask=mask,
-                key_padding_mask=padding,
-                need_weights=False,
-                is_causal=is_causal,
-            )[0]
-            return self.dropout1(attended)  # type: ignore[no-any-return]
+            return _attend(self.self_attn, x, x, mask, padding, is_causal)
 
-        x = self._residual(src, self.norm1, attend)
-        return self._residual(x, self.norm2, self._feed_forward)
+        x = self._residual(src, self.norm1, self.dropout1, attend)
+        return self._residual(x, self.norm2, self.dropout2, self._feed_forward)
 
 
 class TransformerDecoderLayer(_Layer):
@@ -144,42 +151,7 @@ class TransformerDecoderLayer(_Layer):
     `batch_first`.
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        made: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias, batch_first=batch_first, **made
-        )
-        self.multihead_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias, batch_first=batch_first, **made
-        )
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **made)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **made)
-        self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
-        self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
-        self.norm3 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **made)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
-        self.dropout3 = Dropout(dropout)
-        self.activation = _activation(activation)
-
-    def _last_dropout(self, x: Tensor) -> Tensor:
-        return self.dropout3(x)  # type: ignore[no-any-return]
+    attentions = ("self_attn", "multihead_attn")
 
     def forward(
         self,
@@ -193,32 +165,15 @@ class TransformerDecoderLayer(_Layer):
         memory_is_causal: bool = False,
     ) -> Tensor:
         def attend_to_itself(x: Tensor) -> Tensor:
-            attended = self.self_attn(
-                x,
-                x,
-                x,
-                attn_mask=tgt_mask,
-                key_padding_mask=tgt_key_padding_mask,
-                need_weights=False,
-                is_causal=tgt_is_causal,
-            )[0]
-            return self.dropout1(attended)  # type: ignore[no-any-return]
+            return _attend(self.self_attn, x, x, tgt_mask, tgt_key_padding_mask, tgt_is_causal)
 
         def attend_to_memory(x: Tensor) -> Tensor:
-            attended = self.multihead_attn(
-                x,
-                memory,
-                memory,
-                attn_mask=memory_mask,
-                key_padding_mask=memory_key_padding_mask,
-                need_weights=False,
-                is_causal=memory_is_causal,
-            )[0]
-            return self.dropout2(attended)  # type: ignore[no-any-return]
+            padding = memory_key_padding_mask
+            return _attend(self.multihead_attn, x, memory, memory_mask, padding, memory_is_causal)
 
-        x = self._residual(tgt, self.norm1, attend_to_itself)
-        x = self._residual(x, self.norm2, attend_to_memory)
-        return self._residual(x, self.norm3, self._feed_forward)
+        x = self._residual(tgt, self.norm1, self.dropout1, attend_to_itself)
+        x = self._residual(x, self.norm2, self.dropout2, attend_to_memory)
+        return self._residual(x, self.norm3, self.dropout3, self._feed_forward)
 
 
 class TransformerEncoder(Module):
@@ -297,11 +252,10 @@ class TransformerDecoder(Module):
 
 
 class Transformer(Module):
-    """Encoder and decoder: ``transformer(src, tgt)`` maps (S, N, E) and (T, N, E) to (T, N, E), E =
-    d_model.
+    """Encoder and decoder: ``transformer(src, tgt)`` maps (S, N, E) and (T, N, E) to (T, N, E).
 
-    All weights with more than one dimension start as in `init.xavier_uniform_`. Raises RuntimeError
-    for batch or feature sizes that do not fit.
+    E is `d_model`. All weights with more than one dimension start as in `init.xavier_uniform_`.
+    Raises RuntimeError for batch or feature sizes that do not fit.
     """
 
     def __init__(

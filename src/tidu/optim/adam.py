@@ -87,17 +87,24 @@ class Adam(Optimizer):
         decoupled = group["decoupled_weight_decay"] and decay != 0
         amsgrad = group["amsgrad"]
         shrink = 1 - rate * decay
+        parameters, gradients, states = self._columns(group)
+        scales, corrections = [], []
         corrected_for = 0.0
-        for parameter, grad, state in self._gradients(group):
-            count = self._count(state)
+        for count in self._counts(states):
             if count != corrected_for:
                 corrected_for = count
                 scale = -rate / (1 - beta1**count)
                 correction = (1 - beta2**count) ** 0.5
-            if decoupled:
-                advance(parameter, mul, shrink)
-            average = advance(state["exp_avg"], moving_average, grad, weight1)
-            square = advance(state["exp_avg_sq"], moving_square, grad, beta2, weight2)
-            if amsgrad:
-                square = advance(state["max_exp_avg_sq"], maximum, square)
-            advance(parameter, normalized_step, average, square, scale, correction, eps)
+            scales.append(scale)
+            corrections.append(correction)
+        if decoupled:
+            advance.each(parameters, mul, shrink)
+        averages = advance.each(
+            [state["exp_avg"] for state in states], moving_average, gradients, weight1
+        )
+        squares = advance.each(
+            [state["exp_avg_sq"] for state in states], moving_square, gradients, beta2, weight2
+        )
+        if amsgrad:
+            squares = advance.each([state["max_exp_avg_sq"] for state in states], maximum, squares)
+        advance.each(parameters, normalized_step, averages, squares, scales, corrections, eps)

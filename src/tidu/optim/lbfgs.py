@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidu.ops.shaping import cat
+from tidu.ops.moving.sections import cat
 from tidu.optim.line_search import Point, strong_wolfe
 from tidu.optim.optimizer import Closure, Optimizer, ParamsT, State
 from tidu.optim.options import check_lr, number_of

@@ -19,7 +19,7 @@ from tidu.ops.updates import add_scaled
 from tidu.optim.advance import Advance, advance, advance_on_tape
 from tidu.optim.options import number_of, scalar_tensor
 from tidu.optim.scalars import HostScalars
-from tidu.tensor import Tensor, enable_grad, realize
+from tidu.tensor import Tensor, enable_grad, launch, settle
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
@@ -68,18 +68,22 @@ class _Contents:
     shall not have happened.
     """
 
-    __slots__ = ("entries", "optimizer", "values")
+    __slots__ = ("entries", "optimizer", "storages", "values")
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
-        self.entries = {key: dict(state) for key, state in optimizer.state.items()}
-        storages = [p._storage for group in optimizer.param_groups for p in group["params"]]
-        for state in self.entries.values():
-            storages += [t._storage for t in state.values() if t.__class__ is Tensor]
-        self.values = [(storage, storage.value) for storage in storages]
+        self.entries = {key: state.copy() for key, state in optimizer.state.items()}
+        self.storages = [p._storage for group in optimizer.param_groups for p in group["params"]]
+        self.storages += [
+            entry._storage
+            for state in self.entries.values()
+            for entry in state.values()
+            if entry.__class__ is Tensor
+        ]
+        self.values = [storage.value for storage in self.storages]
 
     def restore(self) -> None:
-        for storage, value in self.values:
+        for storage, value in zip(self.storages, self.values, strict=True):
             if storage.value is not value:
                 storage.value = value
                 storage.version += 1
@@ -89,6 +93,28 @@ class _Contents:
             del states[key]
         for key, state in self.entries.items():
             states[key] = state
+
+
+def _list_parameters(param_group: Group) -> None:
+    """Make lists of what the group gives as parameters, and of their names if it has those."""
+    params = param_group["params"]
+    if isinstance(params, Tensor):
+        params = [params]
+    elif isinstance(params, set):
+        raise TypeError(
+            "optimizer parameters need to be organized in ordered collections, but the "
+            "ordering of tensors in sets will change between runs. Please use a list instead."
+        )
+    entries = list(params)
+    names = [entry[0] for entry in entries if isinstance(entry, tuple)]
+    param_group["params"] = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
+    if not names:
+        return
+    if len(names) != len(entries):
+        raise ValueError(
+            "all optimizer params should be with/without names. Some param names are missing"
+        )
+    param_group["param_names"] = names
 
 
 def _outermost_step(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,6 +138,7 @@ def _outermost_step(step: Callable[..., Any]) -> Callable[..., Any]:
                     f"but {hook} returned {changed!r}"
                 )
             call, kwargs = changed
+        settle()  # so that what may be restored is known to be there
         before = _Contents(self)
         self._stepping = True
         self._opt_called = True
@@ -125,7 +152,7 @@ def _outermost_step(step: Callable[..., Any]) -> Callable[..., Any]:
         for hook in itertools.chain(self._step_post_hooks.values(), _global_post_hooks.values()):
             hook(self, call, kwargs)
         try:
-            realize()
+            launch(before.restore)
         except BaseException:
             before.restore()
             raise
@@ -252,6 +279,11 @@ class Optimizer:
                 gradient = add_scaled(gradient, content, weight_decay)
             yield parameter, gradient, state
 
+    def _columns(self, group: Group) -> tuple[list[Tensor], list[Any], list[State]]:
+        """What `_gradients` gives, as three lists."""
+        rows = list(self._gradients(group))
+        return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
+
     def _shape_message(self, parameter: Tensor, grad: Tensor) -> str:
         for number, group in enumerate(self.param_groups):
             for index, other in enumerate(group["params"]):
@@ -273,6 +305,10 @@ class Optimizer:
         self._scalars.write(step, count)
         return count
 
+    def _counts(self, states: list[State]) -> list[float]:
+        """`_count` for several parameters."""
+        return self._scalars.increase([state["step"] for state in states])
+
     # ---- parameter groups
 
     def add_param_group(self, param_group: Group) -> None:
@@ -284,40 +320,9 @@ class Optimizer:
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
-        params = param_group["params"]
-        if isinstance(params, Tensor):
-            params = [params]
-        elif isinstance(params, set):
-            raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the "
-                "ordering of tensors in sets will change between runs. Please use a list instead."
-            )
-        entries = list(params)
-        names = [entry[0] for entry in entries if isinstance(entry, tuple)]
-        params = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
-        param_group["params"] = params
-        if names:
-            if len(names) != len(params):
-                raise ValueError(
-                    "all optimizer params should be with/without names. "
-                    "Some param names are missing"
-                )
-            param_group["param_names"] = names
-
-        for parameter in params:
-            if not isinstance(parameter, Tensor):
-                raise TypeError(
-                    "optimizer can only optimize Tensors, but one of the params is "
-                    f"{type(parameter).__name__}"
-                )
-            if not (
-                self.defaults.get("differentiable") or parameter.is_leaf or parameter.retains_grad
-            ):
-                raise ValueError(
-                    "can't optimize a non-leaf Tensor: it is the result of an operation, and only "
-                    "tensors made with requires_grad=True or nn.Parameter are stepped. "
-                    "Use .detach().requires_grad_() to make a leaf of it"
-                )
+        _list_parameters(param_group)
+        for parameter in param_group["params"]:
+            self._check_parameter(parameter)
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
                 raise ValueError(
@@ -326,12 +331,31 @@ class Optimizer:
                 )
             param_group.setdefault(name, default)
 
-        identities = {id(parameter) for parameter in params}
-        if len(identities) != len(params):
+        self._check_overlap(param_group)
+        self.param_groups.append(param_group)
+        changes.count += 1
+
+    def _check_parameter(self, parameter: Any) -> None:
+        if not isinstance(parameter, Tensor):
+            raise TypeError(
+                "optimizer can only optimize Tensors, but one of the params is "
+                f"{type(parameter).__name__}"
+            )
+        if not (self.defaults.get("differentiable") or parameter.is_leaf or parameter.retains_grad):
+            raise ValueError(
+                "can't optimize a non-leaf Tensor: it is the result of an operation, and only "
+                "tensors made with requires_grad=True or nn.Parameter are stepped. "
+                "Use .detach().requires_grad_() to make a leaf of it"
+            )
+
+    def _check_overlap(self, param_group: Group) -> None:
+        """No parameter is in two groups, and all groups have names or none has."""
+        identities = {id(parameter) for parameter in param_group["params"]}
+        if len(identities) != len(param_group["params"]):
             warnings.warn(
                 "optimizer contains a parameter group with duplicate parameters; in future, "
                 "this will cause an error",
-                stacklevel=3,
+                stacklevel=4,
             )
         for group in self.param_groups:
             if ("param_names" in param_group) != ("param_names" in group):
@@ -342,8 +366,6 @@ class Optimizer:
                 )
             if any(id(parameter) in identities for parameter in group["params"]):
                 raise ValueError("some parameters appear in more than one parameter group")
-        self.param_groups.append(param_group)
-        changes.count += 1
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or with `set_to_none=False` make them zeros."""

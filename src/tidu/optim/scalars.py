@@ -9,7 +9,7 @@ loaded state dict, or an assignment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from tidu.base.dtypes import dtype
 from tidu.base.traced import Traced
 from tidu.ir.value import Value, leaf
-from tidu.tensor import Tensor
+from tidu.tensor import Tensor, write_each
 
 
 class HostScalars:
@@ -27,7 +27,7 @@ class HostScalars:
 
     def __init__(self) -> None:
         self._known: dict[Tensor, tuple[float, Value]] = {}
-        # Parameters mostly share their step count: one Value serves all of them.
+        # What was written last: parameters mostly share their step count, and then one Value.
         self._last: tuple[float, Value] | None = None
 
     def read(self, tensor: Tensor) -> float:
@@ -39,14 +39,36 @@ class HostScalars:
     def write(self, tensor: Tensor, number: float) -> float:
         """Put `number` into the tensor, and return it as rounded to the tensor's dtype."""
         d = tensor.dtype
+        held: float = rounded(number, d)
         last = self._last
-        if last is None or last[0] != number or last[1].dtype is not d:
-            last = self._last = (number, leaf(np.array(number, d.numpy), d))
-        value = last[1]
-        tensor._write(value)
-        held = float(value.buffer)
-        self._known[tensor] = (held, value)
+        if last is None or last[0] != held or last[1].dtype is not d:
+            last = self._last = (held, leaf(np.array(number, d.numpy), d))
+        tensor._write(last[1])
+        self._known[tensor] = last
         return held
+
+    def increase(self, tensors: Sequence[Tensor]) -> list[float]:
+        """Add one to each of the tensors, and return what they hold then."""
+        entries = list(map(self._known.get, tensors))
+        shared = entries[0] if entries else None
+        # Parameters that were always updated together have one entry, and one Value.
+        if (
+            shared is None
+            or any([entry is not shared for entry in entries])
+            or any([tensor._storage.value is not shared[1] for tensor in tensors])
+        ):
+            return [self._increase(tensor) for tensor in tensors]
+        number = shared[0] + 1.0
+        d = shared[1].dtype
+        value = leaf(np.array(number, d.numpy), d)
+        write_each(tensors, [value] * len(tensors))
+        self.remember(tensors, rounded(number, d), value)
+        return [number] * len(tensors)
+
+    def _increase(self, tensor: Tensor) -> float:
+        number = self.read(tensor) + 1.0
+        self.write(tensor, number)
+        return number
 
     def multiply(self, tensor: Tensor, factor: float) -> float:
         """Multiply the tensor by `factor`, in its own precision, and return the product."""

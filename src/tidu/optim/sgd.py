@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tidu.ops.updates import add_scaled, weighted_sum
 from tidu.optim.advance import Advance
 from tidu.optim.optimizer import Group, Optimizer, ParamsT
@@ -57,16 +59,29 @@ class SGD(Optimizer):
     def _update(self, group: Group, advance: Advance) -> None:
         rate = rate_of(group)
         momentum, dampening = numbers_of(group, "momentum", "dampening")
-        nesterov = group["nesterov"]
-        for parameter, grad, state in self._gradients(group):
-            if momentum != 0:
-                buffer = state.get("momentum_buffer")
-                if buffer is None:
-                    # A Value never changes, so that the buffer may begin as the gradient's own.
-                    buffer = grad.detach().clone() if isinstance(grad, Tensor) else from_value(grad)
-                    self.state[parameter]["momentum_buffer"] = buffer
-                    content = buffer if isinstance(grad, Tensor) else grad
-                else:
-                    content = advance(buffer, weighted_sum, grad, momentum, 1 - dampening)
-                grad = add_scaled(grad, content, momentum) if nesterov else content
-            advance(parameter, add_scaled, grad, -rate)
+        parameters, gradients, states = self._columns(group)
+        directions = gradients
+        if momentum != 0:
+            buffers: list[Any] = [state.get("momentum_buffer") for state in states]
+            if any([buffer is None for buffer in buffers]):
+                directions = [
+                    self._begin(parameter, grad)
+                    if buffer is None
+                    else advance(buffer, weighted_sum, grad, momentum, 1 - dampening)
+                    for parameter, grad, buffer in zip(parameters, gradients, buffers, strict=True)
+                ]
+            else:
+                directions = advance.each(buffers, weighted_sum, gradients, momentum, 1 - dampening)
+            if group["nesterov"]:
+                directions = [
+                    add_scaled(grad, content, momentum)
+                    for grad, content in zip(gradients, directions, strict=True)
+                ]
+        advance.each(parameters, add_scaled, directions, -rate)
+
+    def _begin(self, parameter: Tensor, grad: Any) -> Any:
+        """The first content of the momentum buffer: the gradient."""
+        # A Value never changes, so that the buffer may begin as the gradient's own.
+        buffer = grad.detach().clone() if isinstance(grad, Tensor) else from_value(grad)
+        self.state[parameter]["momentum_buffer"] = buffer
+        return buffer if isinstance(grad, Tensor) else grad

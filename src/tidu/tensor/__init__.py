@@ -17,14 +17,15 @@ from tidu.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
-from tidu.base.generator import Generator
-from tidu.execute import realize
+from tidu.base.random.generator import Generator
+from tidu.execute import launch, realize, settle
 from tidu.tensor.binding import bind_registry, namespaces
 from tidu.tensor.creation import *
 from tidu.tensor.methods import bind_methods, typed
 from tidu.tensor.queries import *
 from tidu.tensor.random import (
     bernoulli,
+    binomial,
     multinomial,
     normal,
     poisson,
@@ -36,7 +37,8 @@ from tidu.tensor.random import (
     randn_like,
     randperm,
 )
-from tidu.tensor.tensor import Storage, Tensor, apply, from_array, from_value
+from tidu.tensor.settings import *
+from tidu.tensor.tensor import Storage, Tensor, apply, from_array, from_value, write_each
 
 bind_registry()
 bind_methods()

@@ -1,5 +1,5 @@
-"""Gives users the operations: methods on Tensor, and the tables behind torch.x,
-torch.nn.functional.x, ...
+"""Gives users the operations:
+methods on Tensor, and the tables behind torch.x, torch.nn.functional.x, ...
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from tidu.base import dtypes
 from tidu.base.source import at, here, locate
 from tidu.base.state import state
 from tidu.execute import buffer_of
@@ -44,7 +45,13 @@ def _with_numpy_names(call: Any) -> Any:
 
 
 def _renamed(kwargs: dict[str, Any], parameters: tuple[str, ...]) -> dict[str, Any]:
-    """`kwargs` with NumPy's names replaced, where they are not the function's own."""
+    """`kwargs` with NumPy's names replaced, where they are not the function's own, and Python's
+    types where a dtype is meant.
+    """
+    if kwargs.get("dtype").__class__ is type:
+        kwargs["dtype"] = dtypes.given(kwargs["dtype"])
+    if all([name in parameters for name in kwargs]):
+        return kwargs
     return {
         NUMPY_NAMES[name]
         if name not in parameters and NUMPY_NAMES.get(name) in parameters

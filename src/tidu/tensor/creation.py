@@ -12,8 +12,8 @@ import numpy as np
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
-from tidu.base.generator import Generator, default_generator
-from tidu.base.shapes import flatten_sizes, sizes_from
+from tidu.base.random.generator import Generator, default_generator
+from tidu.base.shapes import sequence_of_sizes, sizes_from
 from tidu.base.source import at, here
 from tidu.ops import sources
 from tidu.ops.rules import as_number
@@ -51,8 +51,8 @@ def set_rng_state(new_state: Tensor) -> None:
 
 
 def to_array(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
-    """A fresh NumPy array of nested sequences, numbers, arrays or tensors, in the dtype PyTorch
-    would infer.
+    """A fresh NumPy array of nested sequences, numbers, arrays or tensors,
+    in the dtype PyTorch would infer.
     """
     if isinstance(data, Tensor):
         array = data._array()
@@ -60,13 +60,35 @@ def to_array(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
         array = np.asarray(data)
         dtypes.from_numpy(array.dtype)
     elif isinstance(data, (bool, int, float)):
-        array = np.asarray(data, _inferred(data).numpy if wanted is None else None)
+        array = _from_number(data, wanted)
     else:
         array = _from_sequence(data, wanted)
+        _check_range(array, wanted)
     if wanted is None:
         return np.array(array, copy=True, order="C")
     with np.errstate(all="ignore"):
         return np.array(array, dtype=wanted.numpy, copy=True, order="C")
+
+
+def _from_number(number: bool | int | float, wanted: dtype | None) -> np.ndarray[Any, Any]:
+    array = np.asarray(number)
+    if array.dtype == object:
+        raise ValueError(f"Overflow when unpacking long long: {number}{at(here())}")
+    _check_range(array, wanted)
+    return array if wanted is not None else array.astype(_inferred(number).numpy)
+
+
+def _check_range(array: np.ndarray[Any, Any], wanted: dtype | None) -> None:
+    """Whole numbers have to fit into an integer dtype; in uint8, negative ones count from 256."""
+    if wanted is None or wanted.category != dtypes.INTEGER or array.dtype.kind != "i":
+        return
+    bounds = np.iinfo(wanted.numpy)
+    least = bounds.min or -bounds.max
+    if array.size and not (least <= array.min() and array.max() <= bounds.max):
+        bad = array[(array < least) | (array > bounds.max)].flat[0]
+        raise RuntimeError(
+            f"value cannot be converted to type {wanted.name}_t without overflow: {bad}{at(here())}"
+        )
 
 
 def _from_sequence(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
@@ -181,15 +203,14 @@ def tensor(
             UserWarning,
             stacklevel=2,
         )
-    return finish(from_array(to_array(data, dtype)), requires_grad)
+    return finish(from_array(to_array(data, dtypes.given(dtype))), requires_grad)
 
 
 def finish(made: Tensor, requires_grad: bool) -> Tensor:
     if requires_grad and not made.dtype.is_floating_point:
         raise RuntimeError(
             "Only Tensors of floating point and complex dtype can require gradients, but this one "
-            "would be "
-            f"{made.dtype}; pass dtype=torch.float32 or floating-point numbers{at(here())}"
+            f"would be {made.dtype}; pass dtype=torch.float32 or floating-point numbers{at(here())}"
         )
     return made.requires_grad_() if requires_grad else made
 
@@ -197,6 +218,7 @@ def finish(made: Tensor, requires_grad: bool) -> Tensor:
 def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tensor:
     """`data` as a tensor: itself if it is one of that dtype, otherwise a copy."""
     devices.check(device or "cpu")
+    dtype = dtypes.given(dtype)
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype is dtype else data.to(dtype)
     return from_array(to_array(data, dtype))
@@ -208,10 +230,22 @@ asarray = as_tensor
 def from_numpy(array: Any) -> Tensor:
     """A tensor of a NumPy array's numbers. They are copied: later writes to the array are not seen.
 
-    Raises TypeError for an array of a dtype that tensors do not have.
+    Raises TypeError for an array of a dtype that tensors do not have, and ValueError for one that
+    runs backwards through its memory.
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    if not array.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion "
+            "between byte orders is currently not supported; array.astype(array.dtype.newbyteorder"
+            "('=')) converts it."
+        )
+    if any(stride < 0 for stride in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. array.copy() has none."
+        )
     return from_array(np.array(array, order="C"), dtypes.from_numpy(array.dtype))
 
 
@@ -219,12 +253,6 @@ def from_numpy(array: Any) -> Tensor:
 
 
 def _constant(value: Any, shape: tuple[int, ...], d: dtype, requires_grad: bool) -> Tensor:
-    if not isinstance(d, dtype):
-        raise TypeError(
-            f"argument 'dtype' must be torch.dtype, not {type(d).__name__}; write torch.float32, "
-            f"not "
-            "its name"
-        )
     if any(n < 0 for n in shape):
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
@@ -248,7 +276,9 @@ def _sized(value: Any) -> Any:
     ) -> Tensor:
         devices.check(device or "cpu")
         shape = sizes_from(size, named, "size")
-        made = _constant(value, shape, dtype or dtypes.get_default_dtype(), requires_grad)
+        made = _constant(
+            value, shape, dtypes.given(dtype) or dtypes.get_default_dtype(), requires_grad
+        )
         if out is not None:
             out.data = made.to(out.dtype)
             return out
@@ -278,8 +308,18 @@ def full(
     devices.check(device or "cpu")
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
+    if isinstance(fill_value, np.generic):
+        fill_value = fill_value.item()
+    if not isinstance(fill_value, (bool, int, float)):
+        raise TypeError(
+            "full(): argument 'fill_value' (position 2) must be Number, not "
+            f"{type(fill_value).__name__}"
+        )
     return _constant(
-        fill_value, flatten_sizes((size,)), dtype or dtypes.of_number(fill_value), requires_grad
+        fill_value,
+        sequence_of_sizes("full", size),
+        dtypes.given(dtype) or dtypes.of_number(fill_value),
+        requires_grad,
     )
 
 
@@ -293,7 +333,9 @@ def _like(value: Any) -> Any:
         **rest: Any,
     ) -> Tensor:
         devices.check(device or "cpu")
-        return _constant(value, tuple(input._value.shape), dtype or input.dtype, requires_grad)
+        return _constant(
+            value, tuple(input._value.shape), dtypes.given(dtype) or input.dtype, requires_grad
+        )
 
     return make
 
@@ -318,7 +360,9 @@ def full_like(
     **rest: Any,
 ) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
-    return _constant(fill_value, tuple(input._value.shape), dtype or input.dtype, requires_grad)
+    return _constant(
+        fill_value, tuple(input._value.shape), dtypes.given(dtype) or input.dtype, requires_grad
+    )
 
 
 def eye(
@@ -332,7 +376,7 @@ def eye(
 ) -> Tensor:
     """An n × m matrix with ones on the diagonal."""
     devices.check(device or "cpu")
-    d = dtype or dtypes.get_default_dtype()
+    d = dtypes.given(dtype) or dtypes.get_default_dtype()
     return finish(from_array(np.eye(n, m).astype(d.numpy), d), requires_grad)
 
 
@@ -345,7 +389,7 @@ def scalar_tensor(
     **rest: Any,
 ) -> Tensor:
     """A 0-d tensor of one number, in the default dtype unless `dtype` is given."""
-    return _constant(s, (), dtype or dtypes.get_default_dtype(), requires_grad)
+    return _constant(s, (), dtypes.given(dtype) or dtypes.get_default_dtype(), requires_grad)
 
 
 # Ranges -------------------------------------------------------------------------------------------
@@ -362,8 +406,8 @@ def arange(
     out: Any = None,
     **rest: Any,
 ) -> Tensor:
-    """start, start + step, ... up to but without `end`; int64 if all three are ints, else the
-    default dtype.
+    """start, start + step, ... up to but without `end`;
+    int64 if all three are ints, else the default dtype.
 
     Raises RuntimeError for a step of 0 or of the wrong sign.
     """
@@ -378,7 +422,7 @@ def arange(
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     integral = all(isinstance(x, int) for x in (start, end, step))
-    d = dtype or (dtypes.int64 if integral else dtypes.get_default_dtype())
+    d = dtypes.given(dtype) or (dtypes.int64 if integral else dtypes.get_default_dtype())
     size = -((start - end) // step) if integral else math.ceil((end - start) / step)
     if d.category != dtypes.FLOAT:
         start, step = int(start), int(step)
@@ -400,13 +444,13 @@ def linspace(
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    d = dtype or dtypes.get_default_dtype()
+    d = dtypes.given(dtype) or dtypes.get_default_dtype()
     return finish(from_array(_spaced(start, end, steps, d), d), requires_grad)
 
 
 def _spaced(start: float, end: float, steps: int, d: dtype) -> Any:
-    """From both ends towards the middle, in the arithmetic of the dtype, so that both ends are
-    exact.
+    """From both ends towards the middle, in the arithmetic of the dtype,
+    so that both ends are exact.
     """
     if d.category != dtypes.FLOAT:
         step = (end - start) / (steps - 1) if steps > 1 else 0.0
@@ -431,6 +475,6 @@ def logspace(
     **rest: Any,
 ) -> Tensor:
     """base ** x for x in linspace(start, end, steps)."""
-    d = dtype or dtypes.get_default_dtype()
+    d = dtypes.given(dtype) or dtypes.get_default_dtype()
     exponents = _spaced(float(start), float(end), steps, dtypes.float64)
     return from_array((float(base) ** exponents).astype(d.numpy), d)

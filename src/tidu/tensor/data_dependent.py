@@ -10,10 +10,10 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import broadcast, wrap_dim
 from tidu.ir.op import function
-from tidu.ops.elementary import isclose
 from tidu.ops.elementwise import where
-from tidu.ops.indexing import index, index_put
-from tidu.ops.movement import expand
+from tidu.ops.elementwise.one_operand import isclose
+from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.moving.movement import expand
 from tidu.ops.rules import class_name
 from tidu.tensor.indexing import parse
 from tidu.tensor.tensor import Tensor, from_array
@@ -108,8 +108,8 @@ def index_put_(self: Any, indices: Sequence[Any], values: Any, accumulate: bool 
 
 @function("torch._unsafe_masked_index")
 def unsafe_masked_index(self: Any, mask: Any, indices: Sequence[Any], fill: Any) -> Any:
-    """``self[indices]`` where `mask` holds, `fill` elsewhere; indices outside the mask may be out
-    of range.
+    """``self[indices]`` where `mask` holds, `fill` elsewhere;
+    indices outside the mask may be out of range.
     """
     clamped = []
     for d, one in enumerate(indices):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidu.ir.op import function
-from tidu.ops.norms import vector_norm
+from tidu.ops.reductions.norms import vector_norm
 from tidu.tensor.tensor import Tensor
 
 _UNARY = [
@@ -73,9 +73,7 @@ def _each(tensors: Sequence[Tensor], operand: Any) -> list[Any]:
 
 
 def _bind(name: str, call: Callable[..., Any], doc: str) -> None:
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = doc
-    function(f"torch.{name}")(call)
+    function(f"torch.{name}", doc=doc)(call)
 
 
 def _unary(name: str) -> None:

@@ -15,7 +15,7 @@ from tidu.autograd.tape import CopySlices, Edge, GradFn, record
 from tidu.base.source import at, here
 from tidu.base.state import state
 from tidu.ir.op import Op, Spec
-from tidu.ops.movement import reshape
+from tidu.ops.moving.movement import reshape
 
 if TYPE_CHECKING:
     from tidu.tensor.tensor import Tensor

@@ -1,5 +1,5 @@
-"""``x[key]`` and ``x[key] = value``: views for ints, slices, None and Ellipsis; index arrays for
-the rest.
+"""``x[key]`` and ``x[key] = value``: views for ints, slices, None and Ellipsis;
+index arrays for the rest.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from tidu.base import dtypes
 from tidu.base.shapes import can_broadcast
 from tidu.base.source import at, here
 from tidu.execute import buffer_of
-from tidu.ir.value import Value
 from tidu.ops.elementwise import overwrite, where
-from tidu.ops.indexing import index, index_put
-from tidu.ops.movement import reshape, slice_
-from tidu.ops.shaping import select, unsqueeze
+from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.moving.movement import reshape, slice_
+from tidu.ops.moving.sections import select
+from tidu.ops.moving.shaping import unsqueeze
 from tidu.tensor.tensor import Tensor, apply, from_array
 
 
@@ -87,9 +87,19 @@ def _first_misfit(shape: tuple[int, ...], target: tuple[int, ...]) -> str:
 
 
 def _as_tensor(value: Any, like: Tensor) -> Tensor:
-    if isinstance(value, Value):
-        raise TypeError("a Value is not a Tensor")
+    if not isinstance(value, np.generic):
+        raise TypeError(
+            f"can't assign a {type(value).__name__} to a {like.type()}; torch.tensor(...) makes a "
+            f"tensor of it{at(here())}"
+        )
     return from_array(np.array(value, dtype=like.dtype.numpy))
+
+
+def delitem(x: Tensor, key: Any) -> None:
+    """``del x[key]``: TypeError."""
+    raise TypeError(
+        f"Tensor does not support deleting items; x[mask] keeps those of a mask{at(here())}"
+    )
 
 
 def _is_single(value: Any) -> bool:
@@ -123,8 +133,7 @@ def _check_mask(mask: tuple[int, ...], shape: tuple[int, ...], start: int) -> No
         if start + i >= len(shape) or n != shape[start + i]:
             raise IndexError(
                 f"The shape of the mask {list(mask)} at index {i} does not match the shape of the "
-                "indexed tensor "
-                f"{list(shape)} at index {start + i}{at(here())}"
+                f"indexed tensor {list(shape)} at index {start + i}{at(here())}"
             )
 
 
@@ -136,6 +145,8 @@ def _as_tuple(key: Any) -> tuple[Any, ...]:
 
 def _consumed(key: Any) -> int:
     """How many dimensions of the tensor one entry of the key takes up."""
+    if key.__class__ is int or key.__class__ is slice:
+        return 1
     if key is None or key is Ellipsis or isinstance(key, bool):
         return 0
     if _is_mask(key):
@@ -144,10 +155,10 @@ def _consumed(key: Any) -> int:
 
 
 def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[int, ...]]:
-    """Apply the basic entries as views; return index arrays and the dimensions of the view that
-    they index.
+    """Apply the basic entries as views;
+    return index arrays and the dimensions of the view that they index.
     """
-    used = sum(_consumed(k) for k in keys)
+    used = sum([_consumed(key) for key in keys])
     rank = len(x._value.shape)
     if used > rank:
         if rank == 0:
@@ -159,25 +170,26 @@ def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[in
             f"too many indices for tensor of dimension {rank}: its shape is "
             f"{list(x._value.shape)}, and the key takes up {used} dimensions{at(here())}"
         )
-    if sum(k is Ellipsis for k in keys) > 1:
-        raise IndexError(f"an index can only have a single ellipsis ('...'){at(here())}")
-    if not any(k is Ellipsis for k in keys):
+    if not any([key is Ellipsis for key in keys]):
         keys = (*keys, Ellipsis)
     view: Any = x
     dim = seen = 0  # the next dimension of the view, and of `x` itself for messages
     indices: list[Any] = []
     dims: list[int] = []
     for key in keys:
-        if key is Ellipsis:
+        if key is Ellipsis:  # further ones stand for no dimensions
             dim += rank - used
             seen += rank - used
+            used = rank
         elif key is None:
             view = unsqueeze(view, dim)
             dim += 1
-        elif isinstance(key, slice):
+        elif key.__class__ is slice:
             view = _slice(view, dim, key)
             dim += 1
-        elif isinstance(key, bool):
+        elif key.__class__ is int:
+            view = _select(view, dim, key, seen)
+        elif isinstance(key, bool) or (_is_mask(key) and not key.shape):
             view = unsqueeze(view, dim)
             indices.append(from_array(np.zeros(1 if key else 0, np.int64)))
             dims.append(dim)
@@ -215,19 +227,21 @@ def _select(view: Tensor, dim: int, number: int, named: int) -> Any:
 
 
 def _slice(view: Tensor, dim: int, key: slice) -> Any:
-    parts = [None if p is None else int(p) for p in (key.start, key.stop, key.step)]
-    if parts[2] is not None and parts[2] <= 0:
+    first, last, step = key.start, key.stop, key.step
+    first = first if first is None or first.__class__ is int else int(first)
+    last = last if last is None or last.__class__ is int else int(last)
+    step = 1 if step is None else int(step)
+    if step <= 0:
         raise ValueError(
             f"step must be greater than zero; x.flip(dim) reverses the order{at(here())}"
         )
     shape = view._value.shape
-    start, stop, step = slice(*parts).indices(shape[dim])
-    if (start, stop, step) == (0, shape[dim], 1):
+    start, stop, _ = slice(first, last, step).indices(shape[dim])
+    if start == 0 and stop == shape[dim] and step == 1:
         return view
-    ranges = tuple(
-        (start, max(start, stop), step) if i == dim else (0, n, 1) for i, n in enumerate(shape)
-    )
-    return slice_(view, ranges)
+    ranges = [(0, n, 1) for n in shape]
+    ranges[dim] = (start, max(start, stop), step)
+    return slice_(view, tuple(ranges))
 
 
 def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
@@ -238,17 +252,16 @@ def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
         array = np.array(key)
         if array.size == 0 and array.dtype.kind == "f":
             array = array.astype(np.int64)
-        if array.dtype.kind not in "iub":
+        if array.dtype.kind not in "iub" or (array.dtype.kind == "b" and not array.ndim):
             raise IndexError(
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
-                "are valid indices "
-                f"(got {type(key).__name__}){at(here())}"
+                f"are valid indices (got {type(key).__name__}){at(here())}"
             )
         key = from_array(array)
     if _is_mask(key):
         mask = buffer_of(key._value)
         _check_mask(mask.shape, shape, dim)
-        return [from_array(positions) for positions in np.nonzero(mask)] if mask.ndim else []
+        return [from_array(positions) for positions in np.nonzero(mask)]
     if key.dtype.category != dtypes.INTEGER:
         raise IndexError(
             "tensors used as indices must be long, int, byte or bool tensors, but this one is "

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from tidu.base import dtypes
 from tidu.base.shapes import flatten_sizes, sizes_from
 from tidu.ir.op import function
 from tidu.ops.elementwise import positive
-from tidu.ops.movement import cat_, reshape, slice_
+from tidu.ops.moving.movement import cat_, reshape, slice_
+from tidu.ops.moving.strided import as_strided_, last_place
 from tidu.ops.sources import full
-from tidu.ops.strided import as_strided_, last_place
 from tidu.tensor import creation
 from tidu.tensor.tensor import Tensor, from_value
 
 
 def _whole(x: Tensor) -> Any:
-    """A contiguous tensor over all of the memory that `x` is part of, with its history where it has
-    one.
+    """A contiguous tensor over all of the memory that `x` is part of,
+    with its history where it has one.
     """
     if x._chain is None:
         return x
@@ -34,8 +35,8 @@ def _whole(x: Tensor) -> Any:
 def as_strided(
     input: Any, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Any:
-    """A view of the memory of `input` with any sizes and strides, counted from the start of the
-    memory.
+    """A view of the memory of `input` with any sizes and strides,
+    counted from the start of the memory.
 
     Raises RuntimeError where that would reach beyond the memory.
     """
@@ -180,4 +181,4 @@ def new_empty_strided(
     **rest: Any,
 ) -> Tensor:
     """`empty_strided` in this dtype."""
-    return _strided(size, stride, dtype or self.dtype, requires_grad)
+    return _strided(size, stride, dtypes.given(dtype) or self.dtype, requires_grad)

@@ -1,5 +1,5 @@
-"""The methods of Tensor that are not operations: numbers out, conversions, operators, printing,
-pickling.
+"""The methods of Tensor that are not operations:
+numbers out, conversions, operators, printing, pickling.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from tidu.autograd.modes import enable_grad
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Size, flatten_sizes
-from tidu.base.source import at, here
+from tidu.base.source import at, here, warn
 from tidu.base.state import state
 from tidu.ir.op import Op
 from tidu.ir.value import Value
 from tidu.ops import elementwise as e
 from tidu.ops.cast import cast
-from tidu.ops.contract import matmul
 from tidu.ops.elementwise import positive
-from tidu.ops.movement import permute
-from tidu.ops.shaping import unbind
+from tidu.ops.linear_algebra.contract import matmul_any
+from tidu.ops.moving.movement import permute
+from tidu.ops.moving.sections import unbind
 from tidu.tensor import creation, random
 from tidu.tensor.history import check_in_place
-from tidu.tensor.indexing import getitem, setitem
+from tidu.tensor.indexing import delitem, getitem, setitem
 from tidu.tensor.printing import format_tensor
 from tidu.tensor.tensor import Tensor, _new, apply, apply_pair, from_array
 
@@ -44,6 +44,16 @@ def item(self: Tensor) -> Any:
         )
     number = array.item()
     return number if isinstance(number, (bool, int, float)) else float(number)
+
+
+def _single(self: Tensor) -> Any:
+    """`item` for float(x) and int(x), which raise ValueError instead."""
+    if self._value.numel() != 1:
+        raise ValueError(
+            "only one element tensors can be converted to Python scalars, not one of shape "
+            f"{list(self.shape)}{at(here())}"
+        )
+    return item(self)
 
 
 def tolist(self: Tensor) -> Any:
@@ -83,8 +93,7 @@ def _truth(self: Tensor) -> bool:
     if count > 1:
         raise RuntimeError(
             "Boolean value of Tensor with more than one value is ambiguous (shape "
-            f"{list(self.shape)}); "
-            f"use .any() or .all(), or compare with torch.equal{at(here())}"
+            f"{list(self.shape)}); use .any() or .all(), or compare with torch.equal{at(here())}"
         )
     return bool(item(self))
 
@@ -171,7 +180,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
     ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; `copy=True` copies anyway.
     """
-    wanted: dtype | None = kwargs.get("dtype")
+    wanted = dtypes.given(kwargs.get("dtype"))
     place = kwargs.get("device")
     other = kwargs.get("other")
     for argument in args:
@@ -181,6 +190,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             other = argument
         elif isinstance(argument, (str, devices.device)):
             place = argument
+        elif isinstance(argument, type):
+            wanted = dtypes.given(argument)
     if isinstance(other, Tensor):
         wanted = other.dtype
     if place is not None:
@@ -246,28 +257,51 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor
     return self
 
 
+def share_memory_(self: Tensor) -> Tensor:
+    """The tensor itself, with a warning: processes do not share memory here."""
+    warn(
+        "share_memory_(): tensors are not shared among processes: each process works on a copy of "
+        "its own, and does not see what the others write"
+    )
+    return self
+
+
 def _new_constant(make: Any) -> Any:
     def method(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Any:
-        return make(*size, dtype=dtype or self.dtype, **rest)
+        return make(*size, dtype=dtypes.given(dtype) or self.dtype, **rest)
 
     return method
 
 
 def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, **rest: Any) -> Tensor:
     """A tensor of `fill_value`, of this dtype."""
-    return creation.full(size, fill_value, dtype=dtype or self.dtype, **rest)
+    return creation.full(size, fill_value, dtype=dtypes.given(dtype) or self.dtype, **rest)
 
 
 def new_tensor(
     self: Tensor, data: Any, *, dtype: Any = None, requires_grad: bool = False, **rest: Any
 ) -> Tensor:
     """A copy of `data`, of this dtype."""
-    return creation.finish(from_array(creation.to_array(data, dtype or self.dtype)), requires_grad)
+    return creation.finish(
+        from_array(creation.to_array(data, dtypes.given(dtype) or self.dtype)), requires_grad
+    )
 
 
 def new(self: Tensor, *args: Any) -> Tensor:
     """The old way to make a tensor of this dtype: from sizes or from a list."""
     return _legacy(args, self.dtype)
+
+
+def _reversed(self: Tensor) -> Tensor:
+    """x.T: the dimensions in the opposite order."""
+    if len(self._value.shape) not in (0, 2):
+        warn(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+            "deprecated and it will throw an error in a future release. Consider `x.mT` to "
+            "transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to "
+            "reverse the dimensions of a tensor.",
+        )
+    return _transposed(self)
 
 
 def _transposed(self: Tensor) -> Tensor:
@@ -292,10 +326,9 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if not self.is_leaf:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-            "protocol at the moment. "
-            "If you were attempting to deepcopy a module, this may be because of a "
-            "torch.nn.utils.weight_norm usage; "
-            "for a tensor with history, copy x.detach().clone()."
+            "protocol at the moment. If you were attempting to deepcopy a module, this may be "
+            "because of a torch.nn.utils.weight_norm usage; for a tensor with history, copy "
+            "x.detach().clone()."
         )
     made = _new(type(self))
     memo[id(self)] = made
@@ -338,6 +371,13 @@ def _legacy(args: tuple[Any, ...], d: dtype) -> Tensor:
     """``FloatTensor(2, 3)`` has unspecified contents, ``FloatTensor([2, 3])`` those given."""
     if len(args) == 1 and isinstance(args[0], Tensor):
         return args[0].detach() if args[0].dtype is d else _wrong_type(args[0], d)
+    if not args:
+        return creation.empty(0, dtype=d)  # type: ignore[no-any-return]
+    if len(args) == 1 and isinstance(args[0], (float, np.floating)):
+        raise TypeError(
+            f"new(): data must be a sequence (got {type(args[0]).__name__}); torch.tensor(...) "
+            f"makes a tensor of a number{at(here())}"
+        )
     if len(args) == 1 and not isinstance(args[0], (int, Size)):
         return from_array(creation.to_array(args[0], d), d)
     return creation.empty(*flatten_sizes(args), dtype=d)  # type: ignore[no-any-return]
@@ -348,6 +388,12 @@ def _wrong_type(t: Tensor, d: dtype) -> Tensor:
 
 
 def _make(cls: type[Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    devices.check(kwargs.pop("device", None) or "cpu")
+    if kwargs:
+        raise TypeError(
+            f"new() received an invalid combination of arguments: {next(iter(kwargs))}; "
+            f"torch.tensor(...) takes dtype and requires_grad{at(here())}"
+        )
     source = _legacy(args, dtypes.get_default_dtype())
     made = _new(cls)
     made._storage, made._chain = source._storage, source._chain
@@ -383,12 +429,12 @@ def _supported(x: Any) -> bool:
 
 def _binary(op: Op) -> tuple[Any, Any, Any]:
     def forward(self: Tensor, other: Any) -> Any:
-        if other.__class__ in _USUAL:
+        if other.__class__ in _USUAL or isinstance(other, Tensor):
             return apply_pair(op, self, other)
         return apply(op, (self, other)) if _supported(other) else NotImplemented
 
     def reflected(self: Tensor, other: Any) -> Any:
-        if other.__class__ in _USUAL:
+        if other.__class__ in _USUAL or isinstance(other, Tensor):
             return apply_pair(op, other, self)
         return apply(op, (other, self)) if _supported(other) else NotImplemented
 
@@ -411,6 +457,20 @@ def _power(self: Tensor, other: Any) -> Any:
     if other.__class__ is float or other.__class__ is int:  # an exponent that is itself no tensor
         return apply_pair(e.pow_, self, other)
     return e.power(self, other)
+
+
+def _matmul(self: Tensor, other: Any) -> Any:
+    """self @ other; NumPy's arrays count as tensors."""
+    if not isinstance(other, Tensor):
+        if not isinstance(other, np.ndarray):
+            return NotImplemented
+        other = creation.as_tensor(other)
+    return matmul_any(self, other)
+
+
+def _matmul_reflected(self: Tensor, other: Any) -> Any:
+    other = creation.as_tensor(other) if isinstance(other, np.ndarray) else other
+    return _matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
 _BINARY = {
@@ -454,10 +514,11 @@ def bind_methods() -> None:
         "__pos__": lambda self: self,
         "__abs__": lambda self: apply(e.abs_, (self,)),
         "__invert__": lambda self: apply(e.bitwise_not, (self,)),
-        "__matmul__": vars(Tensor)["matmul"],
-        "__rmatmul__": lambda self, other: apply(matmul, (other, self)),
+        "__matmul__": _matmul,
+        "__rmatmul__": _matmul_reflected,
         "__getitem__": getitem,
         "__setitem__": setitem,
+        "__delitem__": delitem,
         "__len__": _length,
         "__iter__": _iterate,
         "__bool__": _truth,
@@ -466,8 +527,8 @@ def bind_methods() -> None:
         "__repr__": _repr,
         "__str__": _repr,
         "__array__": _as_array,
-        "__int__": lambda self: int(item(self)),
-        "__float__": lambda self: float(item(self)),
+        "__int__": lambda self: int(_single(self)),
+        "__float__": lambda self: float(_single(self)),
         "__index__": _index,
         "__hash__": object.__hash__,
         "__deepcopy__": _deepcopy,
@@ -494,7 +555,7 @@ def bind_methods() -> None:
         "new_full": new_full,
         "new_tensor": new_tensor,
         "new": new,
-        "T": property(_transposed),
+        "T": property(_reversed),
         "mT": property(_matrix_transposed),
         "H": property(_transposed),
         "is_cuda": False,
@@ -516,7 +577,7 @@ def bind_methods() -> None:
         "_is_view": lambda self: self._base is not None,
         "data_ptr": lambda self: id(self._storage),
         "is_shared": lambda self: False,
-        "share_memory_": lambda self: self,
+        "share_memory_": share_memory_,
         "real": property(lambda self: self),
         "__dir__": object.__dir__,
     }

@@ -1,5 +1,5 @@
-"""Lesser-known functions and methods: element-wise Python, raw buffers, aliases, and names of the
-past.
+"""Lesser-known functions and methods:
+element-wise Python, raw buffers, aliases, and names of the past.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tidu.base import devices, dtypes
+from tidu.base.source import warn
 from tidu.ir.op import function
-from tidu.ops import shaping
 from tidu.ops.elementwise import positive
-from tidu.ops.matrices import transposed
-from tidu.ops.norms import matrix_norm, vector_norm
+from tidu.ops.linear_algebra.matrices import transposed
+from tidu.ops.moving import sections
+from tidu.ops.reductions.norms import matrix_norm, vector_norm
 from tidu.tensor import creation, random
 from tidu.tensor.tensor import Tensor, from_array
 
@@ -58,7 +59,7 @@ def unsafe_split_with_sizes(
     input: Any, split_sizes: Sequence[int], dim: int = 0
 ) -> tuple[Any, ...]:
     """`split_with_sizes` whose parts do not know of each other on the tape."""
-    parts = shaping.split_with_sizes(input, split_sizes, dim)
+    parts = sections.split_with_sizes(input, split_sizes, dim)
     return tuple(positive.named("UnsafeSplitWithSizesBackward0", x) for x in parts)
 
 
@@ -201,6 +202,11 @@ def range_closed(
 ) -> Tensor:
     """start, start + step, ... up to and including `end`; `torch.arange` is its successor."""
     devices.check(device or "cpu")
+    warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior "
+        "is inconsistent with Python's range builtin. Instead, use torch.arange, which produces "
+        "values in [start, end).",
+    )
     if end is None:
         start, end = 0, start
     if step == 0:
@@ -216,16 +222,14 @@ def range_closed(
 
 
 def _removed(name: str, successor: str) -> None:
+    on_tensor = "" if name == "matrix_rank" else f" Tensor.{name}"
+
+    @function(f"torch.{name}{on_tensor}", doc=f"RuntimeError: it was replaced by {successor}.")
     def call(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
             f"{name}: This function was deprecated since version 1.9 and is now removed. Please use"
             f" {successor} instead."
         )
-
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"RuntimeError: it was replaced by {successor}."
-    on_tensor = "" if name == "matrix_rank" else f" Tensor.{name}"
-    function(f"torch.{name}{on_tensor}")(call)
 
 
 for _name, _successor in (

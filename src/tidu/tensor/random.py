@@ -10,9 +10,10 @@ import numpy as np
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
-from tidu.base.generator import Generator
-from tidu.base.poisson import poisson as poisson_number
-from tidu.base.shapes import flatten_sizes, sizes_from
+from tidu.base.random.binomial import binomial as binomial_number
+from tidu.base.random.generator import Generator
+from tidu.base.random.poisson import poisson as poisson_number
+from tidu.base.shapes import flatten_sizes, sequence_of_sizes, sizes_from
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
 from tidu.tensor.creation import default_generator, finish
@@ -20,7 +21,7 @@ from tidu.tensor.tensor import Tensor, from_array, from_value
 
 
 def _float(d: dtype | None) -> dtype:
-    return d or dtypes.get_default_dtype()
+    return dtypes.given(d) or dtypes.get_default_dtype()
 
 
 def _drawn(array: Any, d: dtype, requires_grad: bool = False) -> Tensor:
@@ -61,7 +62,7 @@ def randn(
 
 
 def randint(
-    low: int,
+    low: Any = None,
     high: Any = None,
     size: Any = None,
     *,
@@ -75,15 +76,15 @@ def randint(
     devices.check(device or "cpu")
     if size is None:
         low, high, size = 0, low, high
-    if high is None:
-        low, high = 0, low
+    if low is None or high is None:
+        low, high = 0, low if high is None else high
     if high <= low:
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    d = dtype or dtypes.int64
+    d = dtypes.given(dtype) or dtypes.int64
     array = (generator or default_generator).integers(
-        int(low), int(high), flatten_sizes((size,)), d.numpy
+        int(low), int(high), sequence_of_sizes("randint", size), d.numpy
     )
     return _drawn(array, d, requires_grad)
 
@@ -97,7 +98,7 @@ def randperm(
     **rest: Any,
 ) -> Tensor:
     """A random order of 0, 1, ..., n - 1."""
-    d = dtype or dtypes.int64
+    d = dtypes.given(dtype) or dtypes.int64
     return _drawn((generator or default_generator).permutation(n, d.numpy), d)
 
 
@@ -161,6 +162,29 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     return _drawn(np.array(numbers).reshape(rates.shape), input.dtype)
 
 
+def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """How many of `count` trials succeed, each with probability `prob`, as a float tensor."""
+    if not count.dtype.is_floating_point:
+        raise ValueError(
+            f"binomial only supports floating-point dtypes for count, got: {count.dtype}"
+        )
+    if count.dtype is not prob.dtype:
+        raise RuntimeError(
+            "Found dtype of count and prob to be different: "
+            f"{count.dtype} and {prob.dtype}; convert one of them"
+        )
+    source = generator or default_generator
+
+    def uniform() -> float:
+        return float(source.uniform((), np.float64))
+
+    counts, probabilities = np.broadcast_arrays(count._array(), prob._array())
+    numbers = [
+        binomial_number(n, p, uniform) for n, p in zip(counts.flat, probabilities.flat, strict=True)
+    ]
+    return _drawn(np.array(numbers).reshape(counts.shape), count.dtype)
+
+
 def _like(draw: Any) -> Any:
     def make(
         input: Tensor,
@@ -172,7 +196,7 @@ def _like(draw: Any) -> Any:
     ) -> Any:
         return draw(
             tuple(input.shape),
-            dtype=dtype or input.dtype,
+            dtype=dtypes.given(dtype) or input.dtype,
             device=device,
             requires_grad=requires_grad,
         )
@@ -192,7 +216,7 @@ def randint_like(
     """Integers in [low, high), in the shape and dtype of `input`."""
     if high is None:
         low, high = 0, low
-    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype)
+    return randint(low, high, tuple(input.shape), dtype=dtypes.given(dtype) or input.dtype)
 
 
 # In place -----------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,15 +18,15 @@ from tidu.base import dtypes
 from tidu.base.changes import changes
 from tidu.base.devices import CPU, device, layout, strided
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Size, contiguous_strides, is_contiguous, view_strides
+from tidu.base.shapes import Shape, Size, contiguous_strides, is_contiguous, view_strides
 from tidu.base.source import at, here
 from tidu.base.state import ThreadState, state
 from tidu.execute import buffer_of
-from tidu.ir.op import PLAIN, Op
+from tidu.ir.op import PLAIN, Op, Spec
 from tidu.ir.value import Value, leaf
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import add, fill, overwrite
-from tidu.ops.movement import reshape
+from tidu.ops.moving.movement import reshape
 from tidu.ops.pick import pick
 from tidu.ops.rules import class_name
 from tidu.ops.sources import full
@@ -83,8 +85,8 @@ class InferenceStorage(Storage):
 
 
 class Tensor:
-    """A view of a Storage with PyTorch's interface; most methods are bound from the registry of
-    ops.
+    """A view of a Storage with PyTorch's interface;
+    most methods are bound from the registry of ops.
 
     The attributes below are defaults: an instance only stores what differs, which keeps making one
     cheap.
@@ -163,7 +165,8 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        return len(self._value.shape)
+        value = self._storage.value if self._chain is None else self._value
+        return len(value.shape)
 
     @property
     def layout(self) -> layout:
@@ -171,15 +174,8 @@ class Tensor:
 
     def _strides(self) -> tuple[tuple[int, ...], int]:
         """Strides and offset, in elements, that the chain of movements leaves behind."""
-        shape: tuple[int, ...] = self._storage.value.shape
-        strides, offset = contiguous_strides(shape), 0
-        for op, attrs in self._chain or ():
-            assert op.view is not None
-            laid_out = op.view.layout(shape, strides, offset, *attrs)
-            assert laid_out is not None, "a view has strides"
-            strides, offset = laid_out
-            shape = op.infer(op, (_Shaped(shape, self.dtype),), attrs)[1]
-        return strides, offset
+        value = self._storage.value
+        return _strides_of(value.shape, value.dtype, self._chain or ())
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements to step for the next one along each dimension (or along `dim`)."""
@@ -251,8 +247,7 @@ class Tensor:
         if requires_grad and not self.dtype.is_floating_point:
             raise RuntimeError(
                 "only Tensors of floating point dtype can require gradients, but this one is "
-                f"{self.dtype}; "
-                "write x.float() first"
+                f"{self.dtype}; write x.float() first"
             )
         if requires_grad and self._storage.inference and not state.own.inference:
             raise RuntimeError(
@@ -284,12 +279,10 @@ class Tensor:
         if self._grad is None and self._grad_fn is not None and not self.retains_grad:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
-                ".grad attribute won't be "
-                "populated during autograd.backward(). If you indeed want the .grad field to be "
-                "populated for a non-leaf "
-                "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf "
-                "Tensor by mistake, make sure "
-                "you access the leaf Tensor instead.",
+                ".grad attribute won't be populated during autograd.backward(). If you indeed want "
+                "the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the "
+                "non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you "
+                "access the leaf Tensor instead.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -394,10 +387,9 @@ class Tensor:
         if self._base is not None and self._base is not self:
             raise RuntimeError(
                 "Can't detach views in-place. Use detach() instead. If you are using "
-                "DistributedDataParallel (DDP) for "
-                "training, and gradient_as_bucket_view is set as True, gradients are views of DDP "
-                "buckets, and hence "
-                "detach_() cannot be called on these gradients."
+                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
+                "True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
+                "these gradients."
             )
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
         return self
@@ -429,17 +421,16 @@ class Tensor:
 
     def _assign(self, result: Any) -> Tensor:
         """Make this tensor's memory hold `result`: what every in-place operation ends in."""
-        if not isinstance(result, Tensor):
-            result = from_value(result)
+        tracked = result.__class__ is not Value
         if self._chain is not None:
             self._refuse_overlap()
-        value: Value = result._value
+        value: Value = result._value if tracked else result
         seen = self._value
         if value.shape != seen.shape:
             raise RuntimeError(
                 f"output with shape {list(seen.shape)} doesn't match the broadcast shape "
-                f"{list(value.shape)}: an in-place "
-                f"operation cannot change the shape of the tensor it writes to{at(here())}"
+                f"{list(value.shape)}: an in-place operation cannot change the shape of the tensor "
+                f"it writes to{at(here())}"
             )
         if value.dtype is not seen.dtype:
             if not dtypes.can_cast(value.dtype, seen.dtype):
@@ -450,10 +441,12 @@ class Tensor:
                     f"x = x + y instead of x += y, or convert first{at(here())}"
                 )
             result = cast(result, seen.dtype)
-            value = result._value
-        self._check_inference()
-        edge = result._edge() if state.own.grad_enabled else None
-        if edge is None and not (state.own.grad_enabled and self.requires_grad):
+            value = result._value if tracked else result
+        if self._storage.inference:
+            self._check_inference()
+        recording = state.own.grad_enabled
+        edge = result._edge() if recording and tracked else None
+        if edge is None and not (recording and self.requires_grad):
             self._write(value)
             return self
         check_in_place(self)
@@ -496,13 +489,12 @@ class Tensor:
             ):
                 raise RuntimeError(
                     "unsupported operation: more than one element of the written-to tensor refers "
-                    "to a single memory "
-                    "location. Please clone() the tensor before performing the operation."
-                    f"{at(here())}"
+                    "to a single memory location. Please clone() the tensor before performing the "
+                    f"operation.{at(here())}"
                 )
 
-    def accumulate_(self, g: Value) -> None:
-        """Add to a gradient, in place and beside the tape."""
+    def accumulate_(self, g: Value | int) -> None:
+        """Add to a gradient or a count, in place and beside the tape."""
         self._write(add.value((self._value, g)))
 
     def zero_(self) -> Tensor:
@@ -525,8 +517,8 @@ class Tensor:
     # Numbers --------------------------------------------------------------------------------------
 
     def _array(self) -> np.ndarray[Any, Any]:
-        """The numbers as a NumPy array that belongs to the engine: not to be written or handed
-        out.
+        """The numbers as a NumPy array that belongs to the engine:
+        not to be written or handed out.
         """
         array: np.ndarray[Any, Any]
         if self._chain is not None:
@@ -544,18 +536,26 @@ class Tensor:
     __hash__ = object.__hash__
 
 
-class _Shaped:
-    """Just enough of a Value for a shape rule."""
-
-    __slots__ = ("dtype", "shape")
-
-    def __init__(self, shape: tuple[int, ...], dtype: dtype) -> None:
-        self.shape = shape
-        self.dtype = dtype
-
-
 _new = object.__new__
 _new_tuple = tuple.__new__
+
+
+@functools.lru_cache(4096)
+def _strides_of(shape: Shape, d: dtype, chain: Chain) -> tuple[tuple[int, ...], int]:
+    """Strides and offset of what a chain of movements shows of memory of this shape."""
+    strides, offset = contiguous_strides(shape), 0
+    for op, attrs in chain:
+        assert op.view is not None
+        laid_out = op.view.layout(shape, strides, offset, *attrs)
+        assert laid_out is not None, "a view has strides"
+        strides, offset = laid_out
+        shape = op.infer(op, (Spec(shape, d),), attrs)[1]
+    return strides, offset
+
+
+@functools.lru_cache(4096)
+def _can_share(shape: Shape, strides: tuple[int, ...], new_shape: Shape) -> bool:
+    return view_strides(shape, strides, new_shape) is not None
 
 
 def from_value(value: Value) -> Tensor:
@@ -570,6 +570,18 @@ def from_value(value: Value) -> Tensor:
     return made
 
 
+def write_each(tensors: Sequence[Tensor], values: Sequence[Value]) -> None:
+    """Make each tensor's memory hold its Value, which has its shape and dtype, beside the tape."""
+    for tensor, value in zip(tensors, values, strict=True):
+        if tensor._chain is None and tensor._counter is None:
+            storage = tensor._storage  # what `_write` does, at a lower price
+            storage.version += 1
+            storage.edits += 1
+            storage.value = value
+        else:
+            tensor._write(value)
+
+
 def from_array(array: Any, d: dtype | None = None) -> Tensor:
     """A Tensor of a NumPy array that nobody else will write to."""
     return from_value(leaf(array, d or dtypes.from_numpy(array.dtype)))
@@ -578,8 +590,8 @@ def from_array(array: Any, d: dtype | None = None) -> Tensor:
 def apply(
     op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_name: str | None = None
 ) -> Any:
-    """Apply an op to Tensors, Values and Python numbers: a Value, a Tensor around it, an entry on
-    the tape.
+    """Apply an op to Tensors, Values and Python numbers:
+    a Value, a Tensor around it, an entry on the tape.
     """
     own = state.own
     recording = own.grad_enabled and op.vjps is not None
@@ -597,7 +609,7 @@ def apply(
                         edge = (node, x._output)
                         needed = True
                     elif x._leaf_requires_grad:
-                        edge = (x._leaf_node(), 0)
+                        edge = (x._accumulator or x._leaf_node(), 0)
                         needed = True
             else:
                 values.append(x._value)
@@ -697,7 +709,7 @@ def _share_memory(
         made._chain = ((op, attrs),)
     else:
         if op is reshape:
-            if view_strides(source._value.shape, source._strides()[0], out.shape) is None:
+            if not _can_share(source._value.shape, source._strides()[0], out.shape):
                 return False
             # A reshape of a reshape is one reshape, so that a chain of them does not grow.
             if chain[-1][0] is reshape and base is not None and len(chain) > len(base._chain or ()):
@@ -731,10 +743,16 @@ def _several(
     grad_name: str | None,
 ) -> tuple[Tensor, ...]:
     """The results of an op with several, as Tensors that share one node of the tape."""
-    node = None if edges is None else record(op, values, attrs, out, edges, grad_name, state.own)
+    own = state.own
+    node = None if edges is None else record(op, values, attrs, out, edges, grad_name, own)
+    outer, own.position = own.position, out.position
+    try:
+        picked = [pick.value((out,), (number,)) for number in range(op.outputs)]
+    finally:
+        own.position = outer
     results = []
-    for number in range(op.outputs):
-        made = from_value(pick.value((out,), (number,)))
+    for number, value in enumerate(picked):
+        made = from_value(value)
         if node is not None and made.dtype.is_floating_point:
             made._grad_fn, made._output = node, number
         results.append(made)
@@ -778,9 +796,10 @@ def _not_a_leaf(t: Tensor) -> str:
 
 
 Tape.tensor = Tensor
+Tape.fresh = staticmethod(from_value)
 Tape.wrap = staticmethod(wrap)
-Tape.value_of = staticmethod(lambda tensor: tensor._value)
-Tape.edge_of = staticmethod(lambda tensor: tensor._edge())
+Tape.value_of = attrgetter("_value")
+Tape.edge_of = methodcaller("_edge")
 Tape.rewrite = staticmethod(rewrite_checked)
 Tape.adopt = staticmethod(adopt)
 Tensor.apply_op = staticmethod(apply)  # type: ignore[attr-defined]

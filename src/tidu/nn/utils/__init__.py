@@ -1,5 +1,5 @@
-"""What is done to the parameters and gradients of networks, and to sequences; as in
-torch.nn.utils.
+"""What is done to the parameters and gradients of networks, and to sequences;
+as in torch.nn.utils.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tidu.autograd.modes import no_grad
-from tidu.ir.value import Value
+from tidu.ir.op import Op
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import clamp, mul
-from tidu.ops.total_norm import total_norm as total_norm_of
-from tidu.tensor import Tensor, tensor
+from tidu.ops.reductions.total_norm import total_norm as total_norm_of
+from tidu.tensor import Tensor, tensor, write_each
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -27,10 +27,15 @@ def _gradients(parameters: Tensors) -> list[Tensor]:
     return [p._grad for p in _listed(parameters) if p._grad is not None]
 
 
-def _replace(gradient: Tensor, content: Value, value: Value) -> None:
-    """Write to a gradient that holds `content`, beside the tape."""
-    d = content.dtype
-    gradient._write(value if value.dtype is d else cast.value((value,), (d,)))
+def _replace(gradients: list[Tensor], op: Op, *operands: Any) -> None:
+    """Write op(gradient, *operands) to each of the gradients, beside the tape."""
+    contents = [gradient._value for gradient in gradients]
+    values = op.values([(content, *operands) for content in contents])
+    fitting = [
+        value if value.dtype is content.dtype else cast.value((value,), (content.dtype,))
+        for value, content in zip(values, contents, strict=True)
+    ]
+    write_each(gradients, fitting)
 
 
 def get_total_norm(
@@ -39,8 +44,8 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm (Σ |x|ᵖ)^(1/p) over all numbers of all tensors, as if they were one vector; p may be
-    inf.
+    """The norm (Σ |x|ᵖ)^(1/p) over all numbers of all tensors, as if they were one vector;
+    p may be inf.
 
     It is right even where powers of the numbers overflow. Raises RuntimeError for a norm that is
     not finite if `error_if_nonfinite`; only then is it computed at once.
@@ -57,9 +62,8 @@ def get_total_norm(
     if error_if_nonfinite and not bool(norm.isfinite()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
-            f"so it cannot be clipped. "
-            "To disable this error and scale the gradients by the non-finite norm anyway, set "
-            "`error_if_nonfinite=False`"
+            "so it cannot be clipped. To disable this error and scale the gradients by the "
+            "non-finite norm anyway, set `error_if_nonfinite=False`"
         )
     return norm
 
@@ -68,15 +72,16 @@ def clip_grads_with_norm_(
     parameters: Tensors, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Multiply all gradients by max_norm / total_norm where that is less than 1."""
-    gradients = _gradients(parameters)
+    _scale_down(_gradients(parameters), max_norm, total_norm)
+
+
+def _scale_down(gradients: list[Tensor], max_norm: Any, total_norm: Tensor) -> None:
     if not gradients:
         return
     with no_grad():
         limit = max_norm if isinstance(max_norm, Tensor) else float(max_norm)
         factor = clamp(limit / (total_norm + 1e-6), None, 1.0)._value
-        for gradient in gradients:
-            content = gradient._value
-            _replace(gradient, content, mul.value((content, factor)))
+        _replace(gradients, mul, factor)
 
 
 def clip_grad_norm_(
@@ -94,9 +99,9 @@ def clip_grad_norm_(
 
     >>> norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     """
-    parameters = _listed(parameters)
-    norm = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite, foreach)
-    clip_grads_with_norm_(parameters, max_norm, norm, foreach)
+    gradients = _gradients(parameters)
+    norm = get_total_norm(gradients, norm_type, error_if_nonfinite, foreach)
+    _scale_down(gradients, max_norm, norm)
     return norm
 
 
@@ -117,6 +122,4 @@ clip_grad_norm: Callable[..., Tensor] = _clip_grad_norm
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Bring every number of the gradients into [−clip_value, clip_value], in place."""
     bound = float(clip_value)
-    for gradient in _gradients(parameters):
-        content = gradient._value
-        _replace(gradient, content, clamp.value((content, -bound, bound)))
+    _replace(_gradients(parameters), clamp, -bound, bound)

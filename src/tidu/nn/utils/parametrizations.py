@@ -9,7 +9,7 @@ from tidu.nn import functional as F
 from tidu.nn.convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from tidu.nn.module import Module
 from tidu.nn.utils.parametrize import register_parametrization
-from tidu.ops.movement import permute
+from tidu.ops.moving.movement import permute
 from tidu.tensor import Tensor
 
 TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
@@ -38,8 +38,8 @@ class _WeightNorm(Module):
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Write a parameter as length times direction, g · v / ‖v‖, and train both (Salimans and
-    Kingma, 2016).
+    """Write a parameter as length times direction, g · v / ‖v‖,
+    and train both (Salimans and Kingma, 2016).
 
     `dim` is the dimension along which there are separate lengths; None gives one for all.
     """

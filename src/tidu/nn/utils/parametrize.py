@@ -126,8 +126,8 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Module:
-    """Make ``module.tensor_name`` the result of `parametrization` on a new parameter; returns
-    `module`.
+    """Make ``module.tensor_name`` the result of `parametrization` on a new parameter;
+    returns `module`.
 
     The new parameter is ``module.parametrizations.<tensor_name>.original``. Assigning to the tensor
     uses `right_inverse`, if the parametrization has it. Several parametrizations of a tensor are

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tidu.nn.module import Module
-from tidu.ops.shaping import cat
+from tidu.ops.moving.sections import cat
 from tidu.tensor import Tensor, from_array, ones_like, rand, rand_like
 
 
@@ -28,8 +28,8 @@ class BasePruningMethod:
     _tensor_name: str
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-        """The new mask for the importance scores `t`, with zeros at least where `default_mask` has
-        them.
+        """The new mask for the importance scores `t`,
+        with zeros at least where `default_mask` has them.
         """
         raise NotImplementedError(f"{type(self).__name__} has to define compute_mask")
 
@@ -121,9 +121,8 @@ class PruningContainer(BasePruningMethod):
             raise TypeError(f"{type(method)} is not a BasePruningMethod subclass")
         if method._tensor_name != self._tensor_name:
             raise ValueError(
-                "Can only add pruning methods acting on the parameter named "
-                f"'{self._tensor_name}' to PruningContainer {self}. "
-                f"Found '{method._tensor_name}'"
+                f"Can only add pruning methods acting on the parameter named '{self._tensor_name}' "
+                f"to PruningContainer {self}. Found '{method._tensor_name}'"
             )
         inner = method._methods if isinstance(method, PruningContainer) else [method]
         self._methods.extend(inner)
@@ -364,8 +363,8 @@ def global_unstructured(
 
 
 def remove(module: Module, name: str) -> Module:
-    """Make what is left of the parameter `name` an ordinary parameter; ValueError if it is not
-    pruned.
+    """Make what is left of the parameter `name` an ordinary parameter;
+    ValueError if it is not pruned.
     """
     for number, hook in module._forward_pre_hooks.items():
         if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tidu.base import dtypes
-from tidu.ops.indexing import index, index_put
-from tidu.ops.movement import reshape
-from tidu.ops.shaping import cat, stack
+from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.moving.movement import reshape
+from tidu.ops.moving.sections import cat, stack
 from tidu.ops.sources import full
 from tidu.tensor import Tensor, from_array
 
@@ -177,10 +177,8 @@ def _check_lengths(sizes: np.ndarray[Any, Any], batch: int, longest: int) -> Non
     if np.any(sizes[1:] > sizes[:-1]):
         raise RuntimeError(
             "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. You "
-            "can pass "
-            "`enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to sidestep this "
-            "requirement if you do "
-            "not need ONNX exportability."
+            "can pass `enforce_sorted=False` to pack_padded_sequence and/or pack_sequence to "
+            "sidestep this requirement if you do not need ONNX exportability."
         )
     if sizes[-1] <= 0:
         raise RuntimeError(
@@ -210,8 +208,7 @@ def pad_packed_sequence(
         if total_length < longest:
             raise ValueError(
                 "Expected total_length to be at least the length of the longest sequence in input, "
-                "but got "
-                f"total_length={total_length} and max sequence length being {longest}"
+                f"but got total_length={total_length} and max sequence length being {longest}"
             )
         longest = total_length
     lengths = np.count_nonzero(batch_sizes[:, None] > np.arange(batch)[None, :], axis=0)
@@ -241,8 +238,8 @@ def pad_sequence(
     padding_value: float = 0.0,
     padding_side: str = "right",
 ) -> Tensor:
-    """Stack sequences (L, …) of several lengths to (T, B, …), or (B, T, …), with padding after or
-    before them.
+    """Stack sequences (L, …) of several lengths to (T, B, …), or (B, T, …),
+    with padding after or before them.
 
     Raises RuntimeError for an empty list, or for another `padding_side` than "left" and "right".
 

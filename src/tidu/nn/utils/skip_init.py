@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, TypeVar
 
-from tidu.base.generator import default_generator
+from tidu.base.random.generator import default_generator
 from tidu.nn.module import Module
 
 M = TypeVar("M", bound=Module)

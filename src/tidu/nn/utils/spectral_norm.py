@@ -1,5 +1,5 @@
-"""Spectral normalization in its old form: a hook makes `weight` of `weight_orig` before each
-call.
+"""Spectral normalization in its old form:
+a hook makes `weight` of `weight_orig` before each call.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def spectral_norm(
     eps: float = 1e-12,
     dim: int | None = None,
 ) -> Module:
-    """Divide a parameter by its greatest singular value (Miyato et al., 2018); see also
-    `parametrizations`.
+    """Divide a parameter by its greatest singular value (Miyato et al., 2018);
+    see also `parametrizations`.
 
     Replaces the parameter `name` by ``name_orig`` with buffers ``name_u`` and ``name_v``. Raises
     RuntimeError if it was replaced before.
@@ -79,8 +79,8 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
-    """Make `name` an ordinary parameter again; ValueError if there is no spectral normalization on
-    it.
+    """Make `name` an ordinary parameter again;
+    ValueError if there is no spectral normalization on it.
     """
     for number, hook in module._forward_pre_hooks.items():
         if isinstance(hook, SpectralNorm) and hook.name == name:

@@ -1,5 +1,5 @@
-"""Weight normalization in its old form: a hook makes `weight` of `weight_g` and `weight_v` before
-each call.
+"""Weight normalization in its old form:
+a hook makes `weight` of `weight_g` and `weight_v` before each call.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
-    """Make `name` an ordinary parameter again; ValueError if there is no weight normalization on
-    it.
+    """Make `name` an ordinary parameter again;
+    ValueError if there is no weight normalization on it.
     """
     for number, hook in module._forward_pre_hooks.items():
         if isinstance(hook, WeightNorm) and hook.name == name:
