@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from tidu.cuda import amp
+
 
 def is_available() -> bool:
     """False: the usual ``'cuda' if torch.cuda.is_available() else 'cpu'`` chooses the CPU."""
@@ -64,6 +66,26 @@ def max_memory_reserved(device: Any = None) -> int:
 def get_rng_state_all() -> list[Any]:
     """No device, no states."""
     return []
+
+
+class _TensorType(type):
+    """No tensor is an instance of a CUDA type, and none can be made."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return False
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(
+            f"type torch.cuda.{cls.__name__} not available. Torch not compiled with CUDA enabled: "
+            f"torch.{cls.__name__} is on the CPU."
+        )
+
+
+for _name in (
+    *("BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor"),
+    *("HalfTensor", "IntTensor", "LongTensor", "ShortTensor"),
+):
+    globals()[_name] = _TensorType(_name, (), {"__module__": "torch.cuda"})
 
 
 def _refuse(name: str) -> NoReturn:
