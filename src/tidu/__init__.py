@@ -1,34 +1,44 @@
-"""tidu (梯度): deep learning on one machine, with PyTorch's interface and gradients that explain
-themselves.
+"""tidu (梯度): deep learning on one machine,
+with PyTorch's interface and gradients that explain themselves.
 """
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from math import e, inf, nan, pi
+from types import ModuleType as _ModuleType
+from typing import Any as _Any
 
 import tidu.tensor as _tensor
 from tidu import (
     _dynamo,
+    accelerator,
+    amp,
     autograd,
     compiler,
     cuda,
+    distributed,
     interop,
+    jit,
     linalg,
     masked,
     nn,
     optim,
+    random,
     return_types,
     serialization,
     signal,
     special,
     utils,
+    version,
 )
+from tidu.amp import GradScaler
+from tidu.amp.autocast_mode import autocast, get_autocast_dtype, is_autocast_enabled
 from tidu.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from tidu.backends import cuda as _cuda
 from tidu.backends import cudnn as _cudnn
 from tidu.backends import mps as _mps
 from tidu.backends.threads import get_num_threads, set_num_threads
-from tidu.base import collector as _collector
 from tidu.base import dtypes as _dtypes
 from tidu.base.determinism import (
     are_deterministic_algorithms_enabled,
@@ -65,13 +75,27 @@ from tidu.base.shapes import Size
 from tidu.explain import explain_compile
 from tidu.interop.checkpoint import load, save
 from tidu.replay import compile
-
-__version__ = "0.1.0"
-
 from tidu.tensor.printing import set_printoptions
+from tidu.version import __version__
 
-_collector.relax()
-globals().update({name: x for name, x in vars(_tensor).items() if not name.startswith("_")})
+globals().update(
+    {
+        name: x
+        for name, x in vars(_tensor).items()
+        if not name.startswith("_") and not isinstance(x, _ModuleType)
+    }
+)
 globals().update(_tensor.namespaces["torch"])
 globals().update(_tensor.typed)
 globals().update(_dtypes.ALIASES)
+
+# What few programs need is imported when it is first asked for: modules, and what stands in them.
+_ON_DEMAND = {"distributions": "", "func": "", "testing": "", "vmap": "func"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _ON_DEMAND:
+        module = _ON_DEMAND[name]
+        found = _import_module(f"{__name__}.{module or name}")
+        return getattr(found, name) if module else found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidu.ops.matrix_kernels import LinAlgError
+from tidu.ops.linear_algebra.kernels import LinAlgError
 from tidu.tensor.binding import namespaces
 
 globals().update(namespaces["torch.linalg"])

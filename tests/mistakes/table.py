@@ -1,5 +1,5 @@
-"""A table of mistakes: each runs under PyTorch, which decides the kind of exception, and under
-tidu.
+"""A table of mistakes: each runs under PyTorch,
+which decides the kind of exception, and under tidu.
 
 A mistake is a function of the framework, so that its last lines are what a user would have written.
 """

@@ -10,8 +10,6 @@ from tests.mistakes.table import Mistake, Table, check
 
 table = Table()
 
-# Broadcasting and contraction ---------------------------------------------------------------------
-
 
 @table("add", "[2, 3]", "[2]", "dimension -1", "equal, or one of them 1", line="a + b")
 def broadcast_add(torch: Any) -> None:
@@ -79,9 +77,6 @@ def einsum_sizes(torch: Any) -> None:
 @table("einsum", "number of", line="torch.einsum(")
 def einsum_subscripts(torch: Any) -> None:
     torch.einsum("ij,jk->ik", torch.ones(2), torch.ones(2, 3))
-
-
-# Views and arrangement ----------------------------------------------------------------------------
 
 
 @table("shape '[4, 2]' is invalid for input of size 6", line="x.view(4, 2)")
@@ -205,9 +200,6 @@ def unpack_a_shape(torch: Any) -> None:
     _, _ = torch.ones(2, 3, 4).shape
 
 
-# Indices ------------------------------------------------------------------------------------------
-
-
 @table("index 3 is out of bounds for dimension 0 with size 3", line="x[3]")
 def index_out_of_range(torch: Any) -> None:
     x = torch.ones(3)
@@ -304,9 +296,6 @@ def assign_another_shape_to_a_slice(torch: Any) -> None:
 def negative_step(torch: Any) -> None:
     x = torch.ones(3)
     x[::-1]
-
-
-# Numbers and dtypes -------------------------------------------------------------------------------
 
 
 @table("a Tensor with 2 elements cannot be converted to Scalar", "[2]", line="x.item()")

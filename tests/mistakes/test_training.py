@@ -11,8 +11,6 @@ from tests.mistakes.table import Mistake, Table, check
 
 table = Table()
 
-# Layers -------------------------------------------------------------------------------------------
-
 
 @table("mat1 and mat2 shapes cannot be multiplied (1x4 and 3x2)", "linear", line="layer(x)")
 def linear_with_other_features(torch: Any) -> None:
@@ -172,9 +170,6 @@ def state_dict_with_three_mismatches(torch: Any) -> None:
     model.load_state_dict(state)
 
 
-# Losses -------------------------------------------------------------------------------------------
-
-
 @table(
     "expected scalar type Long but found Float", "[2]", "target.long()", line="cross_entropy(x, y)"
 )
@@ -251,9 +246,6 @@ def mse_of_shapes_that_do_not_fit(torch: Any) -> None:
         torch.nn.functional.mse_loss(x, y)
 
 
-# Optimizers ---------------------------------------------------------------------------------------
-
-
 @table("optimizer got an empty parameter list", line=None)
 def optimizer_of_nothing(torch: Any) -> None:
     torch.optim.SGD([], lr=0.1)
@@ -300,9 +292,6 @@ def schedule_of_a_model(torch: Any) -> None:
     torch.optim.lr_scheduler.StepLR(torch.nn.Linear(1, 1), 10)
 
 
-# Data ---------------------------------------------------------------------------------------------
-
-
 @table("Size mismatch between tensors", line=None)
 def data_of_different_lengths(torch: Any) -> None:
     torch.utils.data.TensorDataset(torch.ones(2), torch.ones(3))
@@ -333,9 +322,6 @@ def shuffle_and_sampler(torch: Any) -> None:
 @table("Sum of input lengths does not equal the length of the input dataset", "10", line=None)
 def random_split_sizes(torch: Any) -> None:
     torch.utils.data.random_split(range(10), [3, 3])
-
-
-# Autograd -----------------------------------------------------------------------------------------
 
 
 @table("second time", "retain_graph=True", line="loss = (x * x)")

@@ -1,5 +1,5 @@
-"""Random programs of arithmetic, views, in-place writes, cuts and backward passes must do what
-PyTorch does.
+"""Random programs of arithmetic, views, in-place writes,
+cuts and backward passes must do what PyTorch does.
 
 A program is run under both libraries side by side, and after every step every tensor is compared:
 values, requires_grad, is_leaf, gradient. An exception in one must be an exception of the same type
@@ -52,8 +52,8 @@ def _compare(ours: Machine, theirs: Machine, where: str) -> None:
 
 
 def _saved_as_copies() -> Any:
-    """PyTorch keeps copies of what it saves: in-place edits cannot reach them, as they cannot in
-    tidu.
+    """PyTorch keeps copies of what it saves:
+    in-place edits cannot reach them, as they cannot in tidu.
     """
     return torch.autograd.graph.saved_tensors_hooks(lambda t: t.detach().clone(), lambda t: t)
 

@@ -34,18 +34,20 @@ class DataLoader(Generic[T_co]):
     """Iterates over a dataset in batches; follows torch.utils.data.DataLoader.
 
     dataset          a Dataset, anything with `__getitem__` and `__len__`, or an IterableDataset
-    batch_size       samples in a batch; None turns batching off shuffle          whether each pass
-    has a new random order (a RandomSampler) sampler          yields indices, in place of `shuffle`;
-    `batch_sampler` yields lists of them num_workers      processes that make the batches; 0 makes
-    them here, when they are asked for collate_fn       makes a batch of a list of samples:
-    `default_collate` unless given drop_last        leaves out the last batch if it is not complete
+    batch_size       samples in a batch; None turns batching off
+    shuffle          whether each pass has a new random order (a RandomSampler)
+    sampler          yields indices, in place of `shuffle`; `batch_sampler` yields lists of them
+    num_workers      processes that make the batches; 0 makes them here, when they are asked for
+    collate_fn       makes a batch of a list of samples: `default_collate` unless given
+    drop_last        leaves out the last batch if it is not complete
     timeout          the most seconds to wait for a batch from a worker; 0 waits for ever
-    worker_init_fn   is called in each worker with its number, before it reads anything generator
-    draws the order and the seeds of workers; the default one unless given prefetch_factor  batches
-    that each worker makes ahead, 2 unless given persistent_workers  keeps the workers from one pass
-    to the next in_order         False gives batches of workers as they are done, not in the order
-    of indices multiprocessing_context  how workers are started: "fork", "spawn", ... or a context
-    object pin_memory       has no effect here: batches are always in memory that needs no copy
+    worker_init_fn   is called in each worker with its number, before it reads anything
+    generator        draws the order and the seeds of workers; the default one unless given
+    prefetch_factor  batches that each worker makes ahead, 2 unless given
+    persistent_workers  keeps the workers from one pass to the next
+    in_order         False gives batches of workers as they are done, not in the order of indices
+    multiprocessing_context  how workers are started: "fork", "spawn", ... or a context object
+    pin_memory       has no effect here: batches are always in memory that needs no copy
 
     Batches come in the order of their indices whatever the number of workers, and with the same
     seed in the order of PyTorch. An exception in a worker is raised here with its type, and the
@@ -78,23 +80,7 @@ class DataLoader(Generic[T_co]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        if num_workers < 0:
-            raise ValueError(
-                "num_workers option should be non-negative; use num_workers=0 to disable "
-                "multiprocessing."
-            )
-        if timeout < 0:
-            raise ValueError("timeout option should be non-negative")
-        if num_workers == 0 and prefetch_factor is not None:
-            raise ValueError(
-                "prefetch_factor option could only be specified in multiprocessing. Let "
-                "num_workers > 0 to enable multiprocessing, otherwise set prefetch_factor to None."
-            )
-        if prefetch_factor is not None and prefetch_factor < 1:
-            raise ValueError(f"prefetch_factor option should be positive, got {prefetch_factor}")
-        if persistent_workers and num_workers == 0:
-            raise ValueError("persistent_workers option needs num_workers > 0")
-
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         self.dataset = dataset
         self.num_workers = num_workers
         self.prefetch_factor = 2 if num_workers > 0 and prefetch_factor is None else prefetch_factor
@@ -111,21 +97,9 @@ class DataLoader(Generic[T_co]):
                     raise ValueError(_stream_message(name, value))
             if shuffle not in (False, None):
                 raise ValueError(_stream_message("shuffle", shuffle))
-        if sampler is not None and shuffle:
-            raise ValueError("sampler option is mutually exclusive with shuffle")
+        _check_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
-            if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
-                    "and drop_last"
-                )
             batch_size = None
-        elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with "
-                "drop_last"
-            )
-
         order: Any = sampler
         if order is None:
             if self._is_stream:
@@ -233,6 +207,45 @@ class DataLoader(Generic[T_co]):
                 "the worker number to avoid potential slowness/freeze if necessary.",
                 stacklevel=3,
             )
+
+
+def _check_workers(
+    num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool
+) -> None:
+    if num_workers < 0:
+        raise ValueError(
+            "num_workers option should be non-negative; use num_workers=0 to disable "
+            "multiprocessing."
+        )
+    if timeout < 0:
+        raise ValueError("timeout option should be non-negative")
+    if num_workers == 0 and prefetch_factor is not None:
+        raise ValueError(
+            "prefetch_factor option could only be specified in multiprocessing. Let "
+            "num_workers > 0 to enable multiprocessing, otherwise set prefetch_factor to None."
+        )
+    if prefetch_factor is not None and prefetch_factor < 1:
+        raise ValueError(f"prefetch_factor option should be positive, got {prefetch_factor}")
+    if persistent_workers and num_workers == 0:
+        raise ValueError("persistent_workers option needs num_workers > 0")
+
+
+def _check_order(
+    batch_size: int | None, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool
+) -> None:
+    """Each way to say what a batch is made of excludes the others."""
+    if sampler is not None and shuffle:
+        raise ValueError("sampler option is mutually exclusive with shuffle")
+    if batch_sampler is not None:
+        if batch_size != 1 or shuffle or sampler is not None or drop_last:
+            raise ValueError(
+                "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, "
+                "and drop_last"
+            )
+    elif batch_size is None and drop_last:
+        raise ValueError(
+            "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
+        )
 
 
 class _Endless(Sampler[None]):

@@ -33,8 +33,6 @@ from tidu.tensor import Tensor, from_array
 _ALIGNMENT = 64
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
-# Saving -------------------------------------------------------------------------------------------
-
 
 class _Name:
     """Something that is written as one of PyTorch's global names."""
@@ -119,8 +117,8 @@ def save(
     pickle_protocol: int = 2,
     _use_new_zipfile_serialization: bool = True,
 ) -> None:
-    """Write `obj`, anything that can be pickled with tensors inside, to a path or an open binary
-    file.
+    """Write `obj`, anything that can be pickled with tensors inside,
+    to a path or an open binary file.
 
     PyTorch reads the file, and `load` reads PyTorch's. Tensors that share memory share it in the
     file. A file that exists is replaced only when everything has been written. Raises RuntimeError
@@ -167,9 +165,6 @@ def _write_archive(
                 record.write(content)
 
 
-# Loading ------------------------------------------------------------------------------------------
-
-
 class _Loaded:
     """A storage of the file: its numbers, and the tensors that were made of it."""
 
@@ -178,8 +173,9 @@ class _Loaded:
         self.memory: Tensor | None = None
 
     def tensor(self, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-        """A tensor over these numbers. All of one storage share their memory, as they did when
-        saved.
+        """A tensor over these numbers.
+
+        All of one storage share their memory, as they did when saved.
         """
         last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
         if (
@@ -189,8 +185,8 @@ class _Loaded:
         ):
             raise RuntimeError(
                 f"load: a tensor of size {list(size)} with strides {list(stride)} at offset "
-                f"{offset} reaches beyond its "
-                f"storage of {self.numbers.size} elements; the file is damaged"
+                f"{offset} reaches beyond its storage of {self.numbers.size} elements; the file is "
+                "damaged"
             )
         size, stride = tuple(size), tuple(stride)
         is_whole = offset == 0 and prod(size) == self.numbers.size
@@ -300,8 +296,14 @@ def load(
 def _check_location(map_location: Any) -> None:
     places = map_location.values() if isinstance(map_location, dict) else [map_location]
     for place in places:
-        if isinstance(place, (str, devices.device)):
-            devices.check(place)
+        if not isinstance(place, (str, devices.device)):
+            continue
+        if devices.device(place).type == "cuda":
+            raise RuntimeError(
+                "Attempting to deserialize object on a CUDA device but torch.cuda.is_available() "
+                "is False: load with map_location='cpu', where tidu runs; 'cuda' was asked for"
+            )
+        devices.check(place)
 
 
 def _load_from(file: Any, name: str, weights_only: bool, encoding: str) -> Any:
@@ -361,8 +363,8 @@ def _numbers(content: bytes, d: dtype, count: int, order: str, name: str) -> np.
 
 
 def _load_legacy(file: Any, name: str, weights_only: bool, encoding: str) -> Any:
-    """The format before the zip archives: pickles one after the other, then the bytes of the
-    storages.
+    """The format before the zip archives:
+    pickles one after the other, then the bytes of the storages.
     """
     try:
         magic = _Unpickler(file, True, _no_storage, encoding).load()

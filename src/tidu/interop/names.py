@@ -127,9 +127,8 @@ def find_harmless(module: str, name: str) -> Any:
         return _trusted[key]
     raise pickle.UnpicklingError(
         f"Weights only load failed. The file names {module}.{name}, which is neither a tensor nor "
-        f"a plain container, and "
-        "loading it could run code. If you trust the file, pass weights_only=False, or allow this "
-        "name with "
+        "a plain container, and loading it could run code. If you trust the file, pass "
+        "weights_only=False, or allow this name with "
         f"torch.serialization.add_safe_globals([{name}])"
     )
 

@@ -1,5 +1,6 @@
-"""The safetensors format: a header in JSON, then the bytes of the tensors. Nothing in such a file
-can run.
+"""The safetensors format: a header in JSON, then the bytes of the tensors.
+
+Nothing in such a file can run.
 
 The format is described at https://huggingface.co/docs/safetensors.
 """
@@ -93,8 +94,9 @@ def load_metadata(filename: Any) -> dict[str, str]:
 
 
 def load_file(filename: Any, device: Any = "cpu") -> dict[str, Tensor]:
-    """The tensors of a file by name. Raises ValueError for a file that is damaged or of another
-    kind.
+    """The tensors of a file by name.
+
+    Raises ValueError for a file that is damaged or of another kind.
     """
     with open(filename, "rb") as file:
         header, start = _header(file, filename)

@@ -1,0 +1,56 @@
+"""Settings for the whole process: the default device, and how exact products of matrices are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidu.base import devices, dtypes
+from tidu.base.devices import CPU, device
+from tidu.base.source import warn
+from tidu.tensor.methods import dtype_of_type
+
+__all__ = [
+    "get_default_device",
+    "get_float32_matmul_precision",
+    "set_default_device",
+    "set_default_tensor_type",
+    "set_float32_matmul_precision",
+]
+
+_PRECISIONS = ("highest", "high", "medium")
+_chosen = {"matmul": "highest"}
+
+
+def get_float32_matmul_precision() -> str:
+    """What `set_float32_matmul_precision` was last given, "highest" at first."""
+    return _chosen["matmul"]
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How far products of float32 matrices may be rounded: "highest", "high" or "medium".
+
+    A limit, not an order: here they are computed in float32 whatever is allowed.
+    """
+    if precision not in _PRECISIONS:
+        warn(
+            f"{precision} is not one of 'highest', 'high', or 'medium'; the current "
+            "setFloat32MatmulPrecision call has no effect.",
+        )
+        return
+    _chosen["matmul"] = precision
+
+
+def get_default_device() -> device:
+    """Where tensors are made: the CPU."""
+    return CPU
+
+
+def set_default_device(device: Any) -> None:
+    """Make tensors on `device` from here on: "cpu" or None, an error for all others."""
+    if device is not None:
+        devices.check(device)
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """`set_default_dtype` of former times: takes a type such as torch.DoubleTensor, or its name."""
+    dtypes.set_default_dtype(dtype_of_type(t))
