@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tidu import __version__
+
 COMMAND = [sys.executable, "-m", "tidu", "run"]
 
 
@@ -62,6 +64,18 @@ def test_torch_is_tidu_under_every_spelling_of_import(tmp_path: Path) -> None:
         print(torch.tensor([1.0, 2.0]).sum().item())
     """
     assert output(tmp_path, source) == "3.0\n"
+
+
+def test_scripts_that_ask_for_a_version_of_pytorch_get_one(tmp_path: Path) -> None:
+    printed = output(
+        tmp_path,
+        """
+        import torch
+        major, minor = torch.__version__.split(".")[:2]
+        print(int(major) >= 2, int(minor) >= 1, torch.__version__ >= "2.0", torch.__version__)
+        """,
+    )
+    assert printed == f"True True True 2.13.0+tidu.{__version__}\n"
 
 
 @pytest.mark.parametrize(

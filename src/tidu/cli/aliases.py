@@ -22,6 +22,8 @@ import tidu
 PACKAGE = tidu.__name__
 ALIAS = "torch"
 IMPORT_FROM = dis.opmap["IMPORT_FROM"]
+# The PyTorch that scripts are told they run on: they ask for what came with 2.0 and later.
+PYTORCH = "2.13.0"
 
 
 def install() -> None:
@@ -31,6 +33,7 @@ def install() -> None:
     for name in [name for name in sys.modules if _is_inside(name, ALIAS)]:
         del sys.modules[name]
     sys.meta_path.insert(0, AliasFinder())
+    tidu.__version__ = tidu.version.__version__ = f"{PYTORCH}+tidu.{tidu.__version__}"
     for name, module in list(sys.modules.items()):
         if _is_inside(name, PACKAGE) and not _is_inside(name, __package__):
             alias = ALIAS + name.removeprefix(PACKAGE)
