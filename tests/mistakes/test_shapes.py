@@ -117,6 +117,16 @@ def cat_ranks(torch: Any) -> None:
     torch.cat([torch.ones(2, 3), torch.ones(3)])
 
 
+@table("cat", "dimensions", line="torch.cat(")
+def cat_of_a_row_to_columns(torch: Any) -> None:
+    torch.cat([torch.ones(2, 3), torch.ones(2)], 1)
+
+
+@table("position 1", "zero-dimensional", "stack", line="torch.cat(")
+def cat_of_a_number(torch: Any) -> None:
+    torch.cat([torch.ones(1), torch.ones(())])
+
+
 @table("cat", "empty", line="torch.cat(")
 def cat_of_nothing(torch: Any) -> None:
     torch.cat([])

@@ -391,8 +391,8 @@ def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     inputs, d = promote(inputs)
     shapes = [x.shape for x in inputs]
     first = shapes[0]
-    before, after = first[:dim], first[dim + 1 :]
-    if all([shape[:dim] == before and shape[dim + 1 :] == after for shape in shapes]):
+    before, after, count = first[:dim], first[dim + 1 :], len(first)
+    if all([x[:dim] == before and x[dim + 1 :] == after and len(x) == count for x in shapes]):
         total = sum([shape[dim] for shape in shapes])
         return inputs, (*before, total, *after), d
     raise _misfit(inputs, dim)

@@ -153,8 +153,11 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
     items = _join("torch.cat", tensors)
     # An empty vector is skipped whatever the others' shapes are, as it always was.
     shapes = [tuple(x.shape) for x in items]
-    if not any(shapes):
-        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    if () in shapes:
+        raise RuntimeError(
+            f"zero-dimensional tensor (at position {shapes.index(())}) cannot be concatenated: "
+            f"torch.stack joins such tensors{at(here())}"
+        )
     if (0,) in shapes:
         items = tuple(x for x, n in zip(items, shapes, strict=True) if n != (0,)) or items[:1]
         shapes = [tuple(x.shape) for x in items]
