@@ -51,6 +51,21 @@ def gradient_written_into_zeros(torch: Any, show: Any, fails: Any) -> None:
     show(w.grad)
 
 
+def what_was_written_goes_back_once(torch: Any, show: Any, fails: Any) -> None:
+    def filled(x: Any) -> None:
+        x[1:].fill_(3.0)
+
+    for write in (lambda b: b[0].add_(w), lambda b: b[:].mul_(w), lambda b: b.view(3).add_(w)):
+        w = torch.tensor(2.0, requires_grad=True)
+        for base in (torch.zeros(3), torch.zeros(3) + w):
+            write(base)
+            filled(base)
+            base.sum().backward(retain_graph=True)
+            base.sum().backward()
+            show(w.grad)
+            fails(base.sum().backward)
+
+
 def view_of_zeros_made_before(torch: Any, show: Any, fails: Any) -> None:
     b = torch.zeros(4)
     v = b[1:3]

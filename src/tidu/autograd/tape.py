@@ -407,14 +407,19 @@ class CopySlices(GradFn):
     """History of a base after something was written through a view of it.
 
     The written part takes its own cotangent; the base's has a hole there. `chain` lists the view's
-    movement ops from the base outwards.
+    movement ops from the base outwards. As in PyTorch it runs once, whatever was written.
     """
 
     __slots__ = ("chain",)
 
-    chain: tuple[tuple[Op, tuple[Any, ...]], ...]
+    chain: tuple[tuple[Op, tuple[Any, ...]], ...] | None
+
+    def release(self) -> None:
+        self.chain = None
 
     def backward(self, cotangents: list[Any], create_graph: bool) -> Sequence[Any]:
+        if self.chain is None:
+            raise RuntimeError(freed_message(self))
         g = cotangents[0]
         part = g
         for op, attrs in self.chain:
