@@ -109,7 +109,9 @@ def cut(batch: list[Value]) -> list[Value]:
     of.
     """
     region = _alive(batch)
-    return _complete(region) if Pending.scattered else region
+    if Pending.scattered:
+        return _complete(region)
+    return region
 
 
 def cut_after(batch: list[Value], count: int) -> tuple[list[Value], list[int]]:
@@ -214,7 +216,7 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
     """
     recorded = state.own.pending
     values = recorded.values
-    if len(values) < engine.fewest and not (values and _is_large(values)):
+    if len(values) < engine.fewest and not (values and _has_many_elements(values[0])):
         return
     # A call that is recorded is run as it will be replayed.
     if recorded.outlook is not None or engine.tier == 0 or changes.recorder is not None:

@@ -313,11 +313,13 @@ def record(
     if op.variadic:
         node.saved = _saved_of_list(op, values, out)
     else:
-        mask, bit = 0, 1
-        for edge in edges:
-            if edge is not None:
-                mask |= bit
-            bit <<= 1
+        count = len(edges)
+        if count == 1:
+            mask = 1
+        elif count == 2:
+            mask = 1 if edges[1] is None else 2 if edges[0] is None else 3
+        else:
+            mask = sum([1 << place for place, edge in enumerate(edges) if edge is not None])
         keep = op.keepers.get(mask)
         if keep is None:
             keep = op.keepers[mask] = _keeper(op, mask, len(values))

@@ -12,7 +12,7 @@ start the others and come later (`tidu_launch`, `tidu_join`): until then, whiche
 its own share of a phase does the one of worker 0 too. Who does that share is settled by a claim, so
 that worker 0 can come at any moment. A program that is launched holds the lock until it is joined.
 
-Waiting is spinning for a while, then sleeping on a futex. Every microsecond of spinning the
+Waiting is spinning for a while, then sleeping on a futex. Every few microseconds of spinning the
 processor is offered to other threads: the one waited for may be among them. Whoever goes to sleep
 counts itself as a sleeper and looks at the word once more; whoever changes the word does so before
 it looks for sleepers. Both in sequentially consistent order, so no change goes unnoticed, and
@@ -211,7 +211,7 @@ spin:
 spin.on:
   PAUSE
   %tries.next = add i32 %tries, 1
-  %look = icmp eq i32 %tries.next, 32
+  %look = icmp eq i32 %tries.next, 256
   br i1 %look, label %clock, label %spin
 
 clock:

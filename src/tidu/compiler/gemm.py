@@ -118,7 +118,29 @@ def panels(
     rows, columns, depth = _for_several_workers(m, n, k, batch, *cut)
     count = batch * ceiling(m, rows) * ceiling(n, columns)
     together = _WORTH_A_UNIT * count // max(1, 2 * batch * m * n * k)
-    return Panels(rows, columns, depth, max(1, min(together, count)))
+    together = max(1, min(together, count))
+    wanted = _power_of_two(ceiling(count, together))
+    if wanted != ceiling(count, together):
+        columns, together = _shared_evenly(wanted, batch * ceiling(m, rows), n, columns, together)
+    return Panels(rows, columns, depth, together)
+
+
+def _power_of_two(units: int) -> int:
+    """So many units, or a few more if they are few: workers are 2, 4 or 8 more often than 3."""
+    return 1 << (units - 1).bit_length() if 1 < units < 16 else units
+
+
+def _shared_evenly(
+    wanted: int, rows_of_panels: int, n: int, columns: int, together: int
+) -> tuple[int, int]:
+    """Columns of a panel and panels of a unit that make so many units, if there are such."""
+    count = rows_of_panels * ceiling(n, columns)
+    if count % wanted == 0:
+        return columns, count // wanted
+    narrower = even_part(n, ceiling(n * rows_of_panels, wanted), 16)
+    if narrower >= 32 and rows_of_panels * ceiling(n, narrower) == wanted:
+        return narrower, 1
+    return columns, together
 
 
 def _for_several_workers(
