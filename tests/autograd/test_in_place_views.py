@@ -66,6 +66,19 @@ def what_was_written_goes_back_once(torch: Any, show: Any, fails: Any) -> None:
             fails(base.sum().backward)
 
 
+def the_whole_written_at_once_is_a_copy(torch: Any, show: Any, fails: Any) -> None:
+    w = torch.tensor(2.0, requires_grad=True)
+    for key in (..., (), (...,), slice(None), (..., slice(None)), slice(0, 3)):
+        base = torch.zeros(3)
+        base[key] = w
+        base.sum().backward()
+        base.sum().backward()
+        base[key] = w + torch.ones(3)
+        show(w.grad, base.tolist())
+        base[key] = 0.5
+        show(base.tolist())
+
+
 def view_of_zeros_made_before(torch: Any, show: Any, fails: Any) -> None:
     b = torch.zeros(4)
     v = b[1:3]

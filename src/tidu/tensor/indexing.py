@@ -39,13 +39,26 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
     if len(keys) == 1 and _is_mask(keys[0]) and _is_single(value):
         _fill_masked(x, keys[0], value)
         return
-    view, indices, dims = parse(x, keys)
+    view, indices, dims = _looked_at(x, keys)
+    if view is x and not dims:
+        _fill_whole(x, value)
+        return
     if not dims:
         view._assign(_spread(view, value))
         return
     value = value if isinstance(value, (Tensor, bool, int, float)) else _as_tensor(value, x)
     value = _drop_leading(value, len(view.shape) + max(len(i.shape) for i in indices))
     view._assign(index_put((view, value, *indices), dims, False))
+
+
+def _fill_whole(x: Tensor, value: Any) -> None:
+    """``x[...] = value``: no view is written through, so the tape sees a copy, as in PyTorch."""
+    if not isinstance(value, (Tensor, bool, int, float)):
+        value = _as_tensor(value, x)
+    if isinstance(value, Tensor) and (value._value.shape or not x._value.shape):
+        x.copy_(_drop_leading(value, len(x._value.shape)))
+    else:
+        x.fill_(value)
 
 
 def _drop_leading(value: Any, rank: int) -> Any:
@@ -155,6 +168,14 @@ def _consumed(key: Any) -> int:
 
 
 def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[int, ...]]:
+    """As `_looked_at`; what is looked at is another tensor also if it is the whole of `x`."""
+    view, indices, dims = _looked_at(x, keys)
+    if view is x and not dims:
+        view = slice_(x, tuple((0, n, 1) for n in x._value.shape))
+    return view, indices, dims
+
+
+def _looked_at(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[int, ...]]:
     """Apply the basic entries as views;
     return index arrays and the dimensions of the view that they index.
     """
@@ -202,8 +223,6 @@ def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[in
                 dims.append(dim)
                 dim += 1
         seen += 0 if key is Ellipsis else _consumed(key)
-    if view is x and not dims:
-        view = slice_(x, tuple((0, n, 1) for n in x._value.shape))
     return view, indices, tuple(dims)
 
 
