@@ -77,6 +77,11 @@ def the_whole_written_at_once_is_a_copy(torch: Any, show: Any, fails: Any) -> No
         show(w.grad, base.tolist())
         base[key] = 0.5
         show(base.tolist())
+    scaled = torch.tensor(1.0)
+    scaled.add_(w, alpha=2)
+    scaled.backward()
+    scaled.backward()
+    show(w.grad, scaled)
 
 
 def view_of_zeros_made_before(torch: Any, show: Any, fails: Any) -> None:

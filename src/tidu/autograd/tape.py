@@ -244,6 +244,8 @@ class OpNode(GradFn):
 
     def release(self) -> None:
         # A node that kept no numbers has nothing to lose and may run again, as in PyTorch.
+        if self.op.lasts:
+            return
         for x in self.saved or ():
             if x is not None and x.__class__ is not Spec:
                 self.saved = None

@@ -140,6 +140,7 @@ class Op:
         "input_names",
         "keepers",
         "kind",
+        "lasts",
         "layout",
         "name",
         "node_class",
@@ -185,6 +186,7 @@ class Op:
     outputs: int
     host: bool
     raises: bool
+    lasts: bool
     dtypes: str
     reference: str | Callable[..., Any] | None
     tolerance: float
@@ -370,6 +372,7 @@ def define(
     outputs: int = 1,
     host: bool = False,
     raises: bool = False,
+    lasts: bool = False,
     dtypes: str = "all",
     reference: str | Callable[..., Any] | None = None,
     tolerance: float = 1.0,
@@ -399,6 +402,7 @@ def define(
     correlation for convolutions and their derivatives: (*attrs) -> Correlation
     raises      some integers in the last input are an error: where that is a tensor of integers,
                 `numpy` does it in every tier
+    lasts       its backward may run again without retain_graph, although it reads a number
     identity    for a reduction: dtype -> the number that changes nothing
     saved       for an op on a list: the part of it whose numbers the vjp reads
     view        for ops whose result shares memory with the input
@@ -431,6 +435,7 @@ def define(
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace
     op.outputs, op.host, op.raises, op.dtypes = outputs, host, raises, dtypes
+    op.lasts = lasts
     op.reference, op.tolerance = reference, tolerance
     registry[name] = op
     return op

@@ -78,6 +78,26 @@ div = define(
 )
 
 
+# PyTorch keeps `alpha` in the node of the sum, which may run backward again.
+times_alpha = define(
+    "times_alpha",
+    inputs="input alpha",
+    infer=arithmetic,
+    numpy=np.multiply,
+    emit=lambda s, x, alpha: s.mul(x, alpha),
+    vjp=(lambda g, out, x, alpha: g * alpha, lambda g, out, x, alpha: g * x),
+    samples=binary(),
+    lasts=True,
+    reference="mul",
+)
+
+
+def _times(x: Any, alpha: Any) -> Any:
+    if alpha == 1:
+        return x
+    return x * alpha if is_number(x) else times_alpha(x, alpha)
+
+
 @function("torch.add Tensor.add", inplace=True)
 def add_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """input + alpha · other.
@@ -85,20 +105,20 @@ def add_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     >>> torch.add(torch.ones(2), 1, alpha=3)
     tensor([4., 4.])
     """
-    return add(input, other if alpha == 1 else other * alpha)
+    return add(input, _times(other, alpha))
 
 
 @function("torch.sub torch.subtract Tensor.sub Tensor.subtract", inplace=True)
 def sub_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """input - alpha · other."""
-    return sub(input, other if alpha == 1 else other * alpha)
+    return sub(input, _times(other, alpha))
 
 
 @function("torch.rsub Tensor.rsub")
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """other - alpha · input."""
     name = "RsubBackward1" if is_number(other) else "RsubBackward0"
-    return sub.named(name, other, input if alpha == 1 else input * alpha)
+    return sub.named(name, other, _times(input, alpha))
 
 
 def _division(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
