@@ -40,25 +40,13 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         _fill_masked(x, keys[0], value)
         return
     view, indices, dims = _looked_at(x, keys)
-    if view is x and not dims:
-        _fill_whole(x, value)
-        return
     if not dims:
+        # Where this is all of `x`, no view is written through: the tape sees a copy, as in PyTorch.
         view._assign(_spread(view, value))
         return
     value = value if isinstance(value, (Tensor, bool, int, float)) else _as_tensor(value, x)
     value = _drop_leading(value, len(view.shape) + max(len(i.shape) for i in indices))
     view._assign(index_put((view, value, *indices), dims, False))
-
-
-def _fill_whole(x: Tensor, value: Any) -> None:
-    """``x[...] = value``: no view is written through, so the tape sees a copy, as in PyTorch."""
-    if not isinstance(value, (Tensor, bool, int, float)):
-        value = _as_tensor(value, x)
-    if isinstance(value, Tensor) and (value._value.shape or not x._value.shape):
-        x.copy_(_drop_leading(value, len(x._value.shape)))
-    else:
-        x.fill_(value)
 
 
 def _drop_leading(value: Any, rank: int) -> Any:
