@@ -256,7 +256,8 @@ def repeat(input: Any, *repeats: Any) -> Any:
     pairs = tuple(n for c, s in zip(counts, shape, strict=True) for n in (c, s))
     interleaved = reshape(input, tuple(n for s in shape for n in (1, s)))
     whole = tuple(c * s for c, s in zip(counts, shape, strict=True))
-    return reshape.named("RepeatBackward0", positive(expand(interleaved, pairs)), whole)
+    # No view of that copy either: what is repeated has memory of its own.
+    return positive.named("RepeatBackward0", reshape(positive(expand(interleaved, pairs)), whole))
 
 
 @function("torch.clone Tensor.clone")
