@@ -106,3 +106,25 @@ class Categorical(Distribution):
     def enumerate_support(self, expand: bool = True) -> Any:
         values = arange(self._num_events).view(-1, *(1,) * len(self.batch_shape))
         return values.expand(-1, *self.batch_shape) if expand else values
+
+
+class OfCategories(Distribution):
+    """What a Categorical (`_categorical`) says, told of other events."""
+
+    _categorical: Categorical
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+
+    @property
+    def probs(self) -> Any:
+        """The probability of each category."""
+        return self._categorical.probs
+
+    @property
+    def logits(self) -> Any:
+        """Their logarithms."""
+        return self._categorical.logits
+
+    @property
+    def param_shape(self) -> Any:
+        """The shape of the parameter."""
+        return self._categorical.param_shape

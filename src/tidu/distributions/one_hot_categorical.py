@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from tidu.distributions import constraints
-from tidu.distributions.categorical import Categorical
-from tidu.distributions.distribution import Distribution
+from tidu.distributions.categorical import Categorical, OfCategories
 from tidu.tensor import namespaces
 
 __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]
@@ -14,10 +13,9 @@ __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]
 one_hot = namespaces["torch.nn.functional"]["one_hot"]
 
 
-class OneHotCategorical(Distribution):
+class OneHotCategorical(OfCategories):
     """The i-th unit vector with probability ``probs[..., i]``."""
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.one_hot
     has_enumerate_support = True
 
@@ -27,21 +25,6 @@ class OneHotCategorical(Distribution):
         self._categorical = Categorical(probs, logits)
         shape = self._categorical.param_shape
         super().__init__(self._categorical.batch_shape, shape[-1:], validate_args=validate_args)
-
-    @property
-    def probs(self) -> Any:
-        """The probability of each unit vector."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """Their logarithms."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the parameter."""
-        return self._categorical.param_shape
 
     @property
     def mean(self) -> Any:
