@@ -79,7 +79,7 @@ class Engine:
 
 # A smaller region costs less to run than to tell apart from others.
 _FEW_VALUES = 16
-# Unless it has Values of so many elements.
+# Unless it makes or reads Values of so many elements.
 _MANY_ELEMENTS = 1 << 15
 engine = Engine()
 head_starts = HeadStarts()
@@ -329,13 +329,18 @@ def _landed() -> Task | None:
 
 
 def _is_large(region: list[Value]) -> bool:
-    """Whether a few Values have many elements, judged by the first and the last of them."""
+    """Whether a few Values have much to do, judged by the first and the last of them."""
     return _has_many_elements(region[0]) or _has_many_elements(region[-1])
 
 
 def _has_many_elements(value: Value) -> bool:
+    """Whether it, or something that it is made of, has many elements."""
     op = value.op
-    return op is not None and op.outputs == 1 and value.numel() >= _MANY_ELEMENTS
+    if op is None or op.outputs != 1:
+        return False
+    if value.numel() >= _MANY_ELEMENTS:
+        return True
+    return any(x.__class__ is Value and x.numel() >= _MANY_ELEMENTS for x in value.inputs)
 
 
 def _run_compiled(task: Task, ahead: bool, past: Past | None) -> bool:
