@@ -18,8 +18,8 @@ from tidu.ops.activations import softmax as softmaxes
 from tidu.ops.cast import as_dtype
 from tidu.ops.elementwise import div, sqrt, where
 from tidu.ops.elementwise.two_operands import logaddexp as log_add
-from tidu.ops.indexing import sorting
-from tidu.ops.reductions import norms, reduce, scan
+from tidu.ops.indexing import order_statistics
+from tidu.ops.reductions import norms, places, reduce, scan
 from tidu.ops.rules import as_number
 from tidu.tensor.creation import ones_like
 from tidu.tensor.tensor import Tensor
@@ -137,14 +137,14 @@ def amin(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
 def argmax(input: Any, dim: int | None, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """The index of the greatest element where `mask` holds, in the dtype of the input."""
     x = _typed(input, dtype)
-    return reduce.argmax(_filled(x, mask, _least(x.dtype)), dim, keepdim).to(x.dtype)
+    return places.argmax(_filled(x, mask, _least(x.dtype)), dim, keepdim).to(x.dtype)
 
 
 @_reduction
 def argmin(input: Any, dim: int | None, keepdim: bool, dtype: Any, mask: Any) -> Any:
     """The index of the least element where `mask` holds, in the dtype of the input."""
     x = _typed(input, dtype)
-    return reduce.argmin(_filled(x, mask, _greatest(x.dtype)), dim, keepdim).to(x.dtype)
+    return places.argmin(_filled(x, mask, _greatest(x.dtype)), dim, keepdim).to(x.dtype)
 
 
 def _count(input: Any, dim: Any, keepdim: bool | None, mask: Any) -> Any:
@@ -170,7 +170,7 @@ def median(
     x = _typed(input, dtype)
     if not x.dtype.is_floating_point:
         raise ValueError(f"masked median expects floating point input, got {x.dtype}")
-    return sorting.nanmedian(_filled(x, mask, math.nan), dim, bool(keepdim))[0]
+    return order_statistics.nanmedian(_filled(x, mask, math.nan), dim, bool(keepdim))[0]
 
 
 @_reduction

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tidu.interop.checkpoint import load, save
+from tidu.interop.checkpoint import save
+from tidu.interop.loading import load
 from tidu.interop.names import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 
 __all__ = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import tidu
 from tests.nn.numeric import compare
 from tests.nn.oracle import assert_same_answer, assert_same_results_and_gradients, both, pair
-from tidu.ops.windows import convolution as kernels
+from tidu.ops.windows import columns
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 
@@ -89,7 +89,7 @@ def test_large_batches_are_cut_into_parts(monkeypatch: pytest.MonkeyPatch) -> No
     rng = np.random.default_rng(0)
     arrays = {"x": numbers(rng, 5, 3, 6, 6), "b": numbers(rng, 4)}
     for limit in (1, 1000, 2000):
-        monkeypatch.setattr(kernels, "_COLUMNS", limit)
+        monkeypatch.setattr(columns, "_COLUMNS", limit)
         compare("F.conv2d(x, w, b, 2, 1)", {**arrays, "w": numbers(rng, 4, 3, 3, 3)})
         compare("F.conv2d(x, w, None, 1, 1)", {"x": arrays["x"], "w": numbers(rng, 2, 3, 3, 3)})
         compare("F.conv_transpose2d(x, w, b, 2, 1)", {**arrays, "w": numbers(rng, 3, 4, 3, 3)})

@@ -33,7 +33,10 @@ def interpolations(draw: Any) -> tuple[str, dict[str, Any], str]:
         options["size"] = draw(st.lists(st.integers(least, 12), min_size=n, max_size=n))
     else:
         factor = st.sampled_from([1.0, 1.3, 1.5, 2.0, 2.6, 3.0] + ([] if antialias else [0.5, 0.7]))
-        options["scale_factor"] = draw(st.lists(factor, min_size=n, max_size=n))
+        factors = draw(st.lists(factor, min_size=n, max_size=n))
+        if [int(size * f) for size, f in zip(sizes, factors, strict=True)] == sizes:
+            factors = [1.0] * n  # else PyTorch's bicubic gradient is that of the identity
+        options["scale_factor"] = factors
         options["recompute_scale_factor"] = draw(st.sampled_from([None, True, False]))
     if mode in (LINEAR[n], "bicubic"):
         options["align_corners"] = draw(st.sampled_from([None, True, False]))

@@ -94,15 +94,15 @@ def agree(torch: Any, call: Call, *arrays: Any, order: int = 1, tolerance: float
 def same_error(torch: Any, call: Call, *arrays: Any) -> None:
     """Assert that a call raises in both libraries, and the same kind of exception."""
 
-    def raised(module: Any) -> str:
+    def raised(module: Any) -> list[str]:
         try:
             for x in flat(call(module, *tensors(module, arrays, False))):
                 if hasattr(x, "tolist"):
                     x.tolist()
         except Exception as error:
-            return type(error).__name__.lstrip("_")
-        return "nothing"
+            return [kind.__name__.lstrip("_") for kind in type(error).__mro__]
+        return []
 
     want = raised(torch)
-    assert want != "nothing", "PyTorch does not raise"
-    assert raised(tidu) == want
+    assert want, "PyTorch does not raise"
+    assert want[0] in raised(tidu)

@@ -16,6 +16,8 @@ X = array(3, 4)
 LONG = array(50)
 NAN = np.array([[2.0, np.nan, -1.0, 0.5], [1.0, 3.0, 2.0, -2.0], [np.nan] * 4])
 WITH_ZEROS = np.array([[2.0, 0.0, 3.0, -1.0], [0.5, 0.0, 0.0, 2.0], [1.5, 2.0, -1.0, 0.25]])
+TIES = np.array([[3.0, 1.0], [3.0, 4.0]])
+TIES_AND_NAN = np.array([[3.0, np.nan], [3.0, 4.0]])
 EDGES = np.array([-1.0, 0.0, 1.0])
 COUNTS = np.array([2, 0, 3])
 
@@ -31,6 +33,8 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "topk of few": (lambda T, x: x.topk(40, 0), (LONG,)),
     "kthvalue": (lambda T, x: x.kthvalue(2, 1, keepdim=True), (X,)),
     "median": (lambda T, x: x.median(), (X,)),
+    "gradient shared by equal medians": (lambda T, x: x.median(), (TIES,)),
+    "gradient shared by equal medians beside NaN": (lambda T, x: x.nanmedian(), (TIES_AND_NAN,)),
     "median along": (lambda T, x: x.median(1), (X,)),
     "median with NaN": (lambda T, x: x.detach().median(1)[0], (NAN,)),
     "nanmedian": (lambda T, x: x.detach().nanmedian(1)[0], (NAN,)),

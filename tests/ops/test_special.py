@@ -80,6 +80,16 @@ def test_inverses_undo_their_functions_far_into_the_tails() -> None:
     assert tidu.allclose(tidu.special.ndtri(tidu.special.ndtr(tail)), tail, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_inverse_of_erf_keeps_its_digits_close_to_zero(dtype: str) -> None:
+    numbers = np.geomspace(1e-36, 1e-6, 200).astype(dtype)
+    found = tidu.erfinv(tidu.tensor(numbers)).numpy().astype(np.float64)
+    # √π/2 (x + π/12 x³), and nothing else in double precision.
+    x = numbers.astype(np.float64)
+    want = np.sqrt(np.pi) / 2 * x * (1 + np.pi / 12 * x * x)
+    np.testing.assert_allclose(found, want, rtol=3 * np.finfo(dtype).eps)
+
+
 @pytest.mark.parametrize("n", range(5))
 def test_polygamma_is_that_of_pytorch(n: int) -> None:
     x = np.array([0.3, 1.0, 2.5, 40.0, -0.7, -3.4])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import itertools
 import math
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidu.tensor import printing
 from tidu.tensor.printing import (
     PrintOptions,
     format_tensor,
@@ -223,10 +221,6 @@ def test_options_for_a_while() -> None:
         assert format_tensor(np.float32([1.25]), "float32") == "tensor([1.2e+00])"
         raise KeyError
     assert format_tensor(np.float32([1.25]), "float32") == "tensor([1.2500])"
-
-
-def test_examples() -> None:
-    assert doctest.testmod(printing).failed == 0
 
 
 def test_strided_arrays_print_by_position() -> None:

@@ -12,7 +12,9 @@ from tidu.cli.run import run
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the `tidu` command with `arguments` (`sys.argv` if None) and returns its exit status.
 
-    >>> main(["run", "examples/digits.py", "--help"])
+    >>> main(["--version"])
+    Traceback (most recent call last):
+    SystemExit: 0
     """
     options = parser().parse_args(arguments)
     return run(options.script, options.arguments, as_module=options.module)

@@ -1,4 +1,8 @@
-"""Datasets, samplers and the DataLoader, as in torch.utils.data."""
+"""Datasets, samplers and the DataLoader, as in torch.utils.data.
+
+From samples to batches: `dataset`, `sampler`, `collate`, `fetch`, `dataloader`. With worker
+processes: `parallel` on this side, `worker` on the other, and `channel` between them.
+"""
 
 from tidu.data.collate import default_collate, default_convert
 from tidu.data.dataloader import DataLoader

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tidu.base.dtypes import float64
-from tidu.ops.moving.sections import stack
+from tidu.ops.moving.joining import stack
 from tidu.tensor import Tensor, as_tensor, from_array, tensor
 
 CollateMap: TypeAlias = dict[type | tuple[type, ...], Callable[..., Any]]

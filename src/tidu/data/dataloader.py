@@ -53,8 +53,8 @@ class DataLoader(Generic[T_co]):
     seed in the order of PyTorch. An exception in a worker is raised here with its type, and the
     worker's traceback in its message. Raises ValueError for options that exclude each other.
 
-    >>> for images, labels in DataLoader(dataset, batch_size=64, shuffle=True):
-    ...     train(images, labels)
+    >>> for x, labels in DataLoader(dataset, batch_size=64, shuffle=True):
+    ...     loss = train(x, labels)
     """
 
     __initialized = False
@@ -92,22 +92,11 @@ class DataLoader(Generic[T_co]):
         self.in_order = in_order
         self._is_stream = isinstance(dataset, IterableDataset)
         if self._is_stream:
-            for name, value in {"sampler": sampler, "batch_sampler": batch_sampler}.items():
-                if value is not None:
-                    raise ValueError(_stream_message(name, value))
-            if shuffle not in (False, None):
-                raise ValueError(_stream_message("shuffle", shuffle))
+            _check_stream(shuffle, sampler, batch_sampler)
         _check_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
             batch_size = None
-        order: Any = sampler
-        if order is None:
-            if self._is_stream:
-                order = _Endless()
-            elif shuffle:
-                order = RandomSampler(dataset, generator=generator)
-            else:
-                order = SequentialSampler(dataset)
+        order = self._default_order(shuffle, generator) if sampler is None else sampler
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(order, batch_size, drop_last)
         self.batch_size = batch_size
@@ -124,6 +113,13 @@ class DataLoader(Generic[T_co]):
         self._told_length: int | None = None
         self._iterator: _ParallelIterator | None = None
         self.check_worker_number_rationality()
+
+    def _default_order(self, shuffle: bool | None, generator: Generator | None) -> Any:
+        if self._is_stream:
+            return _Endless()
+        if shuffle:
+            return RandomSampler(self.dataset, generator=generator)
+        return SequentialSampler(self.dataset)
 
     @property
     def multiprocessing_context(self) -> BaseContext | None:
@@ -255,11 +251,15 @@ class _Endless(Sampler[None]):
         return itertools.repeat(None)
 
 
-def _stream_message(name: str, value: Any) -> str:
-    return (
-        f"DataLoader with IterableDataset: expected unspecified {name} option, "
-        f"but got {name}={value}"
-    )
+def _check_stream(shuffle: bool | None, sampler: Any, batch_sampler: Any) -> None:
+    """A stream has an order of its own: nothing may ask for another."""
+    options = {"sampler": sampler, "batch_sampler": batch_sampler, "shuffle": shuffle or None}
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(
+                f"DataLoader with IterableDataset: expected unspecified {name} option, "
+                f"but got {name}={value}"
+            )
 
 
 class _Iterator:

@@ -23,6 +23,8 @@ class Dataset(Generic[T_co]):
     >>> class Squares(Dataset):
     ...     def __len__(self): return 10
     ...     def __getitem__(self, index): return index * index
+    >>> Squares()[3]
+    9
     """
 
     def __getitem__(self, index: Any) -> T_co:
@@ -38,8 +40,10 @@ class IterableDataset(Dataset[T_co], Iterable[T_co]):
     In a worker process, `get_worker_info()` says which share of the stream is meant; without that
     every worker gives all of it. Follows torch.utils.data.IterableDataset.
 
-    >>> class Lines(IterableDataset):
-    ...     def __iter__(self): return iter(open("corpus.txt"))
+    >>> class Words(IterableDataset):
+    ...     def __iter__(self): return iter("the quick brown fox".split())
+    >>> next(iter(Words()))
+    'the'
     """
 
     def __add__(self, other: Dataset[Any]) -> ChainDataset[Any]:  # type: ignore[override]
@@ -52,7 +56,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     Raises AssertionError unless all have the same size in dimension 0. Follows
     torch.utils.data.TensorDataset.
 
-    >>> dataset = TensorDataset(images, labels)
+    >>> x, label = TensorDataset(torch.randn(100, 4), torch.randint(0, 3, (100,)))[0]
+    >>> x.shape
+    torch.Size([4])
     """
 
     tensors: tuple[Tensor, ...]
@@ -76,7 +82,8 @@ class StackDataset(Dataset[Any]):
     Raises ValueError for datasets of different lengths, for none, and for both positional and
     named ones. Follows torch.utils.data.StackDataset.
 
-    >>> StackDataset(image=images, text=texts)[0]["text"]
+    >>> StackDataset(number=[1, 2], text=["one", "two"])[1]
+    {'number': 2, 'text': 'two'}
     """
 
     datasets: tuple[Any, ...] | dict[str, Any]
@@ -134,7 +141,8 @@ class ConcatDataset(Dataset[T_co]):
     Raises AssertionError for none, and for an IterableDataset (see ChainDataset). Follows
     torch.utils.data.ConcatDataset.
 
-    >>> len(ConcatDataset([a, b])) == len(a) + len(b)
+    >>> list(ConcatDataset([[0, 1], [2]]))
+    [0, 1, 2]
     """
 
     datasets: list[Dataset[T_co]]
@@ -172,7 +180,11 @@ class ConcatDataset(Dataset[T_co]):
 class ChainDataset(IterableDataset[T_co]):
     """Iterable datasets one after the other. Follows torch.utils.data.ChainDataset.
 
-    >>> dataset = ChainDataset([Lines("a.txt"), Lines("b.txt")])
+    >>> class Words(IterableDataset):
+    ...     def __init__(self, text): self.text = text
+    ...     def __iter__(self): return iter(self.text.split())
+    >>> list(ChainDataset([Words("the quick"), Words("brown fox")]))
+    ['the', 'quick', 'brown', 'fox']
     """
 
     def __init__(self, datasets: Iterable[Dataset[T_co]]) -> None:
@@ -201,7 +213,8 @@ class Subset(Dataset[T_co]):
     A subclass with a `__getitem__` of its own has to define `__getitems__` too, which DataLoader
     prefers: NotImplementedError otherwise.
 
-    >>> first_hundred = Subset(dataset, range(100))
+    >>> list(Subset("abcdef", [4, 0]))
+    ['e', 'a']
     """
 
     dataset: Dataset[T_co]
@@ -243,7 +256,9 @@ def random_split(
     Raises ValueError unless the lengths add up to that of the dataset. Follows
     torch.utils.data.random_split, and with the same seed gives the same parts.
 
-    >>> train, test = random_split(dataset, [0.8, 0.2], Generator().manual_seed(0))
+    >>> train, test = random_split(range(10), [0.8, 0.2], Generator().manual_seed(0))
+    >>> len(train), len(test)
+    (8, 2)
     """
     size = len(dataset)  # type: ignore[arg-type]
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:

@@ -35,15 +35,15 @@ class Recipe:
         try:
             return self.collate_fn(self.dataset[index])
         except StopIteration as error:
-            raise self._stray(error) from error
+            raise self._stray() from error
 
     def _fetch_many(self, indices: Sequence[Any]) -> Any:
         try:
             return self.collate_fn(samples(self.dataset, indices))
         except StopIteration as error:
-            raise self._stray(error) from error
+            raise self._stray() from error
 
-    def _stray(self, error: StopIteration) -> RuntimeError:
+    def _stray(self) -> RuntimeError:
         """What to raise instead of a StopIteration that would end the pass over the data unseen."""
         return RuntimeError(
             f"{type(self.dataset).__name__}.__getitem__ or collate_fn raised StopIteration: only "

@@ -1,5 +1,8 @@
 """``torch.distributions``: probability distributions to sample from and to differentiate through.
 
+`distribution` has the base class, `constraints` what parameters and samples may be, `transforms`
+maps from one to another, and `kl` the divergences; each other file is one distribution.
+
 >>> policy = Categorical(logits=torch.zeros(3))
 >>> action = policy.sample()
 >>> loss = -policy.log_prob(action)

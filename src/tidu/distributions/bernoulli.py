@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any
 
 from tidu.distributions import constraints
 from tidu.distributions.exp_family import ExponentialFamily
-from tidu.distributions.utils import (
-    broadcast_all,
-    lazy_property,
-    logits_to_probs,
-    number_batch,
-    one_of_two,
-    probs_to_logits,
-)
+from tidu.distributions.success_probability import SuccessProbability
+from tidu.distributions.utils import broadcast_all
 from tidu.tensor import arange, namespaces, no_grad
 from tidu.tensor import bernoulli as draw
 
@@ -25,35 +19,12 @@ binary_cross_entropy_with_logits = namespaces["torch.nn.functional"][
 ]
 
 
-class Bernoulli(ExponentialFamily):
+class Bernoulli(SuccessProbability, ExponentialFamily):
     """1 with probability `probs`, else 0; `logits` is log(probs / (1 - probs))."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.boolean
     has_enumerate_support = True
-
-    def __init__(
-        self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
-    ) -> None:
-        one_of_two(probs, logits)
-        given = logits if probs is None else probs
-        (self._parameter,) = broadcast_all(given)
-        self.__dict__["logits" if probs is None else "probs"] = self._parameter
-        shape = () if number_batch(given) else self._parameter.shape
-        super().__init__(shape, validate_args=validate_args)
-
-    @lazy_property
-    def logits(self) -> Any:
-        return probs_to_logits(self.probs, is_binary=True)
-
-    @lazy_property
-    def probs(self) -> Any:
-        return logits_to_probs(self.logits, is_binary=True)
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the parameter."""
-        return self._parameter.shape
 
     @property
     def mean(self) -> Any:
@@ -67,11 +38,6 @@ class Bernoulli(ExponentialFamily):
     @property
     def variance(self) -> Any:
         return self.probs * (1 - self.probs)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        names = [name for name in ("probs", "logits") if name in self.__dict__]
-        expanded = {name: self.__dict__[name].expand(batch_shape) for name in names}
-        return self._expanded(batch_shape, _parameter=expanded[names[0]], **expanded)
 
     def sample(self, sample_shape: Any = ()) -> Any:
         with no_grad():

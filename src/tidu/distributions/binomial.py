@@ -6,20 +6,15 @@ from typing import Any, Self
 
 from tidu.distributions import constraints
 from tidu.distributions.distribution import Distribution
-from tidu.distributions.utils import (
-    broadcast_all,
-    lazy_property,
-    logits_to_probs,
-    one_of_two,
-    probs_to_logits,
-)
+from tidu.distributions.success_probability import SuccessProbability
+from tidu.distributions.utils import broadcast_all, one_of_two
 from tidu.tensor import arange, no_grad
 from tidu.tensor import binomial as draw
 
 __all__ = ["Binomial"]
 
 
-class Binomial(Distribution):
+class Binomial(SuccessProbability):
     """The number of successes in `total_count` trials, each with probability `probs`."""
 
     arg_constraints = {
@@ -38,27 +33,14 @@ class Binomial(Distribution):
     ) -> None:
         one_of_two(probs, logits)
         name, given = ("logits", logits) if probs is None else ("probs", probs)
-        count, self._parameter = broadcast_all(total_count, given)
-        self.total_count = count.type_as(self._parameter)
-        self.__dict__[name] = self._parameter
-        super().__init__(self._parameter.shape, validate_args=validate_args)
-
-    @lazy_property
-    def logits(self) -> Any:
-        return probs_to_logits(self.probs, is_binary=True)
-
-    @lazy_property
-    def probs(self) -> Any:
-        return logits_to_probs(self.logits, is_binary=True)
+        count, parameter = broadcast_all(total_count, given)
+        self.total_count = count.type_as(parameter)
+        self.__dict__[name] = parameter
+        Distribution.__init__(self, parameter.shape, validate_args=validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> Any:
         return constraints.integer_interval(0, self.total_count)
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the parameter."""
-        return self._parameter.shape
 
     @property
     def mean(self) -> Any:
@@ -73,13 +55,10 @@ class Binomial(Distribution):
         return self.total_count * self.probs * (1 - self.probs)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        names = [name for name in ("probs", "logits") if name in self.__dict__]
-        expanded = {name: self.__dict__[name].expand(batch_shape) for name in names}
         return self._expanded(
             batch_shape,
             total_count=self.total_count.expand(batch_shape),
-            _parameter=expanded[names[0]],
-            **expanded,
+            **self._parameters_expanded(batch_shape),
         )
 
     def sample(self, sample_shape: Any = ()) -> Any:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from tidu.base.limits import finfo
 from tidu.distributions import constraints
-from tidu.distributions.distribution import Distribution
-from tidu.distributions.utils import (
-    broadcast_all,
-    lazy_property,
-    logits_to_probs,
-    number_batch,
-    one_of_two,
-    probs_to_logits,
-)
+from tidu.distributions.success_probability import SuccessProbability
+from tidu.distributions.utils import broadcast_all
 from tidu.tensor import namespaces, no_grad
 
 __all__ = ["Geometric"]
@@ -24,7 +17,7 @@ binary_cross_entropy_with_logits = namespaces["torch.nn.functional"][
 ]
 
 
-class Geometric(Distribution):
+class Geometric(SuccessProbability):
     """The number of failures before the first success: (1 - probs)^k · probs."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
@@ -33,26 +26,13 @@ class Geometric(Distribution):
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        one_of_two(probs, logits)
-        given = logits if probs is None else probs
-        (parameter,) = broadcast_all(given)
-        self.__dict__["logits" if probs is None else "probs"] = parameter
-        shape = () if number_batch(given) else parameter.shape
-        super().__init__(shape, validate_args=validate_args)
+        super().__init__(probs, logits, validate_args)
         if self._validate_args and probs is not None and not (self.probs > 0).all():
             raise ValueError(
                 f"Expected parameter probs (Tensor of shape {tuple(self.probs.shape)}) of "
                 f"distribution {self!r} to be positive but found invalid values:\n"
                 f"{self.probs[self.probs <= 0]}"
             )
-
-    @lazy_property
-    def logits(self) -> Any:
-        return probs_to_logits(self.probs, is_binary=True)
-
-    @lazy_property
-    def probs(self) -> Any:
-        return logits_to_probs(self.logits, is_binary=True)
 
     @property
     def mean(self) -> Any:
@@ -65,12 +45,6 @@ class Geometric(Distribution):
     @property
     def variance(self) -> Any:
         return (1.0 / self.probs - 1.0) / self.probs
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        names = [name for name in ("probs", "logits") if name in self.__dict__]
-        return self._expanded(
-            batch_shape, **{name: self.__dict__[name].expand(batch_shape) for name in names}
-        )
 
     def sample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)

@@ -15,7 +15,8 @@ class Independent(Distribution):
     """`base_distribution`, of which the last `reinterpreted_batch_ndims` batch dimensions belong to
     the event: `log_prob` is summed over them.
 
-    >>> Independent(Normal(torch.zeros(3), torch.ones(3)), 1).event_shape
+    >>> normal = torch.distributions.Normal(torch.zeros(3), torch.ones(3))
+    >>> Independent(normal, 1).event_shape
     torch.Size([3])
     """
 

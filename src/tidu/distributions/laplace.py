@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from tidu.base.limits import finfo
-from tidu.distributions import constraints
-from tidu.distributions.distribution import Distribution
-from tidu.distributions.utils import broadcast_all, number_batch
+from tidu.distributions.location_scale import LocationScale
 
 __all__ = ["Laplace"]
 
 
-class Laplace(Distribution):
+class Laplace(LocationScale):
     """exp(-|x - loc| / scale) / (2 · scale)."""
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        shape = () if number_batch(loc, scale) else self.loc.shape
-        super().__init__(shape, validate_args=validate_args)
 
     @property
     def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
         return self.loc
 
     @property
@@ -39,11 +24,6 @@ class Laplace(Distribution):
     @property
     def stddev(self) -> Any:
         return 2**0.5 * self.scale
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        return self._expanded(
-            batch_shape, loc=self.loc.expand(batch_shape), scale=self.scale.expand(batch_shape)
-        )
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import Any
 
-from tidu.distributions import constraints
 from tidu.distributions.exp_family import ExponentialFamily
-from tidu.distributions.utils import broadcast_all, number_batch, standard_normal
+from tidu.distributions.location_scale import LocationScale
+from tidu.distributions.utils import standard_normal
 from tidu.tensor import no_grad
 from tidu.tensor import normal as draw
 
 __all__ = ["Normal"]
 
 
-class Normal(ExponentialFamily):
+class Normal(LocationScale, ExponentialFamily):
     """exp(-((x - loc) / scale)² / 2) / (scale · √(2π)).
 
     >>> Normal(0.0, 1.0).log_prob(torch.tensor(0.0))
     tensor(-0.9189)
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        shape = () if number_batch(loc, scale) else self.loc.shape
-        super().__init__(shape, validate_args=validate_args)
-
     @property
     def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
         return self.loc
 
     @property
@@ -45,11 +32,6 @@ class Normal(ExponentialFamily):
     @property
     def variance(self) -> Any:
         return self.stddev.pow(2)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
-        return self._expanded(
-            batch_shape, loc=self.loc.expand(batch_shape), scale=self.scale.expand(batch_shape)
-        )
 
     def sample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)

@@ -1,4 +1,8 @@
-"""Layers, losses, initialization and everything else a network is built of, as in torch.nn."""
+"""Layers, losses, initialization and everything else a network is built of, as in torch.nn.
+
+`parameter` and `module` come first; `module` is put together from `hooks` and `state_dict`. Each
+other file is one family of layers, which compute what `ops` declares.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,21 @@ from tidu.nn.activation import (
     Threshold,
 )
 from tidu.nn.attention import MultiheadAttention
-from tidu.nn.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
+from tidu.nn.channel_norms import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+)
+from tidu.nn.container import ModuleDict, ModuleList, Sequential
 from tidu.nn.convolution import (
     Conv1d,
     Conv2d,
@@ -66,46 +84,31 @@ from tidu.nn.linear import Bilinear, Flatten, Identity, LazyLinear, Linear, Unfl
 from tidu.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
-    CosineEmbeddingLoss,
     CrossEntropyLoss,
     CTCLoss,
     GaussianNLLLoss,
-    HingeEmbeddingLoss,
     HuberLoss,
     KLDivLoss,
     L1Loss,
-    MarginRankingLoss,
     MSELoss,
-    MultiLabelMarginLoss,
-    MultiLabelSoftMarginLoss,
-    MultiMarginLoss,
     NLLLoss,
     NLLLoss2d,
     PoissonNLLLoss,
     SmoothL1Loss,
+)
+from tidu.nn.margin_loss import (
+    CosineEmbeddingLoss,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
     SoftMarginLoss,
     TripletMarginLoss,
     TripletMarginWithDistanceLoss,
 )
 from tidu.nn.module import Module
-from tidu.nn.normalization import (
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    GroupNorm,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
-    LayerNorm,
-    LazyBatchNorm1d,
-    LazyBatchNorm2d,
-    LazyBatchNorm3d,
-    LazyInstanceNorm1d,
-    LazyInstanceNorm2d,
-    LazyInstanceNorm3d,
-    LocalResponseNorm,
-    RMSNorm,
-)
+from tidu.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from tidu.nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -125,6 +128,7 @@ from tidu.nn.padding import (
 )
 from tidu.nn.parallel import DataParallel
 from tidu.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from tidu.nn.parameter_container import ParameterDict, ParameterList
 from tidu.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

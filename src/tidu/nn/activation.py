@@ -28,9 +28,6 @@ class _Plain(Module):
         return _with_inplace("", self.inplace)
 
 
-# Linear in pieces ---------------------------------------------------------------------------------
-
-
 class ReLU(_Plain):
     """max(x, 0).
 
@@ -203,9 +200,6 @@ class Softshrink(_Shrink):
         return rectifiers.softshrink(input, self.lambd)
 
 
-# Smooth -------------------------------------------------------------------------------------------
-
-
 class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
@@ -327,9 +321,6 @@ class Tanhshrink(Module):
 
     def forward(self, input: Tensor) -> Any:
         return smooth.tanhshrink(input)
-
-
-# Along a dimension --------------------------------------------------------------------------------
 
 
 class _Along(Module):

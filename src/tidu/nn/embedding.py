@@ -20,6 +20,9 @@ class _Table(Module):
 
     weight: Parameter
     padding_idx: int | None
+    max_norm: float | None
+    norm_type: float
+    scale_grad_by_freq: bool
 
     def _make_weight(self, given: Tensor | None, freeze: bool, device: Any, dtype: Any) -> None:
         shape = (self.num_embeddings, self.embedding_dim)
@@ -41,6 +44,18 @@ class _Table(Module):
                 raise AssertionError(message)
             padding_idx %= self.num_embeddings
         self.padding_idx = padding_idx
+
+    @staticmethod
+    def _size_of(embeddings: Tensor) -> tuple[int, int]:
+        if embeddings.ndim != 2:
+            raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
+        rows, columns = embeddings.shape
+        return rows, columns
+
+    def _norm_repr(self) -> str:
+        text = "" if self.max_norm is None else f", max_norm={self.max_norm}"
+        text += f", norm_type={self.norm_type}" if self.norm_type != 2 else ""
+        return text + (", scale_grad_by_freq=True" if self.scale_grad_by_freq else "")
 
     def reset_parameters(self) -> None:
         """Draw new initial values."""
@@ -100,13 +115,7 @@ class Embedding(_Table):
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         if self.padding_idx is not None:
             text += f", padding_idx={self.padding_idx}"
-        if self.max_norm is not None:
-            text += f", max_norm={self.max_norm}"
-        if self.norm_type != 2:
-            text += f", norm_type={self.norm_type}"
-        if self.scale_grad_by_freq:
-            text += f", scale_grad_by_freq={self.scale_grad_by_freq}"
-        return text + ", sparse=True" if self.sparse else text
+        return text + self._norm_repr() + (", sparse=True" if self.sparse else "")
 
     @classmethod
     def from_pretrained(
@@ -120,9 +129,7 @@ class Embedding(_Table):
         sparse: bool = False,
     ) -> Embedding:
         """An Embedding of the given rows (num_embeddings, embedding_dim), by default frozen."""
-        if embeddings.ndim != 2:
-            raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        rows, columns = embeddings.shape
+        rows, columns = cls._size_of(embeddings)
         return cls(
             rows,
             columns,
@@ -189,14 +196,7 @@ class EmbeddingBag(_Table):
         )
 
     def extra_repr(self) -> str:
-        text = f"{self.num_embeddings}, {self.embedding_dim}"
-        if self.max_norm is not None:
-            text += f", max_norm={self.max_norm}"
-        if self.norm_type != 2:
-            text += f", norm_type={self.norm_type}"
-        if self.scale_grad_by_freq:
-            text += f", scale_grad_by_freq={self.scale_grad_by_freq}"
-        text += f", mode={self.mode!r}"
+        text = f"{self.num_embeddings}, {self.embedding_dim}{self._norm_repr()}, mode={self.mode!r}"
         return text + (f", padding_idx={self.padding_idx}" if self.padding_idx is not None else "")
 
     @classmethod
@@ -213,9 +213,7 @@ class EmbeddingBag(_Table):
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
         """An EmbeddingBag of the given rows (num_embeddings, embedding_dim), by default frozen."""
-        if embeddings.ndim != 2:
-            raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        rows, columns = embeddings.shape
+        rows, columns = cls._size_of(embeddings)
         made = cls(
             rows,
             columns,

@@ -57,9 +57,6 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
 
 
-# Constants and plain distributions ----------------------------------------------------------------
-
-
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
@@ -79,7 +76,7 @@ def normal_(
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Every element `val`."""
     with no_grad():
-        return tensor.fill_(val)  # type: ignore[no-any-return]
+        return tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -170,9 +167,6 @@ def _assign(tensor: Tensor, array: Any) -> Tensor:
         )
 
 
-# Matrices -----------------------------------------------------------------------------------------
-
-
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix; ValueError unless the tensor has two dimensions."""
     if tensor.ndim != 2:
@@ -234,9 +228,6 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     q, r = np.linalg.qr(drawn.T if rows < columns else drawn)
     q = q * np.sign(np.diag(r))  # the factorization is only unique up to these signs
     return _assign(tensor, (q.T if rows < columns else q).reshape(tuple(tensor.shape)) * gain)
-
-
-# Scaled by the number of connections --------------------------------------------------------------
 
 
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
@@ -313,9 +304,6 @@ def kaiming_normal_(
     """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     return tensor if std is None else normal_(tensor, 0.0, std, generator)
-
-
-# The names of old, which warn ---------------------------------------------------------------------
 
 
 def _deprecated(successor: Callable[..., Tensor]) -> Callable[..., Tensor]:

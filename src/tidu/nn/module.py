@@ -73,13 +73,13 @@ class Module(Hooked, Stateful):
             )
         except KeyError:
             hooked = self._backward_hooks  # the message that it is missing
-        if not hooked:
-            try:
-                return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
-            except Exception as error:
-                locate(error)
-                raise
-        return self._call_with_hooks(args, kwargs)
+        try:
+            if hooked:
+                return self._call_with_hooks(args, kwargs)
+            return self.forward(*args, **kwargs) if kwargs else self.forward(*args)
+        except Exception as error:
+            locate(error)
+            raise
 
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass defines it."""

@@ -15,9 +15,6 @@ def _numbers(module: Any, names: str) -> str:
     return ", ".join(f"{name}={getattr(module, name)}" for name in names.split())
 
 
-# The greatest element -----------------------------------------------------------------------------
-
-
 class _MaxPoolNd(Module):
     __constants__ = ["kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"]
     return_indices: bool
@@ -172,9 +169,6 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
         return adaptive.adaptive_max_pool3d(input, self.output_size, self.return_indices)
 
 
-# Means --------------------------------------------------------------------------------------------
-
-
 class _AvgPoolNd(Module):
     __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"]
 
@@ -292,9 +286,6 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
 
     def forward(self, input: Tensor) -> Tensor:
         return adaptive.adaptive_avg_pool3d(input, self.output_size)  # type: ignore[no-any-return]
-
-
-# Norms --------------------------------------------------------------------------------------------
 
 
 class _LPPoolNd(Module):

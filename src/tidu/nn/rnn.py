@@ -1,4 +1,4 @@
-"""Recurrent networks: RNN, LSTM, GRU over whole sequences, and the cells of one step."""
+"""Recurrent networks over whole sequences: RNN, LSTM and GRU. `rnn_cells` has those of one step."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
 from tidu.nn.utils.rnn import PackedSequence
 from tidu.ops.indexing.arrays import index
+from tidu.ops.layers.gru import gru_layer
+from tidu.ops.layers.lstm import lstm_layer
 from tidu.ops.layers.packed import Sizes, rows
-from tidu.ops.layers.recurrent import gru_layer, lstm_layer, rnn_layer
+from tidu.ops.layers.rnn import rnn_layer
 from tidu.ops.linear_algebra.contract import linear
-from tidu.ops.moving.movement import cat_, reshape
-from tidu.ops.moving.sections import select, stack
+from tidu.ops.moving.joining import cat_, stack
+from tidu.ops.moving.movement import reshape
+from tidu.ops.moving.sections import select
 from tidu.ops.moving.shaping import transpose, unsqueeze
 from tidu.ops.sources import full
 from tidu.tensor import Tensor, empty
@@ -148,8 +151,6 @@ class RNNBase(Module):
             text += f", bidirectional={self.bidirectional}"
         return text
 
-    # Forward --------------------------------------------------------------------------------------
-
     def forward(self, input: Any, hx: Any = None) -> Any:
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx)
@@ -257,8 +258,6 @@ class RNNBase(Module):
 
     def _map_state(self, function: Any, state: Any) -> Any:
         return tuple(map(function, state)) if self.mode == "LSTM" else function(state)
-
-    # Checks ---------------------------------------------------------------------------------------
 
     def _check_input(self, input: Tensor) -> None:
         wanted = getattr(self, self._all_weights[0][0]).dtype

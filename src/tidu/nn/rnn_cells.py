@@ -8,7 +8,9 @@ from typing import Any
 from tidu.nn import init
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
-from tidu.ops.layers.recurrent import gru_layer, lstm_layer, rnn_layer
+from tidu.ops.layers.gru import gru_layer
+from tidu.ops.layers.lstm import lstm_layer
+from tidu.ops.layers.rnn import rnn_layer
 from tidu.ops.linear_algebra.contract import linear
 from tidu.ops.moving.shaping import unsqueeze
 from tidu.ops.sources import full

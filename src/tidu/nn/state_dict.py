@@ -46,8 +46,6 @@ class Stateful:
     _load_state_dict_pre_hooks: Hooks
     _load_state_dict_post_hooks: Hooks
 
-    # Saving ---------------------------------------------------------------------------------------
-
     def state_dict(
         self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> OrderedDict[str, Any]:
@@ -126,8 +124,6 @@ class Stateful:
             "set_extra_state() in the module to load extra state."
         )
 
-    # Loading --------------------------------------------------------------------------------------
-
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
@@ -137,7 +133,8 @@ class Stateful:
         `strict`) and every shape that does not fit (always). `assign` takes the given tensors
         themselves instead of copying. Returns the missing and the unexpected names.
 
-        >>> model.load_state_dict(other.state_dict())
+        >>> layer = torch.nn.Linear(4, 3)
+        >>> layer.load_state_dict(torch.nn.Linear(4, 3).state_dict())
         <All keys matched successfully>
         """
         if not isinstance(state_dict, Mapping):
@@ -279,8 +276,6 @@ class Stateful:
         return bool(dot) or not any(
             first == name for name, own in self._own_state() if own is not None
         )
-
-    # Hooks ----------------------------------------------------------------------------------------
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call ``hook(module, prefix, keep_vars)`` before `state_dict` collects."""

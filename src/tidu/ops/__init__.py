@@ -10,23 +10,39 @@ from typing import Any
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value
 from tidu.ops import cast, elementwise, sources, updates
-from tidu.ops.activations import dropout, rectifiers, smooth, softmax
+from tidu.ops.activations import dropout, rectifiers, slope, smooth, softmax
 from tidu.ops.elementwise import blending, one_operand, two_operands
 from tidu.ops.images import channels, grid_sample, interpolation, resampling
-from tidu.ops.indexing import arrays, scattering, selection, sorting
+from tidu.ops.indexing import (
+    along,
+    arrays,
+    bounds,
+    order_statistics,
+    scattering,
+    searching,
+    selection,
+    sorting,
+)
 from tidu.ops.layers import (
     attention,
     embedding,
     embedding_bag,
+    group_statistics,
+    gru,
+    local_response,
+    lstm,
     multi_head,
     native,
     normalization,
     packed,
     recurrent,
     recurrent_samples,
+    rnn,
+    root_mean_square,
     standardize,
 )
 from tidu.ops.linear_algebra import (
+    chains,
     contract,
     einsum,
     factorization,
@@ -45,16 +61,39 @@ from tidu.ops.losses import (
     ctc,
     distance,
     margin,
+    negative_log_likelihood,
     reduction,
     regression,
 )
-from tidu.ops.moving import arranging, movement, padding, sections, shaping, strided, triangles
-from tidu.ops.reductions import calculus, extremes, norms, reduce, scan, statistics, total_norm
+from tidu.ops.moving import (
+    arranging,
+    copies,
+    grids,
+    joining,
+    movement,
+    padding,
+    sections,
+    shaping,
+    strided,
+    triangles,
+)
+from tidu.ops.reductions import (
+    calculus,
+    extremes,
+    norms,
+    places,
+    reduce,
+    scan,
+    statistics,
+    total_norm,
+    variance,
+)
 from tidu.ops.special import error_function, gamma, higher, wide
 from tidu.ops.windows import (
     adaptive,
     average_pools,
     blocks,
+    columns,
     convolution,
     convolving,
     max_pooling,

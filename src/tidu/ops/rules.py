@@ -7,6 +7,7 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.dtypes import FLOAT, dtype
+from tidu.base.limits import require_in_range
 from tidu.base.shapes import Shape, broadcast
 from tidu.ir.argument import ARGUMENTS
 from tidu.ir.op import NUMBERS, Inferred, Op
@@ -34,6 +35,13 @@ def cast_to(x: Any, d: dtype) -> Any:
     if x.__class__ is Value:
         return x if x.dtype is d else cast.value((x,), (d,))
     return None if x is None else as_number(x, d)
+
+
+def fitting(x: Any, d: dtype) -> Any:
+    """As `cast_to`, for what is to be stored: RuntimeError for a number beyond the range of `d`."""
+    if x.__class__ is not Value and x is not None:
+        require_in_range(x, d)
+    return cast_to(x, d)
 
 
 def promote(inputs: tuple[Any, ...], d: dtype | None = None) -> tuple[tuple[Any, ...], dtype]:
@@ -77,6 +85,7 @@ def remembered(infer: Rule) -> Rule:
 
 
 def shape_of(op: Op, inputs: tuple[Any, ...]) -> Shape:
+    """The shape to which the inputs broadcast; TypeError if all are Python numbers."""
     shapes = [x.shape for x in inputs if x.__class__ is Value]
     if not shapes:
         raise TypeError(
@@ -150,8 +159,20 @@ def comparison(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
 
 
 def same(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    """One input, whose shape and dtype are kept."""
+    """The result has the shape and dtype of the first input, and the inputs stay as they are."""
     return inputs, inputs[0].shape, inputs[0].dtype
+
+
+def without_bool(kernel: str, rule: Rule = same) -> Rule:
+    """`rule`, which NotImplementedError follows where the result would be of dtype bool."""
+
+    def infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+        result = rule(op, inputs, attrs)
+        if result[2] is dtypes.bool_:
+            raise not_implemented(kernel, dtypes.bool_)
+        return result
+
+    return infer
 
 
 def truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -220,6 +241,12 @@ def tensors_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     return arithmetic(op, inputs, attrs)
 
 
+def tensors_as_floats(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """As `floating`, without Python numbers."""
+    require_tensors(op, inputs)
+    return floating(op, inputs, attrs)
+
+
 def floats_only(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     """As `tensors_only`, for results of a float dtype."""
     inputs, shape, d = tensors_only(op, inputs, attrs)
@@ -251,4 +278,12 @@ def floats(kernel: str) -> Callable[[Op, tuple[Any, ...], tuple[Any, ...]], Infe
 
 
 def is_number(x: Any) -> bool:
+    """Whether `x` is a Python number."""
     return isinstance(x, NUMBERS)
+
+
+def tensors_of(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The tensors of a call that takes them one by one or as one list."""
+    if len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
+        return tuple(arguments[0])
+    return arguments

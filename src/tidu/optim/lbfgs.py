@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidu.ops.moving.sections import cat
+from tidu.ops.moving.joining import cat
 from tidu.optim.line_search import Point, strong_wolfe
 from tidu.optim.optimizer import Closure, Optimizer, ParamsT, State
 from tidu.optim.options import check_lr, number_of
@@ -22,10 +22,13 @@ class LBFGS(Optimizer):
     raises ValueError for more. Follows torch.optim.LBFGS; Nocedal and Wright, Numerical
     Optimization, 2006, chapter 7.
 
+    >>> x = torch.zeros(2, requires_grad=True)
     >>> optimizer = LBFGS([x], line_search_fn="strong_wolfe")
     >>> def closure():
-    ...     optimizer.zero_grad(); loss = f(x); loss.backward(); return loss
-    >>> optimizer.step(closure)
+    ...     optimizer.zero_grad(); loss = ((x - 3) ** 2).sum(); loss.backward(); return loss
+    >>> loss = optimizer.step(closure)
+    >>> x
+    tensor([3., 3.], requires_grad=True)
     """
 
     def __init__(

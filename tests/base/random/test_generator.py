@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
 import pickle
 import threading
 from collections.abc import Callable
@@ -15,8 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.base.random.agreement import ALL, FLOATS, assert_same_bits, empty, with_avx2, without_mkl
-from tidu.base.random import generator as generator_module
-from tidu.base.random import rounding, selection
 from tidu.base.random.generator import DEFAULT_SEED, Generator
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
@@ -151,11 +148,6 @@ def test_threads_share_the_words_without_repeats() -> None:
         thread.join()
     drawn = np.sort(np.concatenate(parts))
     assert (drawn == np.sort(Generator().manual_seed(0).random(5600, np.int64))).all()
-
-
-def test_examples() -> None:
-    for module in (generator_module, rounding, selection):
-        assert doctest.testmod(module).failed == 0
 
 
 mixed_draws = st.lists(

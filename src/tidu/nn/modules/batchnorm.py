@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tidu.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
+from tidu.nn.channel_norms import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "_BatchNorm"]

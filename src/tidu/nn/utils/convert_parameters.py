@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tidu.ops.moving.sections import cat
+from tidu.ops.moving.joining import cat
 from tidu.tensor import Tensor
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tidu.nn.module import Module
-from tidu.ops.moving.sections import cat
+from tidu.ops.moving.joining import cat
 from tidu.tensor import Tensor, from_array, ones_like, rand, rand_like
 
 
@@ -277,9 +277,6 @@ class LnStructured(_Structured):
         return np.linalg.norm(channels, ord=float(self.n), axis=1)
 
 
-# The functions ------------------------------------------------------------------------------------
-
-
 def identity(module: Module, name: str) -> Module:
     """Give the parameter `name` a mask of ones."""
     Identity.apply(module, name)
@@ -297,8 +294,9 @@ def l1_unstructured(
 ) -> Module:
     """Prune the share or number of elements of least magnitude.
 
-    >>> prune.l1_unstructured(torch.nn.Linear(4, 3), "weight", amount=0.3)
-    Linear(in_features=4, out_features=3, bias=True)
+    >>> layer = l1_unstructured(torch.nn.Linear(4, 3), "weight", amount=0.5)
+    >>> (layer.weight == 0).sum()
+    tensor(6)
     """
     L1Unstructured.apply(module, name, amount, importance_scores=importance_scores)
     return module

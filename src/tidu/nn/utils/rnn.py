@@ -9,8 +9,8 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.moving.joining import cat, stack
 from tidu.ops.moving.movement import reshape
-from tidu.ops.moving.sections import cat, stack
 from tidu.ops.sources import full
 from tidu.tensor import Tensor, from_array
 

@@ -84,7 +84,9 @@ def functional_call(
     Names that are tied in the module are replaced together unless `tie_weights` is False. Raises
     RuntimeError with `strict` for names that are missing or not expected.
 
-    >>> functional_call(model, {"weight": torch.zeros(2, 2)}, torch.ones(1, 2))
+    >>> layer = torch.nn.Linear(2, 2, bias=False)
+    >>> functional_call(layer, {"weight": torch.eye(2)}, torch.ones(1, 2))
+    tensor([[1., 1.]])
     """
     if not isinstance(parameters_and_buffers, Mapping):
         merged: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ from tidu.base.shapes import Shape, broadcast
 from tidu.base.source import warn
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value, leaf
-from tidu.ops.activations.rectifiers import in_place
+from tidu.ops.activations.slope import in_place
 from tidu.ops.elementwise import fill, logical_or, mul, ne
 from tidu.ops.rules import class_name
 
@@ -121,6 +121,9 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     in evaluation the input itself.
 
     Raises ValueError for `p` outside [0, 1] (Hinton et al., 2012).
+
+    >>> F.dropout(torch.ones(3), p=0.5, training=False)
+    tensor([1., 1., 1.])
     """
     return _drop(input, tuple(input.shape), p, training, inplace)
 

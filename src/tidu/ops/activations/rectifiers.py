@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,93 +12,10 @@ from tidu.base.random.generator import default_generator
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_lower_precision
 from tidu.ir.value import Value, leaf
-from tidu.ops.elementwise import abs_, fill, mul, relu, where
+from tidu.ops.activations.slope import away_from, in_place, lies_in, slope, with_attributes
+from tidu.ops.elementwise import abs_, mul, relu, where
 from tidu.ops.moving.movement import reshape
 from tidu.ops.rules import arithmetic, class_name, floats, not_implemented
-
-
-def _region(s: Any, x: Any, region: str, low: float | None, high: float | None) -> Any:
-    """Whether x lies in a region:
-    "open" low < x < high, "closed" low ≤ x ≤ high, or "outside" (low, high).
-    """
-    if region == "outside":
-        return s.bit_or(s.le(x, s.const(low, x)), s.le(s.const(high, x), x))
-    compare = s.lt if region == "open" else s.le
-    above = None if low is None else compare(s.const(low, x), x)
-    below = None if high is None else compare(x, s.const(high, x))
-    if above is None or below is None:
-        return below if above is None else above
-    return s.bit_and(above, below)
-
-
-def _scaled(s: Any, g: Any, factor: float) -> Any:
-    if factor == 0.0:
-        return s.const(0.0, g)  # even where g is infinite or NaN
-    return g if factor == 1.0 else s.mul(g, s.const(factor, g))
-
-
-def _slope_emit(
-    s: Any, g: Any, x: Any, region: str, low: Any, high: Any, inner: float, outer: float
-) -> Any:
-    return s.select(_region(s, x, region, low, high), _scaled(s, g, inner), _scaled(s, g, outer))
-
-
-def _slope_reference(
-    torch: Any, g: Any, x: Any, region: str, low: Any, high: Any, inner: float, outer: float
-) -> Any:
-    if region == "outside":
-        chosen = (x <= low) | (x >= high)
-    else:
-        above = torch.gt if region == "open" else torch.ge
-        chosen = (x == x) if low is None else above(x, low)
-        chosen = chosen if high is None else chosen & above(torch.full_like(x, high), x)
-    return torch.where(chosen, g * inner, g * outer) + x * 0
-
-
-# g times one of two numbers, by the region in which x lies. An op of its own, because a gradient of
-# it has to know that it depends on x: the answer there is zero, not "no gradient".
-slope: Op = define(
-    "slope",
-    inputs="gradient input",
-    attrs="region low high inner outer",
-    infer=arithmetic,
-    emit=_slope_emit,
-    vjp=(
-        lambda g, out, gradient, x, *attrs: slope(g, x, *attrs),
-        lambda g, out, gradient, x, *attrs: fill(x, 0.0),
-    ),
-    samples=lambda: [
-        Sample((Array((3, 4)), Array((3, 4)), "open", 0.0, None, 1.0, 0.1)),
-        Sample((Array((5,)), Array((5,)), "closed", -0.5, 0.5, 0.0, 1.0)),
-        Sample((Array(()), Array(()), "closed", None, 1.0, 0.0, 1.0)),
-        Sample((Array((0, 2)), Array((0, 2)), "outside", -1.0, 1.0, 0.0, 1.0)),
-    ],
-    dtypes="float",
-    reference=_slope_reference,
-)
-
-
-def in_place(input: Any, result: Any, inplace: bool) -> Any:
-    """What a function with `inplace=` returns: its result, or the input that now holds it."""
-    return input._assign(result) if inplace else result
-
-
-def away_from(*kinks: float) -> Any:
-    """Samples of one tensor, with numbers on all sides of the kinks but never close to one."""
-    edges = sorted(kinks)
-
-    def make() -> Sequence[Sample]:
-        pieces = [(edges[0] - 2.0, edges[0] - 0.1)]
-        pieces += [(a + 0.05, b - 0.05) for a, b in pairwise(edges)]
-        pieces.append((edges[-1] + 0.1, edges[-1] + 2.0))
-        shapes = [(3, 4), (5,), (), (0, 3)]
-        return [Sample((Array(shapes[i % 4], *piece),)) for i, piece in enumerate(pieces * 2)]
-
-    return make
-
-
-def _with(samples: Any, *attrs: Any) -> Any:
-    return lambda: [Sample((*sample.args, *attrs)) for sample in samples()]
 
 
 def _hardtanh_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -127,7 +42,7 @@ hardtanh_ = define(
     ),
     emit=lambda s, x, low, high: s.min(s.max(x, s.const(low, x)), s.const(high, x)),
     vjp=(lambda g, out, x, low, high: slope(g, x, "outside", low, high, 0.0, 1.0),),
-    samples=_with(away_from(-1.0, 1.0), -1.0, 1.0),
+    samples=with_attributes(away_from(-1.0, 1.0), -1.0, 1.0),
     dtypes="float",
     reference="nn.functional.hardtanh",
 )
@@ -178,7 +93,10 @@ leaky_relu_ = define(
     numpy=_leaky_numpy,
     emit=lambda s, x, k: s.select(s.lt(s.const(0, x), x), x, s.mul(x, s.const(k, x))),
     vjp=(lambda g, out, x, k: slope(g, x, "open", 0.0, None, 1.0, k),),
-    samples=lambda: [*_with(away_from(0.0), 0.01)(), *_with(away_from(0.0), -0.5)()],
+    samples=lambda: [
+        *with_attributes(away_from(0.0), 0.01)(),
+        *with_attributes(away_from(0.0), -0.5)(),
+    ],
     dtypes="float",
     reference="nn.functional.leaky_relu",
 )
@@ -220,9 +138,9 @@ hardshrink_ = define(
     "hardshrink",
     attrs="lambd",
     infer=floats("hardshrink_cpu"),
-    emit=lambda s, x, k: s.select(_region(s, x, "closed", -k, k), s.const(0, x), x),
+    emit=lambda s, x, k: s.select(lies_in(s, x, "closed", -k, k), s.const(0, x), x),
     vjp=(lambda g, out, x, k: slope(g, x, "closed", -k, k, 0.0, 1.0),),
-    samples=_with(away_from(-0.5, 0.5), 0.5),
+    samples=with_attributes(away_from(-0.5, 0.5), 0.5),
     dtypes="float",
 )
 
@@ -240,7 +158,7 @@ softshrink_ = define(
     infer=floats("softshrink_check"),
     emit=_softshrink_emit,
     vjp=(lambda g, out, x, k: slope(g, x, "closed", -k, k, 0.0, 1.0),),
-    samples=_with(away_from(-0.5, 0.5), 0.5),
+    samples=with_attributes(away_from(-0.5, 0.5), 0.5),
     dtypes="float",
     reference="nn.functional.softshrink",
 )
@@ -258,14 +176,18 @@ threshold_op = define(
     infer=_threshold_infer,
     emit=lambda s, x, limit, value: s.select(s.le(x, s.const(limit, x)), s.const(value, x), x),
     vjp=(lambda g, out, x, limit, value: slope(g, x, "closed", None, limit, 0.0, 1.0),),
-    samples=_with(away_from(0.5), 0.5, 3.0),
+    samples=with_attributes(away_from(0.5), 0.5, 3.0),
     dtypes="number",
 )
 
 
 @function("torch.nn.functional.relu")
 def relu_function(input: Any, inplace: bool = False) -> Any:
-    """max(input, 0); the gradient at 0 is 0."""
+    """max(input, 0); the gradient at 0 is 0.
+
+    >>> F.relu(torch.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
     return in_place(input, relu(input), inplace)
 
 
@@ -277,7 +199,11 @@ def relu_(input: Any) -> Any:
 
 @function("torch.nn.functional.hardtanh")
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    """min(max(input, `min_val`), `max_val`); ValueError if the bounds are in the wrong order."""
+    """min(max(input, `min_val`), `max_val`); ValueError if the bounds are in the wrong order.
+
+    >>> F.hardtanh(torch.tensor([-3., 0.5]))
+    tensor([-1.0000,  0.5000])
+    """
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val: got {min_val} and {max_val}")
     return in_place(input, hardtanh_(input, float(min_val), float(max_val)), inplace)

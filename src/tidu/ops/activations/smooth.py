@@ -11,9 +11,10 @@ import numpy as np
 from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
-from tidu.ops.activations.rectifiers import in_place
+from tidu.ops.activations.slope import in_place
 from tidu.ops.elementwise import abs_, div, exp, sigmoid, sub, tanh, where
-from tidu.ops.moving.movement import cat_, slice_
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import slice_
 from tidu.ops.rules import floats, not_implemented
 from tidu.ops.samples import unary
 
@@ -245,7 +246,11 @@ silu_ = define(
 
 @function("torch.nn.functional.silu")
 def silu(input: Any, inplace: bool = False) -> Any:
-    """input · sigmoid(input), also known as swish (Elfwing et al., 2017)."""
+    """input · sigmoid(input), also known as swish (Elfwing et al., 2017).
+
+    >>> F.silu(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.7311])
+    """
     return in_place(input, silu_(input), inplace)
 
 
@@ -312,7 +317,11 @@ softplus_ = define(
 
 @function("torch.nn.functional.softplus")
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    """log(1 + exp(`beta` · input)) / `beta`; the input where `beta` · input > `threshold`."""
+    """log(1 + exp(`beta` · input)) / `beta`; the input where `beta` · input > `threshold`.
+
+    >>> F.softplus(torch.tensor([0.]))
+    tensor([0.6931])
+    """
     return softplus_(input, float(beta), float(threshold))
 
 

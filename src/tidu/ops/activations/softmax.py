@@ -14,8 +14,9 @@ from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import leaf
 from tidu.ops.cast import as_dtype
 from tidu.ops.elementwise import abs_, eq, exp, log, neg, where
-from tidu.ops.indexing.arrays import scatter
-from tidu.ops.reductions.reduce import amax, argmax_, spread, sum_
+from tidu.ops.indexing.along import scatter
+from tidu.ops.reductions.places import argmax_
+from tidu.ops.reductions.reduce import amax, spread, sum_
 from tidu.ops.rules import floating, not_implemented
 from tidu.ops.sources import full
 
@@ -195,13 +196,21 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 @function("torch.softmax Tensor.softmax torch.special.softmax")
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
-    """exp(input) / Σ exp(input) along `dim`."""
+    """exp(input) / Σ exp(input) along `dim`.
+
+    >>> F.softmax(torch.tensor([0., 0.]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
     return _along(softmax_, input, dim, dtype)
 
 
 @function("torch.log_softmax Tensor.log_softmax torch.special.log_softmax")
 def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
-    """input - log Σ exp(input) along `dim`."""
+    """input - log Σ exp(input) along `dim`.
+
+    >>> F.log_softmax(torch.tensor([0., 0.]), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
     return _along(log_softmax_, input, dim, dtype)
 
 
@@ -210,7 +219,7 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """log Σ exp(input) over `dim`, an int or several; -inf over no elements.
 
     >>> torch.logsumexp(torch.tensor([1000., 1000.]), 0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     return logsumexp_(input, wrap_dims(dim, len(input.shape)), keepdim)
 

@@ -1,4 +1,8 @@
-"""Operations element by element. The package exports what others are written with."""
+"""Operations element by element. The package exports what others are written with.
+
+Start with `arithmetic`, which shows every way to declare an operation; the rest are more of the
+same kind, by subject.
+"""
 
 from __future__ import annotations
 

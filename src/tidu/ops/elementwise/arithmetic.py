@@ -8,10 +8,11 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.ir.op import Inferred, Op, define, function
+from tidu.ops.cast import cast
 from tidu.ops.elementwise.choice import fill
 from tidu.ops.elementwise.definitions import define_unary
 from tidu.ops.elementwise.rounding import trunc
-from tidu.ops.rules import arithmetic, floating, is_number, same
+from tidu.ops.rules import arithmetic, floating, is_number, same, without_bool
 from tidu.ops.samples import binary, unary
 
 add = define(
@@ -26,20 +27,24 @@ add = define(
 
 
 def _subtraction(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    x, y = inputs
-    inputs, shape, d = arithmetic(op, inputs, attrs)
-    # An operand of type bool is another one after promotion, unless both are.
-    if (inputs[0] is not x or inputs[1] is not y) and (_is_bool(x) or _is_bool(y)):
-        raise RuntimeError(
-            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
-            "to invert a mask, use the `~` or `logical_not()` operator instead."
-        )
-    if d is dtypes.bool_:
+    promoted, shape, d = arithmetic(op, inputs, attrs)
+    if promoted is not inputs or d is dtypes.bool_:
+        _require_no_bool(*inputs)
+    return promoted, shape, d
+
+
+def _require_no_bool(x: Any, y: Any) -> None:
+    if not (_is_bool(x) or _is_bool(y)):
+        return
+    if _is_bool(x) and _is_bool(y):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. "
             "Use the `^` or `logical_xor()` operator instead."
         )
-    return inputs, shape, d
+    raise RuntimeError(
+        "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+        "to invert a mask, use the `~` or `logical_not()` operator instead."
+    )
 
 
 def _is_bool(x: Any) -> bool:
@@ -92,10 +97,22 @@ times_alpha = define(
 )
 
 
-def _times(x: Any, alpha: Any) -> Any:
-    if alpha == 1:
+def _times(x: Any, alpha: Any, other: Any) -> Any:
+    """x · alpha in the dtype in which `x` and `other` meet, which `alpha` has no say in."""
+    if alpha.__class__ is int and alpha == 1:
         return x
-    return x * alpha if is_number(x) else times_alpha(x, alpha)
+    d = dtypes.result_type((other, x))
+    if isinstance(alpha, bool) and d is not dtypes.bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and d.category != dtypes.FLOAT:
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    if is_number(x):
+        return x * alpha
+    if d is dtypes.bool_:
+        return x if alpha else x * False
+    return times_alpha(x if x.dtype is d else cast(x, d), alpha)
 
 
 @function("torch.add Tensor.add", inplace=True)
@@ -105,20 +122,24 @@ def add_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     >>> torch.add(torch.ones(2), 1, alpha=3)
     tensor([4., 4.])
     """
-    return add(input, _times(other, alpha))
+    return add(input, _times(other, alpha, input))
 
 
 @function("torch.sub torch.subtract Tensor.sub Tensor.subtract", inplace=True)
 def sub_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """input - alpha · other."""
-    return sub(input, _times(other, alpha))
+    if alpha != 1:
+        _require_no_bool(input, other)
+    return sub(input, _times(other, alpha, input))
 
 
 @function("torch.rsub Tensor.rsub")
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """other - alpha · input."""
+    if alpha != 1:
+        _require_no_bool(input, other)
     name = "RsubBackward1" if is_number(other) else "RsubBackward0"
-    return sub.named(name, other, _times(input, alpha))
+    return sub.named(name, other, _times(input, alpha, other))
 
 
 def _division(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -154,7 +175,7 @@ floor_divide = define(
     "floor_divide",
     raises=True,
     inputs="input other",
-    infer=_division,
+    infer=without_bool("div_floor_cpu", _division),
     numpy=_floor_divide_numpy,
     emit=_floor_divide_emit,
     samples=binary(-6, 6, 1, 4),
@@ -191,7 +212,7 @@ remainder = define(
     "remainder",
     raises=True,
     inputs="input other",
-    infer=_division,
+    infer=without_bool("remainder_cpu", _division),
     numpy=np.remainder,
     emit=lambda s, x, y: s.rem(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * floor_divide(x, y)),
@@ -202,7 +223,7 @@ fmod = define(
     "fmod",
     raises=True,
     inputs="input other",
-    infer=_division,
+    infer=without_bool("fmod_cpu", _division),
     numpy=np.fmod,
     emit=lambda s, x, y: s.fmod(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * trunc(x / y)),
@@ -246,7 +267,7 @@ abs_ = define_unary(
     np.abs,
     lambda s, x: s.abs(x),
     lambda g, out, x: g * sign(x),
-    infer=same,
+    infer=without_bool("abs_cpu"),
     names="absolute",
 )
 

@@ -8,11 +8,20 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.blend import blend
+from tidu.base.limits import require_in_range
 from tidu.base.shapes import broadcast, can_broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
 from tidu.ops.elementwise.logic import logical_and, logical_or
-from tidu.ops.rules import arithmetic, class_name, is_number, promote
+from tidu.ops.rules import (
+    arithmetic,
+    cast_to,
+    class_name,
+    fitting,
+    is_number,
+    not_implemented,
+    promote,
+)
 from tidu.ops.samples import binary_tensors
 
 
@@ -27,7 +36,11 @@ def _where_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
             "where expected condition to be a boolean tensor, but got a tensor with dtype "
             f"{class_name(condition.dtype)}"
         )
-    (x, y), d = promote((x, y))
+    d = dtypes.result_type((x, y))
+    for number in (x, y):
+        if is_number(number):  # one too great for half precision becomes infinite, as in PyTorch
+            require_in_range(number, dtypes.float32 if d.is_half else d)
+    x, y = cast_to(x, d), cast_to(y, d)
     shapes = [condition.shape, *(z.shape for z in (x, y) if not is_number(z))]
     return (condition, x, y), broadcast("where", *shapes), d
 
@@ -48,7 +61,7 @@ where: Op = define(
 )
 
 
-# Which of two equal operands gets the gradient: half each, as in PyTorch.
+# Of two equal operands each gets half the gradient, and beside a NaN both get it, as in PyTorch.
 maximum = define(
     "maximum",
     inputs="input other",
@@ -56,8 +69,8 @@ maximum = define(
     numpy=np.maximum,
     emit=lambda s, x, y: s.max(x, y),
     vjp=(
-        lambda g, out, x, y: where(x == y, g / 2, where(x > y, g, 0.0)),
-        lambda g, out, x, y: where(x == y, g / 2, where(x < y, g, 0.0)),
+        lambda g, out, x, y: where(x == y, g / 2, where(x < y, 0.0, g)),
+        lambda g, out, x, y: where(x == y, g / 2, where(x > y, 0.0, g)),
     ),
     samples=binary_tensors(),
     public="torch.maximum Tensor.maximum",
@@ -69,8 +82,8 @@ minimum = define(
     numpy=np.minimum,
     emit=lambda s, x, y: s.min(x, y),
     vjp=(
-        lambda g, out, x, y: where(x == y, g / 2, where(x < y, g, 0.0)),
-        lambda g, out, x, y: where(x == y, g / 2, where(x > y, g, 0.0)),
+        lambda g, out, x, y: where(x == y, g / 2, where(x > y, 0.0, g)),
+        lambda g, out, x, y: where(x == y, g / 2, where(x < y, 0.0, g)),
     ),
     samples=binary_tensors(),
     public="torch.minimum Tensor.minimum",
@@ -86,8 +99,14 @@ def _clamp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     plain = low.__class__ in _PLAIN_BOUNDS and high.__class__ in _PLAIN_BOUNDS
     if plain and x.__class__ is Value and x.dtype.category == dtypes.FLOAT:
+        for bound in (low, high):
+            if bound is not None:
+                require_in_range(bound, x.dtype)
         return inputs, x.shape, x.dtype
-    return arithmetic(op, inputs, attrs)
+    _, shape, d = arithmetic(op, inputs, attrs)
+    if d is dtypes.bool_:
+        raise not_implemented("clamp_cpu", d)
+    return tuple(fitting(y, d) for y in inputs), shape, d
 
 
 def _clamp_emit(s: Any, x: Any, low: Any, high: Any) -> Any:
@@ -175,7 +194,7 @@ def _fill_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
             "fill_ only supports 0-dimension value tensor but got tensor with "
             f"{len(value.shape)} dimensions; copy_() broadcasts one"
         )
-    return (x, promote((value,), x.dtype)[0][0]), x.shape, x.dtype
+    return (x, fitting(value, x.dtype)), x.shape, x.dtype
 
 
 fill: Op = define(
@@ -190,9 +209,20 @@ fill: Op = define(
         Sample((Array(()), 2)),
         Sample((Array((2, 3)), Array(()))),
     ],
-    public="torch.fill Tensor.fill",
-    inplace=True,
 )
+
+
+@function("torch.fill Tensor.fill")
+def fill_with(input: Any, value: Any) -> Any:
+    """A tensor of the shape and dtype of `input`, every element `value`, a number or 0-d tensor."""
+    name = "FillBackward0" if is_number(value) else "FillBackward1"
+    return fill.named(name, input, value)
+
+
+@function("torch.fill_")
+def fill_in_place(input: Any, value: Any) -> Any:
+    """Overwrites every element of `input` with `value`."""
+    return input.fill_(value)
 
 
 def _overwrite_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:

@@ -17,7 +17,6 @@ def define_unary(
     samples: Any = None,
     infer: Any = floating,
     names: str = "",
-    kinds: str = "number",
     torch_paths: str = "",
     grad_name: str = "",
 ) -> Op:
@@ -29,7 +28,7 @@ def define_unary(
         emit=emit,
         vjp=None if vjp is None else (vjp,),
         samples=samples or unary(),
-        dtypes=kinds,
+        dtypes="number",
         public=f"{torch_and_tensor(name, *names.split())} {torch_paths}",
         inplace=True,
         grad_name=grad_name,

@@ -186,7 +186,6 @@ def _frexp_numpy(x: Any) -> Any:
 frexp_ = define(
     "frexp",
     kind="host",
-    host=True,
     outputs=2,
     infer=_frexp_infer,
     numpy=_frexp_numpy,

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.limits import require_in_range
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
 from tidu.ops.elementwise.choice import fill, where
 from tidu.ops.elementwise.definitions import define_unary
 from tidu.ops.elementwise.logic import logical_and
-from tidu.ops.rules import arithmetic, is_number, same
+from tidu.ops.rules import arithmetic, is_number, promote, same, without_bool
 from tidu.ops.samples import binary_tensors, unary
 
 
@@ -24,6 +25,8 @@ def _pow_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         if base.dtype is dtypes.bool_ and isinstance(exponent, int):
             inputs = (base, int(exponent))
+        if base.dtype.category == dtypes.INTEGER and isinstance(exponent, int):
+            require_in_range(exponent, base.dtype)
     (base, exponent), shape, d = arithmetic(op, inputs, attrs)
     known = _KNOWN.get(exponent.__class__)
     if known is not None and exponent in _OWN_ARITHMETIC:
@@ -92,7 +95,7 @@ def _pow_vjp_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
 pow_ = define(
     "pow",
     inputs="input exponent",
-    infer=_pow_infer,
+    infer=without_bool("pow", _pow_infer),
     numpy=_pow_numpy,
     emit=lambda s, x, y: s.pow(x, y),
     vjp=(_pow_vjp_base, _pow_vjp_exponent),
@@ -115,12 +118,19 @@ def power(input: Any, exponent: Any) -> Any:
     return pow_.named(f"PowBackward{kind}", input, exponent)
 
 
+def _square_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """Bools are squared as integers, as every power of them."""
+    if inputs[0].dtype is dtypes.bool_:
+        inputs, _ = promote(inputs, dtypes.int64)
+    return same(op, inputs, attrs)
+
+
 square = define_unary(
     "square",
     np.square,
     lambda s, x: s.mul(x, x),
     lambda g, out, x: g * (x * 2.0),
-    infer=same,
+    infer=_square_infer,
     grad_name="PowBackward0",
 )
 sqrt = define_unary(

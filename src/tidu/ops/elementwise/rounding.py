@@ -8,14 +8,14 @@ import numpy as np
 
 from tidu.ir.op import Op, define, function
 from tidu.ops.elementwise.choice import fill
-from tidu.ops.rules import same
+from tidu.ops.rules import without_bool
 from tidu.ops.samples import unary
 
 
 def _rounding(name: str, ufunc: Any, emit: Any, public: str = "") -> Op:
     return define(
         name,
-        infer=same,
+        infer=without_bool(f"{name}_vml_cpu"),
         numpy=lambda x: ufunc(x) if x.dtype.kind == "f" else x,
         emit=emit,
         vjp=(lambda g, out, x: fill(g, 0.0),),

@@ -31,6 +31,7 @@ from tidu.ops.rules import (
     integers_only,
     is_number,
     require_tensors,
+    tensors_as_floats,
     tensors_only,
 )
 from tidu.ops.samples import binary, binary_tensors
@@ -112,11 +113,13 @@ hypot = define(
 )
 
 
-def _log_add(name: str, ufunc: Any, exponential: Any, logarithm: Any, power: Any) -> Op:
+def _log_add(name: str, ufunc: Any, exponential: Any, unit: float, power: Any) -> Op:
     def emit(s: Any, x: Any, y: Any) -> Any:
         great = s.max(x, y)
         distance = s.neg(s.abs(s.sub(x, y)))
-        total = s.add(great, logarithm(s, s.add(s.const(1, x), exponential(s, distance))))
+        # Not the logarithm of a sum: where `great` is near 0, its smallest digits show.
+        more = s.mul(s.log1p(exponential(s, distance)), s.const(1 / unit, x))
+        total = s.add(great, more)
         return s.select(s.eq(s.abs(great), s.const(math.inf, x)), great, total)
 
     return define(
@@ -135,10 +138,8 @@ def _log_add(name: str, ufunc: Any, exponential: Any, logarithm: Any, power: Any
     )
 
 
-logaddexp = _log_add("logaddexp", np.logaddexp, lambda s, x: s.exp(x), lambda s, x: s.log(x), exp)
-logaddexp2 = _log_add(
-    "logaddexp2", np.logaddexp2, lambda s, x: s.exp2(x), lambda s, x: s.log2(x), exp2
-)
+logaddexp = _log_add("logaddexp", np.logaddexp, lambda s, x: s.exp(x), 1.0, exp)
+logaddexp2 = _log_add("logaddexp2", np.logaddexp2, lambda s, x: s.exp2(x), math.log(2), exp2)
 
 
 def _times_log(name: str, logarithm: Any, log_of: Any, shift: float) -> Op:
@@ -218,7 +219,6 @@ nextafter_ = define(
     inputs="input other",
     attrs="dtype",
     kind="host",
-    host=True,
     infer=floats_only,
     numpy=_nextafter_numpy,
     vjp=(
@@ -252,42 +252,29 @@ def _integer_pairs() -> list[Sample]:
     return [Sample((Array((3, 4), 0, 20, d), Array((4,), 0, 20, d))) for d in kinds]
 
 
-gcd = define(
-    "gcd",
-    inputs="input other",
-    kind="host",
-    host=True,
-    infer=integers_only,
-    numpy=np.gcd,
-    samples=_integer_pairs,
-    dtypes="bool",
-    public=torch_and_tensor("gcd"),
-    inplace=True,
-)
-lcm = define(
-    "lcm",
-    inputs="input other",
-    kind="host",
-    host=True,
-    infer=integers_only,
-    numpy=np.lcm,
-    samples=_integer_pairs,
-    dtypes="bool",
-    public=torch_and_tensor("lcm"),
-    inplace=True,
-)
+def _of_integers(name: str, ufunc: Any) -> Op:
+    return define(
+        name,
+        inputs="input other",
+        kind="host",
+        infer=integers_only,
+        numpy=ufunc,
+        samples=_integer_pairs,
+        dtypes="bool",
+        public=torch_and_tensor(name),
+        inplace=True,
+    )
 
 
-def _ldexp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    require_tensors(op, inputs)
-    return floating(op, inputs, attrs)
+gcd = _of_integers("gcd", np.gcd)
+lcm = _of_integers("lcm", np.lcm)
 
 
 # input · 2**other
 ldexp = define(
     "ldexp",
     inputs="input other",
-    infer=_ldexp_infer,
+    infer=tensors_as_floats,
     emit=lambda s, x, y: s.mul(x, s.exp2(y)),
     vjp=(lambda g, out, x, y: g * exp2(y), lambda g, out, x, y: g * (out * math.log(2))),
     samples=binary_tensors(),

@@ -21,9 +21,10 @@ from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import abs_, eq, floor, fmod, remainder, round_, where
-from tidu.ops.indexing.arrays import gather, scatter_add
+from tidu.ops.indexing.along import gather, scatter_add
 from tidu.ops.linear_algebra.contract import matmul
-from tidu.ops.moving.movement import cat_, expand, permute, reshape, slice_
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import expand, permute, reshape, slice_
 from tidu.ops.reductions.reduce import sum_
 from tidu.ops.rules import class_name
 from tidu.ops.sources import full

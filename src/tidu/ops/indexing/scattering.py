@@ -13,9 +13,10 @@ from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import eq, maximum, ne, where
-from tidu.ops.indexing.arrays import check_along, gather, in_range, into, scatter, scatter_add
+from tidu.ops.indexing.along import check_along, gather, into, scatter, scatter_add
+from tidu.ops.indexing.bounds import in_range
 from tidu.ops.indexing.selection import require_index
-from tidu.ops.moving.movement import expand, reshape, slice_
+from tidu.ops.moving.movement import expand, reshape, slice_, whole_ranges
 from tidu.ops.rules import class_name, is_number
 from tidu.ops.sources import full
 
@@ -96,7 +97,7 @@ def _part(source: Any, index: Any) -> Any:
         return source
     if len(source.shape) != len(index.shape):  # 0-d tensors count as having one dimension
         return reshape(source, index.shape)
-    return slice_(source, tuple((0, n, 1) for n in index.shape))
+    return slice_(source, whole_ranges(index.shape))
 
 
 def _shares(

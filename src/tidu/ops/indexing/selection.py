@@ -11,11 +11,12 @@ from tidu.base.shapes import broadcast, wrap_dim
 from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import mul, positive, where
-from tidu.ops.indexing.arrays import check_index, gather, index, index_put
-from tidu.ops.moving.movement import diagonal_write, expand, reshape, slice_write
-from tidu.ops.moving.sections import narrow_range
+from tidu.ops.indexing.along import gather
+from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.indexing.bounds import OutOfRangeError, check_index
+from tidu.ops.moving.movement import diagonal_write, expand, ranges_along, reshape, slice_write
 from tidu.ops.reductions.scan import cumsum_
-from tidu.ops.rules import as_number, class_name, is_number
+from tidu.ops.rules import class_name, fitting, is_number
 from tidu.ops.sources import full
 
 
@@ -57,7 +58,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     _check_mask("masked_fill", mask)
     number = is_number(value)
     if number:
-        value = as_number(value, input.dtype)
+        value = fitting(value, input.dtype)
     elif value.shape:
         raise RuntimeError(
             "masked_fill only supports a 0-dimensional value tensor, but got tensor with"
@@ -95,6 +96,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
 
 
 def require_index(operation: str, x: Any) -> None:
+    """RuntimeError unless the dtype of `x` is that of an index."""
     if x.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(
             f"{operation}(): Expected dtype int32 or int64 for index, but got {x.dtype}"
@@ -183,7 +185,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     d = wrap_dim(dim, len(input.shape))
     places = _vector("index_add", index)
     source = _check_source("index_add", input, d, places, source)
-    _check("index_add", places, input, d, RuntimeError, False)
+    _check("index_add", places, input, d, OutOfRangeError, False)
     source = source if alpha == 1 else mul(source, alpha)
     return _put_along("IndexAddBackward0", input, d, places, source, True)
 
@@ -222,7 +224,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     mask = index_put((full(False, (size,), dtypes.bool_), True, places), (0,), False)
     rank = len(input.shape)
     mask = reshape(mask, tuple(size if i == d else 1 for i in range(rank)))
-    value = as_number(value, input.dtype) if number else cast(value, input.dtype)
+    value = fitting(value, input.dtype) if number else cast(value, input.dtype)
     return where.named("IndexFillBackward0" if number else "IndexFillBackward1", mask, value, input)
 
 
@@ -323,7 +325,7 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Any:
     _same_shape("select_scatter", (*input.shape[:d], *input.shape[d + 1 :]), src)
     part = reshape(src, (*input.shape[:d], 1, *input.shape[d + 1 :]))
     return slice_write.named(
-        "SelectScatterBackward0", input, part, narrow_range(input, d, start, start + 1)
+        "SelectScatterBackward0", input, part, ranges_along(input.shape, d, start, start + 1)
     )
 
 
@@ -341,7 +343,7 @@ def slice_scatter(
     if step <= 0:
         raise RuntimeError(f"slice_scatter(): step must be positive, but got {step}")
     first, last, step = slice(start, end, step).indices(input.shape[d])
-    ranges = narrow_range(input, d, first, max(first, last), step)
+    ranges = ranges_along(input.shape, d, first, max(first, last), step)
     _same_shape("slice_scatter", [len(range(*r)) for r in ranges], src)
     return slice_write.named("SliceScatterBackward0", input, src, ranges)
 

@@ -250,6 +250,11 @@ def scaled_dot_product_attention(
     torch.Size([1, 2, 4])
     """
     _check(query, key, value, attn_mask, dropout_p)
+    if is_causal and attn_mask is not None:
+        raise RuntimeError(
+            "_scaled_dot_product_attention: Explicit attn_mask should not be set when "
+            "is_causal=True; put both into the mask"
+        )
     if enable_gqa:
         heads = query.shape[-3]
         key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)

@@ -12,7 +12,8 @@ from tidu.base.source import at, here
 from tidu.ir.op import Array, Inferred, Op, Sample, Spec, define, function
 from tidu.ir.value import Value
 from tidu.ops.elementwise import abs_, eq, where
-from tidu.ops.indexing.arrays import are_within, bounds_of, index, index_put
+from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.indexing.bounds import are_within, bounds_of
 from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.moving.movement import permute, reshape
 from tidu.ops.reductions.reduce import amax, sum_
@@ -21,6 +22,7 @@ from tidu.ops.sources import arange_, full
 
 
 def require_indices(operation: str, indices: Any) -> None:
+    """RuntimeError unless the dtype is int64 or int32."""
     if indices.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(
             "Expected tensor for argument #1 'indices' to have one of the following scalar types: "

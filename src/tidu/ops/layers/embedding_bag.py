@@ -11,32 +11,34 @@ from tidu.base import dtypes
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import pending
 from tidu.ops.elementwise import clamp, ne, where
-from tidu.ops.indexing.arrays import bounds_of, gather, index, index_put, scatter_add
+from tidu.ops.indexing.along import gather, scatter_add
+from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.indexing.bounds import bounds_of
 from tidu.ops.layers.embedding import add_rows, renormalize, require_indices
-from tidu.ops.moving.movement import cat_, reshape, slice_
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import reshape, slice_
 from tidu.ops.reductions.reduce import sum_
 from tidu.ops.sources import arange_, full
 
 MODES = ("sum", "mean", "max")
 
 
-def _check_offsets(offsets: Any, count: int, where_: str = "") -> None:
+def _check_offsets(offsets: Any, count: int) -> None:
     if not offsets.size:
         return
     if offsets[0] != 0:
         raise RuntimeError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
-            f"position 0. However, got {offsets[0]}{where_}"
+            f"position 0. However, got {offsets[0]}"
         )
     if offsets[-1] > count:
         raise RuntimeError(
             f"offsets[-1] can not be greater than input's length {count} but got offsets[-1] of "
-            f"{offsets[-1]}{where_}"
+            f"{offsets[-1]}"
         )
     if np.any(offsets[1:] < offsets[:-1]):
         raise RuntimeError(
-            f"embedding_bag: offsets have to be in ascending order, but they are "
-            f"{offsets.tolist()}{where_}"
+            f"embedding_bag: offsets have to be in ascending order, but they are {offsets.tolist()}"
         )
 
 
@@ -52,7 +54,6 @@ bag_numbers = define(
     inputs="offsets",
     attrs="count bags",
     kind="host",
-    host=True,
     infer=lambda op, inputs, attrs: (inputs, (attrs[0],), dtypes.int64),
     numpy=_bag_numbers_numpy,
     samples=lambda: [
@@ -82,7 +83,6 @@ bag_maxima = define(
     inputs="rows bag",
     attrs="bags",
     kind="host",
-    host=True,
     infer=lambda op, inputs, attrs: (inputs, (attrs[0], inputs[0].shape[1]), dtypes.int64),
     numpy=_bag_maxima_numpy,
     samples=lambda: [Sample((Array((4, 3)), Array((4,), 0, 1, "int64"), 1))],

@@ -16,7 +16,8 @@ from tidu.ops.cast import cast
 from tidu.ops.elementwise import where
 from tidu.ops.layers.attention import scaled_dot_product_attention
 from tidu.ops.linear_algebra.contract import linear_function, matmul
-from tidu.ops.moving.movement import cat_, expand, permute, reshape, slice_, swap
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import expand, permute, reshape, slice_along, swap
 from tidu.ops.reductions.reduce import mean
 from tidu.ops.sources import full
 
@@ -99,10 +100,7 @@ def _project(
 
 
 def _part(x: Any, number: int, size: int, dim: int) -> Any:
-    dim %= len(x.shape)
-    start = number * size
-    ranges = ((start, start + size, 1) if i == dim else (0, n, 1) for i, n in enumerate(x.shape))
-    return slice_(x, tuple(ranges))
+    return slice_along(x, dim, number * size, (number + 1) * size)
 
 
 def _heads(x: Any, batch: int, num_heads: int) -> Any:
@@ -173,6 +171,12 @@ def _attention_with_weights(q: Any, k: Any, v: Any, mask: Any, drop: float) -> t
     return matmul(weights, v), weights
 
 
+def _batch_of_one(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
+    """(L, E) as (L, 1, E); what is the same tensor stays so, for one product to project."""
+    made = {id(x): reshape(x, (x.shape[0], 1, x.shape[1])) for x in (query, key, value)}
+    return made[id(query)], made[id(key)], made[id(value)]
+
+
 @function("torch.nn.functional.multi_head_attention_forward")
 @in_one_place
 def multi_head_attention_forward(
@@ -212,10 +216,7 @@ def multi_head_attention_forward(
     """
     batched = _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads)
     if not batched:
-        same_key, same_value = key is query, value is query
-        query = reshape(query, (query.shape[0], 1, query.shape[1]))
-        key = query if same_key else reshape(key, (key.shape[0], 1, key.shape[1]))
-        value = query if same_value else reshape(value, (value.shape[0], 1, value.shape[1]))
+        query, key, value = _batch_of_one(query, key, value)
         if key_padding_mask is not None:
             key_padding_mask = reshape(key_padding_mask, (1, -1))
     length, batch, embed_dim = query.shape

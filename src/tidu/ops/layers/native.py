@@ -11,6 +11,7 @@ from tidu.ir.op import function
 from tidu.ir.value import Value
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
+from tidu.ops.layers.group_statistics import statistics_within, widened
 from tidu.ops.layers.normalization import (
     group_norm,
     instance_norm,
@@ -19,7 +20,6 @@ from tidu.ops.layers.normalization import (
     normalize_groups,
     normalize_trailing,
 )
-from tidu.ops.layers.standardize import statistics_within, widened
 from tidu.ops.moving.movement import reshape
 
 

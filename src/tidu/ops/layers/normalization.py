@@ -1,4 +1,4 @@
-"""Batch, instance, group, layer, RMS and local response norm."""
+"""Batch, instance, group, layer and RMS norm."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tidu.ir.op import function
 from tidu.ir.value import Value
 from tidu.ops.cast import as_dtype
 from tidu.ops.elementwise import rsqrt
-from tidu.ops.layers.standardize import (
+from tidu.ops.layers.group_statistics import (
     Dims,
     group_mean,
     group_variance,
     inverse_deviation,
     mean_square,
-    rms_norm_,
     running_statistic,
-    standardize,
     widened,
 )
-from tidu.ops.moving.movement import place, reshape, slice_
+from tidu.ops.layers.root_mean_square import rms_norm_
+from tidu.ops.layers.standardize import standardize
+from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.reduce import mean_
 from tidu.ops.rules import class_name, not_implemented
 
@@ -371,6 +371,9 @@ def rms_norm(
     """input / √(mean(input²) + `eps`) · weight over the last dimensions, `normalized_shape`.
 
     `eps` is the machine epsilon unless given (Zhang and Sennrich, 2019).
+
+    >>> F.rms_norm(torch.tensor([[3., 4.]]), (2,))
+    tensor([[0.8485, 1.1314]])
     """
     shape = _check_normalized_shape("rms_norm", input, normalized_shape, "", weight=weight)
     if not input.dtype.is_floating_point:
@@ -381,30 +384,3 @@ def rms_norm(
     view = (prod(input.shape[: -len(shape)]), prod(shape))
     inverse = rsqrt(mean_square(input, view, (1,)) + eps)
     return rms_norm_(input, weight, inverse, view, eps)
-
-
-@function("torch.nn.functional.local_response_norm")
-def local_response_norm(
-    input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Any:
-    """input / (`k` + `alpha` · mean of the squares of `size` neighboring channels)^`beta`.
-
-    Raises ValueError for fewer than 3 dimensions (Krizhevsky et al., 2012).
-    """
-    rank = len(input.shape)
-    if rank < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {rank} dimensions)")
-    if prod(input.shape) == 0:
-        return input
-    square = input * input
-    channels = input.shape[1]
-    padded_shape = (input.shape[0], channels + size - 1, *input.shape[2:])
-    padded = place(square, padded_shape, _channel_range(input.shape, size // 2, channels))
-    total = slice_(padded, _channel_range(input.shape, 0, channels))
-    for start in range(1, size):
-        total = total + slice_(padded, _channel_range(input.shape, start, channels))
-    return input / (total * (alpha / size) + k) ** beta
-
-
-def _channel_range(shape: Shape, start: int, count: int) -> tuple[tuple[int, int, int], ...]:
-    return tuple((start, start + count, 1) if i == 1 else (0, n, 1) for i, n in enumerate(shape))

@@ -17,7 +17,8 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.ir.value import Value, leaf
 from tidu.ops.indexing.arrays import index
-from tidu.ops.moving.movement import cat_, slice_
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import slice_
 from tidu.ops.sources import full
 
 Sizes = tuple[int, ...]
@@ -33,12 +34,14 @@ def spans(batch_sizes: Sizes, reverse: bool) -> list[tuple[int, int]]:
 
 
 def rows(x: Any, start: int, stop: int) -> Any:
+    """Rows start to stop."""
     if start == 0 and stop == x.shape[0]:
         return x
     return slice_(x, ((start, stop, 1), (0, x.shape[1], 1)))
 
 
 def columns(x: Any, start: int, stop: int) -> Any:
+    """Columns start to stop."""
     return slice_(x, ((0, x.shape[0], 1), (start, stop, 1)))
 
 
@@ -86,6 +89,7 @@ class Returning:
         return now if also is None else now + also
 
     def at_start(self) -> Any:
+        """The cotangent of the state before the first step, for all sequences."""
         return cat_((self.now, *self.aside[::-1]), 0) if self.aside else self.now
 
 

@@ -1,1 +1,7 @@
-"""Products of vectors and matrices, equations and factorizations."""
+"""Products of vectors and matrices, equations and factorizations.
+
+`contract` declares the matrix product; in terms of it `products`, `einsum` and `chains`. What is
+done by NumPy: `kernels` computes, `solvers` and `factorization` declare operations with their
+derivatives, and `inverses`, `factors` and `least_squares` have the public functions. `matrices` has
+what all of them share.
+"""

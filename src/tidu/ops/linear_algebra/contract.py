@@ -98,6 +98,7 @@ def _as_sums(x: Any, y: Any) -> Any:
 
 
 def matmul_vjp_x(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """The cotangent of the left factor."""
     if len(y.shape) == 1:
         return reshape(g, (*g.shape, 1)) * y
     if len(x.shape) == 1:
@@ -110,6 +111,7 @@ def matmul_vjp_x(g: Any, out: Any, x: Any, y: Any) -> Any:
 
 
 def matmul_vjp_y(g: Any, out: Any, x: Any, y: Any) -> Any:
+    """The cotangent of the right factor."""
     if len(x.shape) == 1:
         if len(y.shape) == 1:
             return g * x
@@ -205,14 +207,22 @@ def _exact(name: str, x: Any, y: Any, dims_x: int, dims_y: int) -> None:
 
 @function("torch.mm Tensor.mm")
 def mm(input: Any, mat2: Any) -> Any:
-    """The product of two matrices, without broadcasting."""
+    """The product of two matrices, without broadcasting.
+
+    >>> torch.mm(torch.ones(2, 3), torch.ones(3, 4)).shape
+    torch.Size([2, 4])
+    """
     _exact("mm", input, mat2, 2, 2)
     return matmul(input, mat2)
 
 
 @function("torch.bmm Tensor.bmm")
 def bmm(input: Any, mat2: Any) -> Any:
-    """The products of two batches of matrices: (b, n, k) and (b, k, m) give (b, n, m)."""
+    """The products of two batches of matrices: (b, n, k) and (b, k, m) give (b, n, m).
+
+    >>> torch.bmm(torch.ones(8, 2, 3), torch.ones(8, 3, 4)).shape
+    torch.Size([8, 2, 4])
+    """
     _exact("bmm", input, mat2, 3, 3)
     if input.shape[0] != mat2.shape[0]:
         raise RuntimeError(_mismatch(input.shape, mat2.shape))
@@ -230,7 +240,11 @@ def mv(input: Any, vec: Any) -> Any:
 @function("torch.dot Tensor.dot")
 @in_given_precision
 def dot(input: Any, tensor: Any) -> Any:
-    """Σ input · tensor, for two vectors of one length."""
+    """Σ input · tensor, for two vectors of one length.
+
+    >>> torch.dot(torch.tensor([1., 2.]), torch.tensor([3., 4.]))
+    tensor(11.)
+    """
     if len(input.shape) != 1 or len(tensor.shape) != 1:
         raise RuntimeError(
             f"1D tensors expected, but got {len(input.shape)}D and {len(tensor.shape)}D tensors"
@@ -267,6 +281,13 @@ def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
 def _linear(x: Any, weight: Any, bias: Any) -> Any:
     product = matmul(x, permute(weight, (1, 0)) if len(weight.shape) == 2 else weight)
     return product if bias is None else product + bias
+
+
+def _linear_numpy(x: Any, weight: Any, bias: Any) -> Any:
+    product = _matmul_numpy(x, weight.T)
+    if bias is not None:
+        product += bias
+    return product
 
 
 def _linear_vjp_weight(g: Any, out: Any, x: Any, weight: Any, bias: Any) -> Any:
@@ -318,6 +339,7 @@ linear: Op = in_lower_precision(
         inputs="input weight bias",
         kind="composite",
         infer=_linear_infer,
+        numpy=_linear_numpy,
         decompose=_linear,
         vjp=(
             lambda g, out, x, weight, bias: (

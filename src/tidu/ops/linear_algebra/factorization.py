@@ -28,7 +28,8 @@ from tidu.ops.linear_algebra.matrices import (
     with_diagonal,
 )
 from tidu.ops.linear_algebra.solvers import solve_triangular_
-from tidu.ops.moving.movement import cat_, diagonal_write, reshape
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import diagonal_write, reshape
 from tidu.ops.moving.triangles import diag_embed, tril_, triu_
 from tidu.ops.sources import arange_, full
 
@@ -72,7 +73,6 @@ eigh_ = define(
     "eigh",
     attrs="uplo",
     kind="host",
-    host=True,
     outputs=2,
     infer=_eigh_infer,
     numpy=_eigh_numpy,
@@ -131,7 +131,6 @@ svd_ = define(
     "svd",
     attrs="full_matrices",
     kind="host",
-    host=True,
     outputs=3,
     infer=_svd_infer,
     numpy=_svd_numpy,
@@ -211,7 +210,6 @@ qr_ = define(
     "qr",
     attrs="mode",
     kind="host",
-    host=True,
     outputs=2,
     infer=_qr_infer,
     numpy=_qr_numpy,
@@ -260,7 +258,6 @@ permutation = define(
     "permutation",
     attrs="size",
     kind="host",
-    host=True,
     infer=_permutation_infer,
     numpy=kernels.permutation,
     samples=lambda: [
@@ -336,7 +333,6 @@ lu_ = define(
     "lu",
     attrs="pivot check",
     kind="host",
-    host=True,
     outputs=3,
     infer=_lu_infer,
     numpy=_lu_numpy,
@@ -361,7 +357,6 @@ def _ldl_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
 ldl_ = define(
     "ldl",
     kind="host",
-    host=True,
     outputs=3,
     infer=_ldl_infer,
     numpy=kernels.ldl,
@@ -373,7 +368,6 @@ ldl_solve_ = define(
     "ldl_solve",
     inputs="LD pivots B",
     kind="host",
-    host=True,
     infer=lambda op, inputs, attrs: (
         inputs,
         solution_shape("linalg.ldl_solve", inputs[0], inputs[2]),

@@ -39,6 +39,7 @@ def broken(
 
 
 def finite(operation: str, a: Any) -> None:
+    """LinAlgError for infinities and NaN, with which the iteration would not end."""
     if not np.isfinite(a).all():
         raise LinAlgError(
             f"{operation}: The algorithm failed to converge because the input matrix contained"

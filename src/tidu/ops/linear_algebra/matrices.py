@@ -6,8 +6,8 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.shapes import Shape, broadcast
-from tidu.ir.op import Array, Inferred, Op, Sample
-from tidu.ops.moving.movement import diagonal_write, expand, permute, reshape, slice_
+from tidu.ir.op import Array, Op, Sample
+from tidu.ops.moving.movement import diagonal_write, expand, permute, reshape, slice_along
 from tidu.ops.moving.triangles import diag_embed
 from tidu.ops.rules import class_name
 from tidu.ops.sources import full
@@ -43,59 +43,57 @@ def solution_shape(operation: str, a: Any, b: Any) -> Shape:
 
 
 def transposed(x: Any, grad_name: str | None = None) -> Any:
+    """Each matrix transposed."""
     rank = len(x.shape)
     order = (*range(rank - 2), rank - 1, rank - 2)
     return permute.named(grad_name or "TransposeBackward0", x, order)
 
 
 def identity(like: Any, size: int) -> Any:
+    """The identity matrix of a size, in the dtype of `like`."""
     return diag_embed(full(1.0, (size,), like.dtype))
 
 
 def columns(x: Any, start: int, stop: int) -> Any:
     """Columns start to stop of each matrix."""
-    last = len(x.shape) - 1
-    return slice_(
-        x, tuple((start, stop, 1) if i == last else (0, n, 1) for i, n in enumerate(x.shape))
-    )
+    return slice_along(x, len(x.shape) - 1, start, stop)
 
 
 def rows(x: Any, start: int, stop: int) -> Any:
     """Rows start to stop of each matrix."""
-    row = len(x.shape) - 2
-    return slice_(
-        x, tuple((start, stop, 1) if i == row else (0, n, 1) for i, n in enumerate(x.shape))
-    )
+    return slice_along(x, len(x.shape) - 2, start, stop)
 
 
 def with_diagonal(x: Any, part: Any) -> Any:
+    """Each matrix with another diagonal."""
     return diagonal_write(x, part, 0, len(x.shape) - 2, len(x.shape) - 1)
 
 
 def column_scaled(x: Any, s: Any) -> Any:
+    """x · diag(s)."""
     return x * reshape(s, (*s.shape[:-1], 1, s.shape[-1]))
 
 
 def row_scaled(s: Any, x: Any) -> Any:
+    """diag(s) · x."""
     return x * reshape(s, (*s.shape, 1))
 
 
 def total(parts: list[Any]) -> Any:
+    """The sum of tensors, of which there is at least one."""
     result = None
     for part in parts:
         result = part if result is None else result + part
     return result
 
 
-def infer_square(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    return inputs, inputs[0].shape, inputs[0].dtype
-
-
 def square_samples() -> list[Sample]:
+    """A square matrix, and a batch of two."""
     return [Sample((Array((3, 3)),)), Sample((Array((2, 3, 3)),))]
 
 
 def infer_with_info(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
+    """A result of the input's shape, and an int32 for each matrix that tells of failure."""
     shape = inputs[0].shape
     return inputs, (shape, shape[:-2]), (inputs[0].dtype, dtypes.int32)
 

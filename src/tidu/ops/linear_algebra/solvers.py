@@ -19,17 +19,18 @@ from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.linear_algebra.matrices import (
     columns,
     identity,
-    infer_square,
     infer_with_info,
     rows,
     solution_shape,
     square_samples,
     transposed,
 )
-from tidu.ops.moving.movement import cat_, expand, reshape
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import expand, reshape
 from tidu.ops.moving.triangles import tril_, triu_
 from tidu.ops.pick import several
 from tidu.ops.reductions.reduce import sum_
+from tidu.ops.rules import same
 from tidu.ops.sources import full
 
 _SINGULAR = (
@@ -61,7 +62,6 @@ inverse_ = define(
     "inverse",
     attrs="check",
     kind="host",
-    host=True,
     outputs=2,
     infer=infer_with_info,
     numpy=_checked(kernels.inverse, _SINGULAR),
@@ -93,7 +93,6 @@ solve_ = define(
     inputs="A B",
     attrs="check",
     kind="host",
-    host=True,
     outputs=2,
     infer=_solve_infer,
     numpy=_checked(kernels.solve, "The solver failed because the input matrix is singular."),
@@ -129,7 +128,6 @@ solve_triangular_ = define(
     inputs="A B",
     attrs="upper unitriangular",
     kind="host",
-    host=True,
     infer=lambda op, inputs, attrs: (
         inputs,
         solution_shape("linalg.solve_triangular", *inputs),
@@ -169,8 +167,7 @@ def _cofactors_vjp(g: Any, out: Any, a: Any) -> Any:
 cofactors = define(
     "cofactors",
     kind="host",
-    host=True,
-    infer=infer_square,
+    infer=same,
     numpy=kernels.cofactors,
     vjp=(_cofactors_vjp,),
     samples=square_samples,
@@ -181,7 +178,6 @@ cofactors = define(
 det_ = define(
     "det",
     kind="host",
-    host=True,
     infer=_infer_batch,
     numpy=lambda a: np.linalg.det(a),
     vjp=(lambda g, out, a: _outer_scale(g, cofactors(a)),),
@@ -201,7 +197,6 @@ def _slogdet_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> A
 slogdet_ = define(
     "slogdet",
     kind="host",
-    host=True,
     outputs=2,
     infer=_slogdet_infer,
     numpy=lambda a: np.linalg.slogdet(a),
@@ -243,7 +238,6 @@ cholesky_ = define(
     "cholesky",
     attrs="check",
     kind="host",
-    host=True,
     outputs=2,
     infer=infer_with_info,
     numpy=_checked(kernels.cholesky, _NOT_DEFINITE),
@@ -278,7 +272,7 @@ cholesky_solve_: Op = define(
     inputs="B L",
     attrs="upper",
     kind="composite",
-    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    infer=same,
     decompose=_cholesky_solve,
     vjp=(
         lambda g, out, b, factor, upper: cholesky_solve_(g, factor, upper),
@@ -295,7 +289,7 @@ cholesky_inverse_ = define(
     inputs="L",
     attrs="upper",
     kind="composite",
-    infer=infer_square,
+    infer=same,
     decompose=lambda factor, upper: _cholesky_solve(
         expand(identity(factor, factor.shape[-1]), factor.shape), factor, upper
     ),
@@ -339,7 +333,6 @@ pinv_ = define(
     inputs="A atol rtol",
     attrs="hermitian",
     kind="host",
-    host=True,
     infer=_pinv_infer,
     numpy=lambda a, atol, rtol, hermitian: kernels.pinv(a, atol, rtol, hermitian),
     vjp=(_pinv_vjp, None, None),
@@ -370,8 +363,7 @@ def _matrix_exp_vjp(g: Any, out: Any, a: Any) -> Any:
 matrix_exp_ = define(
     "matrix_exp",
     kind="host",
-    host=True,
-    infer=infer_square,
+    infer=same,
     numpy=kernels.matrix_exp,
     vjp=(_matrix_exp_vjp,),
     grad_name="LinalgMatrixExpBackward0",

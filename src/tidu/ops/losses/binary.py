@@ -13,12 +13,13 @@ from tidu.ops.activations.smooth import log_sigmoid
 from tidu.ops.elementwise import clamp, log, log1p, sigmoid
 from tidu.ops.losses.reduction import (
     collect,
+    collect_numpy,
     reduced_shape,
     reduction_of,
     refuse_gradient,
     share,
 )
-from tidu.ops.rules import arithmetic, class_name, not_implemented
+from tidu.ops.rules import arithmetic, class_name, not_implemented, same
 
 _LEAST_LOG = (
     -100.0
@@ -41,9 +42,8 @@ unit_interval = define(
     "unit_interval",
     attrs="role",
     kind="host",
-    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    infer=same,
     numpy=_unit_numpy,
-    host=True,
     samples=lambda: [Sample((Array((3, 4), 0, 1), "input")), Sample((Array((0,), 0, 1), "target"))],
     dtypes="float",
     reference=lambda torch, x, role: x,
@@ -68,13 +68,7 @@ def _bce_numpy(x: Any, target: Any, weight: Any, reduction: str) -> Any:
     x, target = _unit_numpy(x, "input"), _unit_numpy(target, "target")
     yes, no = np.maximum(np.log(x), _LEAST_LOG), np.maximum(np.log1p(-x), _LEAST_LOG)
     losses = (target - 1) * no - target * yes
-    return _reduce_numpy(losses if weight is None else losses * weight, reduction)
-
-
-def _reduce_numpy(losses: Any, reduction: str) -> Any:
-    if reduction == "none":
-        return losses
-    return np.mean(losses) if reduction == "mean" else np.sum(losses)
+    return collect_numpy(losses if weight is None else losses * weight, reduction)
 
 
 def _bce(x: Any, target: Any, weight: Any, reduction: str) -> Any:
@@ -195,7 +189,7 @@ def _logits_numpy(x: Any, target: Any, weight: Any, pos_weight: Any, reduction: 
     if pos_weight is not None:
         losses = losses * ((pos_weight - 1) * target + 1)
     losses = losses + (1 - target) * x
-    return _reduce_numpy(losses if weight is None else losses * weight, reduction)
+    return collect_numpy(losses if weight is None else losses * weight, reduction)
 
 
 def _logits_vjp(

@@ -13,11 +13,11 @@ from tidu.ir.precision import in_full_precision
 from tidu.ir.value import Value, pending
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import clamp, eq, gt, logical_and, where
-from tidu.ops.indexing.arrays import gather, scatter_add
+from tidu.ops.indexing.along import gather, scatter_add
 from tidu.ops.losses.reduction import collect, reduced_shape, reduction_of, refuse_gradient, share
 from tidu.ops.moving.movement import reshape, unsqueeze_dims
 from tidu.ops.reductions.reduce import sum_
-from tidu.ops.rules import class_name, not_implemented
+from tidu.ops.rules import class_name, not_implemented, same
 from tidu.ops.sources import arange_, full
 
 
@@ -53,9 +53,8 @@ class_label = define(
     inputs="target",
     attrs="classes",
     kind="host",
-    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    infer=same,
     numpy=lambda target, classes: _check_range(target, 0, classes, _OUT_OF_RANGE),
-    host=True,
     samples=lambda: [Sample((Array((5,), 0, 3, "int64"), 3))],
     reference=lambda torch, target, classes: target,
 )
@@ -197,7 +196,6 @@ listed = define(
     kind="host",
     infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, dtypes.bool_),
     numpy=_labels_numpy,
-    host=True,
     samples=lambda: [Sample((Array((3, 4), -1, 4, "int64"), 4))],
     reference=lambda torch, target, classes: torch.cumprod((target >= 0).long(), -1).bool(),
 )

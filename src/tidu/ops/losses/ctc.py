@@ -21,7 +21,7 @@ from tidu.ops.cast import cast
 from tidu.ops.elementwise import clamp
 from tidu.ops.losses.reduction import collect, reduction_of
 from tidu.ops.moving.movement import reshape
-from tidu.ops.rules import not_implemented
+from tidu.ops.rules import not_implemented, same
 
 _IMPOSSIBLE = -np.inf
 
@@ -166,9 +166,8 @@ ctc_gradient = define(
     inputs=_INPUTS,
     attrs="blank zero_infinity",
     kind="host",
-    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    infer=same,
     numpy=_gradient_numpy,
-    host=True,
     samples=_samples,
     dtypes="float",
     reference=lambda torch, log_probs, *rest: torch.autograd.grad(
@@ -190,7 +189,6 @@ ctc = define(
         None,
         None,
     ),
-    host=True,
     samples=_samples,
     dtypes="float",
     reference=_torch_ctc,
@@ -239,7 +237,6 @@ bounded_lengths = define(
     kind="host",
     infer=_bounded_infer,
     numpy=_checked_numpy,
-    host=True,
     samples=lambda: [Sample((Array((3,), 0, 5, "int64"), 5, "input_lengths"))],
     reference=lambda torch, lengths, most, role: lengths,
 )

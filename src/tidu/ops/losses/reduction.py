@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from tidu.base.shapes import Shape, broadcast
 from tidu.base.source import warn
 from tidu.base.state import state
@@ -30,6 +32,7 @@ def reduction_of(reduction: str, size_average: bool | None, reduce: bool | None)
 
 
 def checked(reduction: str) -> str:
+    """`reduction` under its present name; ValueError for one that there is not."""
     if reduction == "elementwise_mean":
         warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.")
         return "mean"
@@ -48,12 +51,20 @@ def collect(losses: Any, reduction: str) -> Any:
     return mean_(losses, dims, False) if reduction == "mean" else sum_(losses, dims, False)
 
 
+def collect_numpy(losses: Any, reduction: str) -> Any:
+    """As `collect`, for NumPy arrays."""
+    if reduction == "none":
+        return losses
+    return np.mean(losses) if reduction == "mean" else np.sum(losses)
+
+
 def share(g: Any, shape: Shape, reduction: str) -> Any:
     """The cotangent of each single loss, in a form that broadcasts to their shape."""
     return g / float(prod(shape)) if reduction == "mean" else g
 
 
 def reduced_shape(shape: Shape, reduction: str) -> Shape:
+    """The shape of a loss over elements of this shape."""
     return shape if reduction == "none" else ()
 
 
@@ -96,7 +107,7 @@ def warn_if_sizes_differ(input: Any, target: Any) -> None:
 
 def refuse_gradient(name: str, argument: str, x: Any) -> None:
     """RuntimeError for a tensor that requires a gradient where there is none to give."""
-    if x is not None and state.grad_enabled and x.requires_grad:
+    if x is not None and state.own.grad_enabled and x.requires_grad:
         raise RuntimeError(
             f"The function '{name}' is not differentiable with respect to argument '{argument}'. "
             "This input cannot have requires_grad True."

@@ -14,6 +14,7 @@ from tidu.ops.elementwise import abs_, clamp, exp, log, mul, pow_, sub, where
 from tidu.ops.elementwise.two_operands import xlogy
 from tidu.ops.losses.reduction import (
     collect,
+    collect_numpy,
     pair_infer,
     reduced_shape,
     reduction_of,
@@ -21,7 +22,7 @@ from tidu.ops.losses.reduction import (
     warn_if_sizes_differ,
 )
 from tidu.ops.moving.movement import reshape
-from tidu.ops.rules import not_implemented, promote, shape_of
+from tidu.ops.rules import not_implemented, promote, same, shape_of
 from tidu.ops.sources import full
 
 
@@ -54,12 +55,6 @@ def _mse_numpy(x: Any, target: Any, reduction: str) -> Any:
     flat = difference.reshape(-1)
     total = np.dot(flat, flat)
     return total / flat.size if reduction == "mean" else total
-
-
-def collect_numpy(losses: Any, reduction: str) -> Any:
-    if reduction == "none":
-        return losses
-    return np.mean(losses) if reduction == "mean" else np.sum(losses)
 
 
 def _square(x: Any) -> Any:
@@ -312,11 +307,10 @@ bounded_variance = define(
     "bounded_variance",
     attrs="eps",
     kind="host",
-    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    infer=same,
     numpy=_variance_numpy,
     vjp=(lambda g, out, variance, eps: g,),
     grad_name="CloneBackward0",
-    host=True,
     samples=lambda: [Sample((Array((3, 4), 0.1, 2.0), 1e-6)), Sample((Array((), 0.1, 2.0), 1e-6))],
     dtypes="float",
     reference=lambda torch, variance, eps: torch.clamp(variance, min=eps),

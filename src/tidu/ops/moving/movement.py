@@ -1,4 +1,4 @@
-"""Movement: reshaping, reordering, slicing and joining.
+"""Movement: reshaping, reordering and slicing.
 
 Most of these share memory with their input.
 
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tidu.base.shapes import Shape, infer_size, view_strides
+from tidu.base.shapes import Shape, infer_size, reshaped, view_strides
 from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, View, define
-from tidu.ops.rules import promote
+from tidu.ops.rules import promote, same
 from tidu.ops.sources import full
 
 Strides = tuple[int, ...]
@@ -25,7 +25,7 @@ Ranges = tuple[tuple[int, int, int], ...]
 
 def _reshape_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,), (shape,) = inputs, attrs
-    return inputs, infer_size(shape, prod(x.shape)), x.dtype
+    return inputs, reshaped(x.shape, shape), x.dtype
 
 
 def _reshape_layout(
@@ -67,7 +67,8 @@ def squeeze_dims(x: Any, dims: Shape) -> Any:
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in dims))
 
 
-def _inverse(dims: Shape) -> Shape:
+def inverse_order(dims: Shape) -> Shape:
+    """The order that undoes another."""
     return tuple(sorted(range(len(dims)), key=dims.__getitem__))
 
 
@@ -83,10 +84,10 @@ permute: Op = define(
     kind="movement",
     infer=_permute_infer,
     numpy=lambda x, dims: x.transpose(dims),
-    vjp=(lambda g, out, x, dims: permute(g, _inverse(dims)),),
+    vjp=(lambda g, out, x, dims: permute(g, inverse_order(dims)),),
     view=View(
         lambda shape, strides, offset, dims: (tuple(strides[d] for d in dims), offset),
-        lambda base, part, dims: permute(part, _inverse(dims)),
+        lambda base, part, dims: permute(part, inverse_order(dims)),
     ),
     samples=lambda: [
         Sample((Array((3, 4)), (1, 0))),
@@ -162,7 +163,8 @@ def _slice_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
     return inputs, tuple([len(range(*r)) for r in ranges]), x.dtype
 
 
-def _as_slices(ranges: Ranges) -> tuple[slice, ...]:
+def as_slices(ranges: Ranges) -> tuple[slice, ...]:
+    """Ranges as an index for NumPy."""
     return tuple(slice(*r) for r in ranges)
 
 
@@ -178,7 +180,7 @@ slice_ = define(
     attrs="ranges",
     kind="movement",
     infer=_slice_infer,
-    numpy=lambda x, ranges: x[_as_slices(ranges)],
+    numpy=lambda x, ranges: x[as_slices(ranges)],
     vjp=(lambda g, out, x, ranges: place(g, x.shape, ranges),),
     view=View(_slice_layout, lambda base, part, ranges: slice_write(base, part, ranges)),
     samples=lambda: [
@@ -187,13 +189,30 @@ slice_ = define(
         Sample((Array((3, 2)), ((1, 1, 1), (0, 2, 1)))),
         Sample((Array(()), ())),
     ],
-    reference=lambda torch, x, ranges: x[_as_slices(ranges)] if ranges else x.clone(),
+    reference=lambda torch, x, ranges: x[as_slices(ranges)] if ranges else x.clone(),
 )
+
+
+def whole_ranges(shape: Shape) -> Ranges:
+    """The slice that is everything."""
+    return tuple((0, n, 1) for n in shape)
+
+
+def ranges_along(shape: Shape, dim: int, start: int, stop: int, step: int = 1) -> Ranges:
+    """The slice start:stop:step along one dimension, and everything along the others."""
+    ranges = [(0, n, 1) for n in shape]
+    ranges[dim] = (start, stop, step)
+    return tuple(ranges)
+
+
+def slice_along(x: Any, dim: int, start: int, stop: int, step: int = 1) -> Any:
+    """`x` cut to start:stop:step along one dimension."""
+    return slice_(x, ranges_along(x.shape, dim, start, stop, step))
 
 
 def _place_numpy(x: Any, shape: Shape, ranges: Ranges) -> Any:
     out = np.zeros(shape, x.dtype)
-    out[_as_slices(ranges)] = x
+    out[as_slices(ranges)] = x
     return out
 
 
@@ -224,17 +243,13 @@ def _slice_write_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
     return (base, promote((part,), base.dtype)[0][0]), base.shape, base.dtype
 
 
-def _whole_ranges(shape: Shape) -> Ranges:
-    return tuple((0, n, 1) for n in shape)
-
-
 def _slice_write_pieces(shapes: tuple[Shape, ...], ranges: Ranges) -> Pieces:
-    return Pieces(False, (Piece(0, _whole_ranges(shapes[0])), Piece(1, ranges)))
+    return Pieces(False, (Piece(0, whole_ranges(shapes[0])), Piece(1, ranges)))
 
 
 def _slice_write_numpy(base: Any, part: Any, ranges: Ranges) -> Any:
     out = base.copy()
-    out[_as_slices(ranges)] = part
+    out[as_slices(ranges)] = part
     return out
 
 
@@ -267,23 +282,20 @@ def _without(dims: Shape, dim: int) -> Shape:
     return dims[:dim] + dims[dim + 1 :]
 
 
-def _whole(shape: Shape, dim: int, index: int) -> Ranges:
-    """The slice of size 1 that a select looks at."""
-    return tuple((index, index + 1, 1) if i == dim else (0, n, 1) for i, n in enumerate(shape))
-
-
 def _with_one(shape: Shape, dim: int) -> Shape:
     return (*shape[:dim], 1, *shape[dim + 1 :])
 
 
 def _select_write(base: Any, part: Any, dim: int, index: int) -> Any:
     part = reshape(part, _with_one(base.shape, dim))
-    return slice_write(base, part, _whole(base.shape, dim, index))
+    return slice_write(base, part, ranges_along(base.shape, dim, index, index + 1))
 
 
 def _select_vjp(g: Any, out: Any, x: Any, dim: int, index: int) -> Any:
     shape = x.shape
-    return place(reshape(g, _with_one(shape, dim)), shape, _whole(shape, dim, index))
+    return place(
+        reshape(g, _with_one(shape, dim)), shape, ranges_along(shape, dim, index, index + 1)
+    )
 
 
 select_ = define(
@@ -374,7 +386,7 @@ flip: Op = define(
     "flip",
     attrs="dims",
     kind="movement",
-    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    infer=same,
     numpy=lambda x, dims: np.flip(x, dims),
     layout=_flip_layout,
     vjp=(lambda g, out, x, dims: flip(g, dims),),
@@ -382,111 +394,5 @@ flip: Op = define(
         Sample((Array((3, 4)), (0,))),
         Sample((Array((2, 3, 2)), (0, 2))),
         Sample((Array((0, 2)), (1,))),
-    ],
-)
-
-
-def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    (dim,) = attrs
-    inputs, d = promote(inputs)
-    shapes = [x.shape for x in inputs]
-    first = shapes[0]
-    before, after, count = first[:dim], first[dim + 1 :], len(first)
-    if all([x[:dim] == before and x[dim + 1 :] == after and len(x) == count for x in shapes]):
-        total = sum([shape[dim] for shape in shapes])
-        return inputs, (*before, total, *after), d
-    raise _misfit(inputs, dim)
-
-
-def _misfit(inputs: tuple[Any, ...], dim: int) -> RuntimeError:
-    """Which of the tensors to join has a size that does not fit."""
-    first = inputs[0].shape
-    for number, x in enumerate(inputs):
-        if len(x.shape) != len(first):
-            return RuntimeError(
-                f"Tensors must have same number of dimensions: got {len(first)} and {len(x.shape)} "
-                f"(cat of shapes {[list(y.shape) for y in inputs]})"
-            )
-        for i, (n, m) in enumerate(zip(first, x.shape, strict=True)):
-            if n != m and i != dim:
-                return RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but "
-                    f"got size {m} for tensor number {number} in the list. (cat of shapes "
-                    f"{[list(y.shape) for y in inputs]})"
-                )
-    raise AssertionError("all sizes fit")
-
-
-def _cat_pieces(shapes: tuple[Shape, ...], dim: int) -> Pieces:
-    pieces, start = [], 0
-    for number, shape in enumerate(shapes):
-        ranges = [(0, n, 1) for n in shape]
-        ranges[dim] = (start, start + shape[dim], 1)
-        pieces.append(Piece(number, tuple(ranges)))
-        start += shape[dim]
-    return Pieces(False, tuple(pieces))
-
-
-def _assemble_numpy(*arguments: Any) -> Any:
-    *parts, shape, places = arguments
-    out = np.zeros(shape, parts[0].dtype)
-    for part, ranges in zip(parts, places, strict=True):
-        out[_as_slices(ranges)] += part
-    return out
-
-
-# Zeros, to which each part is added at a place of its own.
-assemble = define(
-    "assemble",
-    inputs="*tensors",
-    attrs="shape places",
-    kind="movement",
-    infer=lambda op, inputs, attrs: (inputs, attrs[0], inputs[0].dtype),
-    numpy=_assemble_numpy,
-    pieces=lambda shapes, shape, places: Pieces(
-        True, tuple(Piece(i, ranges, adds=True) for i, ranges in enumerate(places))
-    ),
-    vjp=(lambda g, out, tensors, shape, places: [slice_(g, ranges) for ranges in places],),
-    samples=lambda: [
-        Sample(((Array((2,)), Array((3,))), (5,), (((0, 4, 2),), ((1, 4, 1),)))),
-        Sample(((Array((2, 2)),), (3, 4), (((1, 3, 1), (0, 4, 2)),))),
-    ],
-    dtypes="number",
-    reference=lambda torch, tensors, shape, places: sum(
-        _torch_assembled(torch, x, shape, ranges) for x, ranges in zip(tensors, places, strict=True)
-    ),
-)
-
-
-def _torch_assembled(torch: Any, x: Any, shape: Shape, ranges: Ranges) -> Any:
-    whole = torch.zeros(shape, dtype=x.dtype)
-    whole[_as_slices(ranges)] = x
-    return whole
-
-
-def _cat_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]:
-    ranges = [(0, n, 1) for n in g.shape]
-    parts, start = [], 0
-    for x in tensors:
-        stop = start + x.shape[dim]
-        ranges[dim] = (start, stop, 1)
-        parts.append(slice_(g, tuple(ranges)))
-        start = stop
-    return parts
-
-
-cat_ = define(
-    "cat",
-    inputs="*tensors",
-    attrs="dim",
-    kind="movement",
-    infer=_cat_infer,
-    numpy=lambda *arguments: np.concatenate(arguments[:-1], arguments[-1]),
-    pieces=_cat_pieces,
-    vjp=(_cat_vjps,),
-    samples=lambda: [
-        Sample(((Array((2, 3)), Array((1, 3))), 0)),
-        Sample(((Array((2, 3)), Array((2, 1)), Array((2, 0))), 1)),
-        Sample(((Array((4,)),), 0)),
     ],
 )

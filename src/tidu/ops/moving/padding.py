@@ -10,8 +10,8 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import Shape
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ops.moving.movement import cat_, expand, flip, place, slice_, slice_write
-from tidu.ops.moving.sections import narrow_range
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import expand, flip, place, slice_along, slice_write
 from tidu.ops.reductions.reduce import sum_
 from tidu.ops.rules import class_name, promote
 from tidu.ops.sources import full
@@ -143,14 +143,14 @@ def pieces(mode: str, n: int, low: int, high: int) -> list[Piece]:
 def _pad_dim(x: Any, dim: int, parts: list[Piece]) -> Any:
     made = []
     for start, size, how in parts:
-        part = slice_(x, narrow_range(x, dim, start, start + (1 if how == "repeated" else size)))
+        part = slice_along(x, dim, start, start + (1 if how == "repeated" else size))
         if how == "reversed":
             part = flip(part, (dim,))
         elif how == "repeated":
             part = expand(part, tuple(size if i == dim else m for i, m in enumerate(part.shape)))
         made.append(part)
     if not made:
-        return slice_(x, narrow_range(x, dim, 0, 0))
+        return slice_along(x, dim, 0, 0)
     return cat_(tuple(made), dim) if len(made) > 1 else made[0]
 
 
@@ -159,7 +159,7 @@ def _unpad_dim(g: Any, dim: int, n: int, parts: list[Piece]) -> Any:
     shape = tuple(n if i == dim else m for i, m in enumerate(g.shape))
     total, offset = None, 0
     for piece in parts:
-        part = slice_(g, narrow_range(g, dim, offset, offset + piece.size))
+        part = slice_along(g, dim, offset, offset + piece.size)
         offset += piece.size
         if piece.how == "reversed":
             part = flip(part, (dim,))

@@ -1,29 +1,24 @@
-"""The public functions that take tensors apart and join them: split, select, cat, stack, ..."""
+"""The public functions that take tensors apart: narrow, select, split, chunk, unbind, ..."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from tidu.base import dtypes
 from tidu.base.shapes import wrap_dim
-from tidu.base.source import at, here, in_one_place
 from tidu.ir.op import function
-from tidu.ops.moving.movement import cat_, diagonal_, reshape, select_, slice_
-from tidu.ops.moving.shaping import unsqueeze
-
-
-def narrow_range(
-    input: Any, dim: int, start: int, stop: int, step: int = 1
-) -> tuple[tuple[int, int, int], ...]:
-    """The ranges of a slice along one dimension."""
-    ranges = [(0, n, 1) for n in input.shape]
-    ranges[dim] = (start, stop, step)
-    return tuple(ranges)
+from tidu.ops.elementwise import positive
+from tidu.ops.moving.movement import diagonal_, ranges_along, select_, slice_, slice_along
 
 
 @function("torch.narrow Tensor.narrow")
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
-    """`length` elements along `dim`, from `start` on."""
+    """`length` elements along `dim`, from `start` on.
+
+    >>> torch.arange(5).narrow(0, 1, 3)
+    tensor([1, 2, 3])
+    """
     if not input.shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, len(input.shape))
@@ -36,7 +31,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     start = start + n if start < 0 else start
     if length < 0 or start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
-    return slice_(input, narrow_range(input, d, start, start + length))
+    return slice_along(input, d, start, start + length)
 
 
 @function("torch.select Tensor.select")
@@ -58,7 +53,11 @@ def select(input: Any, dim: int, index: int) -> Any:
 
 @function("torch.split Tensor.split")
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
-    """Views of parts along `dim`: of one size (the last may be smaller), or of the sizes listed."""
+    """Views of parts along `dim`: of one size (the last may be smaller), or of the sizes listed.
+
+    >>> torch.arange(5).split(2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
     d = wrap_dim(dim, len(tensor.shape))
     n = tensor.shape[d]
     if isinstance(split_size_or_sections, int):
@@ -89,7 +88,9 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
 def _cut(tensor: Any, d: int, sizes: Sequence[int], grad_name: str) -> tuple[Any, ...]:
     parts, start = [], 0
     for size in sizes:
-        parts.append(slice_.named(grad_name, tensor, narrow_range(tensor, d, start, start + size)))
+        parts.append(
+            slice_.named(grad_name, tensor, ranges_along(tensor.shape, d, start, start + size))
+        )
         start += size
     return tuple(parts)
 
@@ -102,7 +103,11 @@ def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> An
 
 @function("torch.chunk Tensor.chunk")
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
-    """At most `chunks` views of equal size along `dim`, the last possibly smaller."""
+    """At most `chunks` views of equal size along `dim`, the last possibly smaller.
+
+    >>> torch.arange(5).chunk(2)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     d = wrap_dim(dim, len(input.shape))
@@ -112,7 +117,11 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
 
 @function("torch.unbind Tensor.unbind")
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
-    """All parts along `dim`, without that dimension."""
+    """All parts along `dim`, without that dimension.
+
+    >>> torch.tensor([[1, 2], [3, 4]]).unbind()
+    (tensor([1, 2]), tensor([3, 4]))
+    """
     shape = tuple(input.shape)
     if not shape:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
@@ -122,7 +131,11 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
 
 @function("torch.diagonal Tensor.diagonal")
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
-    """The diagonal of two dimensions, as the last dimension of a view."""
+    """The diagonal of two dimensions, as the last dimension of a view.
+
+    >>> torch.tensor([[1, 2], [3, 4]]).diagonal()
+    tensor([1, 4])
+    """
     rank = len(input.shape)
     a, b = wrap_dim(dim1, rank), wrap_dim(dim2, rank)
     if a == b:
@@ -130,96 +143,90 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     return diagonal_(input, offset, a, b)
 
 
-def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
-    items = tuple(tensors)
-    if not items:
-        if operation == "stack":
-            raise RuntimeError("stack expects a non-empty TensorList, but the list is empty")
-        raise ValueError(f"{operation}(): expected a non-empty list of Tensors, but it is empty")
-    for number, item in enumerate(items):
-        if not hasattr(type(item), "shape"):
-            raise TypeError(
-                f"expected Tensor as element {number} in argument 0, but got {type(item).__name__}"
-            )
-    return items
+def _cuts(indices_or_sections: Any, named: dict[str, Any]) -> Any:
+    """Where to cut, which may also be named `indices` or `sections`, after what it is."""
+    return next(iter(named.values())) if indices_or_sections is None else indices_or_sections
 
 
-@function("torch.cat torch.concat torch.concatenate")
-def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
-    """Tensors joined along a dimension that they have; all other sizes agree.
+@function("torch.tensor_split Tensor.tensor_split")
+def tensor_split(
+    input: Any, indices_or_sections: Any = None, dim: int = 0, **named: Any
+) -> tuple[Any, ...]:
+    """Views of parts along `dim`: `sections` of nearly equal size, or cut at the given indices.
 
-    Raises RuntimeError for sizes that do not fit, ValueError for an empty list.
+    >>> torch.arange(5).tensor_split([1, 3])
+    (tensor([0]), tensor([1, 2]), tensor([3, 4]))
     """
-    items = _join("torch.cat", tensors)
-    # An empty vector is skipped whatever the others' shapes are, as it always was.
-    shapes = [tuple(x.shape) for x in items]
-    if () in shapes:
+    cuts = _cuts(indices_or_sections, named)
+    if not input.shape:
         raise RuntimeError(
-            f"zero-dimensional tensor (at position {shapes.index(())}) cannot be concatenated: "
-            f"torch.stack joins such tensors{at(here())}"
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
         )
-    if (0,) in shapes:
-        items = tuple(x for x, n in zip(items, shapes, strict=True) if n != (0,)) or items[:1]
-        shapes = [tuple(x.shape) for x in items]
-    d = wrap_dim(dim if axis is None else axis, len(shapes[0]))
-    return cat_(items, d)
-
-
-@function("torch.stack")
-@in_one_place
-def stack(tensors: Any, dim: int = 0) -> Any:
-    """Tensors of one shape joined along a new dimension."""
-    items = _join("stack", tensors)
-    first = tuple(items[0].shape)
-    for number, x in enumerate(items):
-        if tuple(x.shape) != first:
+    d = wrap_dim(dim, len(input.shape))
+    n = input.shape[d]
+    if hasattr(cuts, "tolist"):
+        if cuts.dtype is not dtypes.int64 or len(cuts.shape) > 1:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
-                f"{list(x.shape)} at entry {number}{at(here())}"
+                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or"
+                f" one-dimensional tensor of int64, but got one of shape {list(cuts.shape)} and"
+                f" {cuts.dtype}"
             )
-    d = wrap_dim(dim, len(first) + 1)
-    return cat_.named("StackBackward0", tuple(unsqueeze(x, d) for x in items), d)
+        cuts = cuts.tolist() if cuts.shape else cuts.item()
+    if isinstance(cuts, int):
+        if cuts <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {cuts}")
+        size, extra = divmod(n, cuts)
+        ends = [(i + 1) * size + min(i + 1, extra) for i in range(cuts)]
+        edges = list(zip([0, *ends[:-1]], ends, strict=True))
+    else:
+        starts = [0, *(slice(c, None).indices(n)[0] for c in cuts)]
+        edges = [(a, max(a, b)) for a, b in zip(starts, [*starts[1:], n], strict=True)]
+    return tuple(slice_along(input, d, a, b) for a, b in edges)
 
 
-@function("torch.hstack")
-def hstack(tensors: Any) -> Any:
-    """Joined along the second dimension (the first, for vectors)."""
-    items = tuple(atleast_1d(x) for x in tensors)
-    return cat(items, 0 if len(items[0].shape) == 1 else 1)
+def _split_evenly(operation: str, input: Any, parts: Any, dim: int, least: int) -> tuple[Any, ...]:
+    if len(input.shape) < least:
+        raise RuntimeError(
+            f"torch.{operation} requires a tensor with at least {least}"
+            f" dimension{'s' * (least > 1)}, but got a tensor with {len(input.shape)} dimensions!"
+        )
+    if isinstance(parts, int) and (parts <= 0 or input.shape[dim] % parts):
+        raise RuntimeError(
+            f"torch.{operation} attempted to split along dimension {dim}, but the size of the"
+            f" dimension {input.shape[dim]} is not divisible by the split_size {parts}!"
+        )
+    views: tuple[Any, ...] = tensor_split(input, parts, dim)
+    return views
 
 
-@function("torch.vstack torch.row_stack")
-def vstack(tensors: Any) -> Any:
-    """Joined along the first dimension; vectors become rows."""
-    return cat(tuple(atleast_2d(x) for x in tensors), 0)
+@function("torch.hsplit Tensor.hsplit")
+def hsplit(input: Any, indices_or_sections: Any = None, **named: Any) -> tuple[Any, ...]:
+    """`tensor_split` by columns (vectors: by elements) into equal parts or at indices."""
+    parts = _cuts(indices_or_sections, named)
+    return _split_evenly("hsplit", input, parts, 0 if len(input.shape) == 1 else 1, 1)
 
 
-def _at_least(rank: int, tensors: tuple[Any, ...]) -> Any:
-    if len(tensors) != 1 or isinstance(tensors[0], (tuple, list)):
-        items = tensors[0] if len(tensors) == 1 else tensors
-        return tuple(_at_least(rank, (x,)) for x in items)
-    (x,) = tensors
-    if len(x.shape) >= rank:
-        return x
-    shape = tuple(x.shape)
-    if rank == 3 and len(shape) > 0:
-        return reshape(x, (1, *shape, 1) if len(shape) == 1 else (*shape, 1))
-    return reshape(x, (1,) * (rank - len(shape)) + shape)
+@function("torch.vsplit Tensor.vsplit")
+def vsplit(input: Any, indices_or_sections: Any = None, **named: Any) -> tuple[Any, ...]:
+    """`tensor_split` by rows into equal parts or at indices."""
+    parts = _cuts(indices_or_sections, named)
+    return _split_evenly("vsplit", input, parts, 0, 2)
 
 
-@function("torch.atleast_1d")
-def atleast_1d(*tensors: Any) -> Any:
-    """0-d tensors get a dimension."""
-    return _at_least(1, tensors)
+@function("torch.dsplit Tensor.dsplit")
+def dsplit(input: Any, indices_or_sections: Any = None, **named: Any) -> tuple[Any, ...]:
+    """`tensor_split` along the third dimension into equal parts or at indices."""
+    parts = _cuts(indices_or_sections, named)
+    return _split_evenly("dsplit", input, parts, 2, 3)
 
 
-@function("torch.atleast_2d")
-def atleast_2d(*tensors: Any) -> Any:
-    """Tensors of fewer than two dimensions get new ones in front."""
-    return _at_least(2, tensors)
+@function("torch.unsafe_split Tensor.unsafe_split")
+def unsafe_split(input: Any, split_size: int, dim: int = 0) -> tuple[Any, ...]:
+    """`split` whose parts do not know of each other on the tape."""
+    return tuple(positive.named("UnsafeSplitBackward0", x) for x in split(input, split_size, dim))
 
 
-@function("torch.atleast_3d")
-def atleast_3d(*tensors: Any) -> Any:
-    """Tensors of fewer than three dimensions get new ones."""
-    return _at_least(3, tensors)
+@function("torch.unsafe_chunk Tensor.unsafe_chunk")
+def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """`chunk` whose parts do not know of each other on the tape."""
+    return tuple(positive.named("UnsafeSplitBackward0", x) for x in chunk(input, chunks, dim))

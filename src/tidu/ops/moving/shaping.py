@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from tidu.base.dtypes import bool_, dtype
-from tidu.base.shapes import flatten_sizes, infer_size, sizes_from, wrap_dim
+from tidu.base.shapes import flatten_sizes, infer_size, reshaped, sizes_from, wrap_dim
 from tidu.base.source import at, here
 from tidu.ir.op import function
 from tidu.ops.cast import cast
@@ -31,11 +31,15 @@ def reshape_to(input: Any, *shape: Any, **named: Any) -> Any:
 
 @function("Tensor.view")
 def view(input: Any, *shape: Any) -> Any:
-    """`reshape`, but never a copy: RuntimeError where memory does not allow a view."""
+    """`reshape`, but never a copy: RuntimeError where memory does not allow a view.
+
+    >>> torch.arange(6).view(2, -1).shape
+    torch.Size([2, 3])
+    """
     if shape and isinstance(shape[0], dtype):
         return _view_dtype(input, shape[0])
-    sizes = infer_size(flatten_sizes(shape), prod(input.shape))
-    result = reshape(input, sizes)
+    sizes = reshaped(input.shape, flatten_sizes(shape))
+    result = input.apply_op(reshape, (input,), (sizes,))  # only tensors have the method
     if getattr(result, "_storage", None) is not getattr(input, "_storage", None):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
@@ -68,7 +72,11 @@ def reshape_as(input: Any, other: Any) -> Any:
 
 @function("torch.flatten Tensor.flatten")
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
-    """Dimensions `start_dim` to `end_dim` (inclusive) merged into one."""
+    """Dimensions `start_dim` to `end_dim` (inclusive) merged into one.
+
+    >>> torch.ones(2, 3, 4).flatten(1).shape
+    torch.Size([2, 12])
+    """
     shape = tuple(input.shape)
     first, last = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
     if first > last:
@@ -82,13 +90,21 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 @function("torch.ravel Tensor.ravel")
 def ravel(input: Any) -> Any:
-    """All elements in one dimension."""
+    """All elements in one dimension.
+
+    >>> torch.ones(2, 3).ravel().shape
+    torch.Size([6])
+    """
     return reshape(input, (prod(input.shape),))
 
 
 @function("torch.unflatten Tensor.unflatten")
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
-    """One dimension split into several; one of `sizes` may be -1."""
+    """One dimension split into several; one of `sizes` may be -1.
+
+    >>> torch.ones(6, 2).unflatten(0, (2, 3)).shape
+    torch.Size([2, 3, 2])
+    """
     shape = tuple(input.shape)
     if not shape:
         raise RuntimeError("unflatten(): a 0-d tensor has no dimension to split")
@@ -105,7 +121,11 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Any:
 
 @function("torch.unsqueeze Tensor.unsqueeze", inplace=False)
 def unsqueeze(input: Any, dim: int) -> Any:
-    """A new dimension of size 1 at `dim`."""
+    """A new dimension of size 1 at `dim`.
+
+    >>> torch.ones(3).unsqueeze(0).shape
+    torch.Size([1, 3])
+    """
     shape = tuple(input.shape)
     d = wrap_dim(dim, len(shape) + 1)
     return reshape.named("UnsqueezeBackward0", input, (*shape[:d], 1, *shape[d:]))
@@ -113,7 +133,11 @@ def unsqueeze(input: Any, dim: int) -> Any:
 
 @function("torch.squeeze Tensor.squeeze")
 def squeeze(input: Any, dim: Any = None) -> Any:
-    """Without the dimensions of size 1, all of them or those named in `dim`."""
+    """Without the dimensions of size 1, all of them or those named in `dim`.
+
+    >>> torch.ones(1, 3, 1).squeeze().shape
+    torch.Size([3])
+    """
     shape = tuple(input.shape)
     if dim is None:
         return reshape.named("SqueezeBackward0", input, tuple(n for n in shape if n != 1))
@@ -125,7 +149,11 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 
 @function("torch.permute Tensor.permute")
 def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
-    """The dimensions in another order."""
+    """The dimensions in another order.
+
+    >>> torch.ones(2, 3, 4).permute(2, 0, 1).shape
+    torch.Size([4, 2, 3])
+    """
     order = sizes_from(dims, named, "dims")
     rank = len(input.shape)
     if len(order) != rank:
@@ -144,7 +172,11 @@ def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
     "torch.transpose torch.swapaxes torch.swapdims Tensor.transpose Tensor.swapaxes Tensor.swapdims"
 )
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
-    """Two dimensions exchanged."""
+    """Two dimensions exchanged.
+
+    >>> torch.ones(2, 3, 4).transpose(0, 2).shape
+    torch.Size([4, 3, 2])
+    """
     rank = len(input.shape)
     a, b = wrap_dim(dim0, rank), wrap_dim(dim1, rank)
     dims = list(range(rank))
@@ -155,7 +187,11 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 
 @function("torch.t Tensor.t")
 def t(input: Any) -> Any:
-    """The transpose of a matrix; vectors and 0-d tensors as they are."""
+    """The transpose of a matrix; vectors and 0-d tensors as they are.
+
+    >>> torch.ones(2, 3).t().shape
+    torch.Size([3, 2])
+    """
     rank = input.ndim
     if rank > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {rank}D")
@@ -164,7 +200,11 @@ def t(input: Any) -> Any:
 
 @function("torch.movedim torch.moveaxis Tensor.movedim Tensor.moveaxis")
 def movedim(input: Any, source: Any, destination: Any) -> Any:
-    """Dimensions moved to other places, the rest kept in order."""
+    """Dimensions moved to other places, the rest kept in order.
+
+    >>> torch.ones(2, 3, 4).movedim(0, -1).shape
+    torch.Size([3, 4, 2])
+    """
     rank = len(input.shape)
     if not rank:
         return permute(input, ())
@@ -186,7 +226,11 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 
 @function("torch.flip Tensor.flip")
 def flip_dims(input: Any, *dims: Any, **named: Any) -> Any:
-    """The order along `dims` reversed."""
+    """The order along `dims` reversed.
+
+    >>> torch.tensor([1, 2, 3]).flip(0)
+    tensor([3, 2, 1])
+    """
     wanted = sizes_from(dims, named, "dims")
     if not input.shape:
         return positive(input)
@@ -213,6 +257,10 @@ def flipud(input: Any) -> Any:
 def expand_to(input: Any, *size: Any, **named: Any) -> Any:
     """Dimensions of size 1 repeated without copying; -1 keeps a size;
     new ones may be added in front.
+
+    >>> torch.tensor([[1], [2]]).expand(-1, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
     """
     sizes = sizes_from(size, named, "size")
     shape = tuple(input.shape)

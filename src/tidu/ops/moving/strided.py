@@ -22,6 +22,7 @@ def last_place(size: Shape, stride: Shape, offset: int) -> int:
 
 
 def check_strides(shape: Shape, size: Shape, stride: Shape, offset: int) -> None:
+    """RuntimeError for strides that fit no memory of this shape."""
     if len(size) != len(stride):
         raise RuntimeError(
             f"mismatch in length of strides and shape: {list(size)} and {list(stride)}"
@@ -71,6 +72,7 @@ def _places(size: Shape, stride: Shape, offset: int) -> Any:
 def put_strided(
     base: Any, part: Any, size: Shape, stride: Shape, offset: int, accumulate: bool
 ) -> Any:
+    """`base` with `part` in the places that the strides name, written or added."""
     if 0 in size:
         return positive(base)
     shape = tuple(base.shape)
@@ -87,6 +89,8 @@ def put_strided(
 
 
 def _overlaps(size: Shape, stride: Shape) -> bool:
+    if 0 in size:
+        return False
     reach = 0
     for step, n in sorted((step, n) for n, step in zip(size, stride, strict=True) if n > 1):
         if step <= reach:

@@ -12,7 +12,8 @@ from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_full_precision
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import le, positive, where
-from tidu.ops.moving.movement import cat_, diagonal_, diagonal_write, reshape
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import diagonal_, diagonal_write, reshape
 from tidu.ops.reductions.reduce import sum_
 from tidu.ops.rules import as_number
 from tidu.ops.sources import arange_, full
@@ -76,7 +77,12 @@ triu_ = _triangle(
 
 @function("torch.tril Tensor.tril", inplace=True)
 def tril(input: Any, diagonal: int = 0) -> Any:
-    """The lower triangle of each matrix, up to and including `diagonal`; zeros above."""
+    """The lower triangle of each matrix, up to and including `diagonal`; zeros above.
+
+    >>> torch.tril(torch.ones(2, 2))
+    tensor([[1., 0.],
+            [1., 1.]])
+    """
     return tril_(input, int(diagonal))
 
 
@@ -95,6 +101,9 @@ def triu(input: Any, diagonal: int = 0) -> Any:
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Matrices with the last dimension of `input` on their diagonal number `offset`,
     zeros elsewhere.
+
+    >>> torch.diag_embed(torch.ones(4, 3)).shape
+    torch.Size([4, 3, 3])
     """
     rank = len(input.shape) + 1
     a, b = wrap_dim(dim1, rank), wrap_dim(dim2, rank)
@@ -118,7 +127,12 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
 
 @function("torch.diag Tensor.diag")
 def diag(input: Any, diagonal: int = 0) -> Any:
-    """The matrix with a vector on its diagonal, or the diagonal of a matrix (a copy)."""
+    """The matrix with a vector on its diagonal, or the diagonal of a matrix (a copy).
+
+    >>> torch.diag(torch.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     rank = len(input.shape)
     if rank == 1:
         return diag_embed(input, diagonal)
@@ -136,7 +150,11 @@ def diagflat(input: Any, offset: int = 0) -> Any:
 @function("torch.trace Tensor.trace")
 @in_full_precision
 def trace(input: Any) -> Any:
-    """The sum of the diagonal of a matrix."""
+    """The sum of the diagonal of a matrix.
+
+    >>> torch.trace(torch.tensor([[1, 2], [3, 4]]))
+    tensor(5)
+    """
     if len(input.shape) != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {len(input.shape)}")
     return sum_.named("TraceBackward0", diagonal_(input, 0, 0, 1), (0,), False)

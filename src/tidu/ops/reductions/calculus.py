@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.shapes import wrap_dim
 from tidu.ir.op import function
 from tidu.ops.elementwise import div, mul, positive, sub
-from tidu.ops.moving.movement import cat_, reshape, slice_
-from tidu.ops.moving.sections import narrow_range
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import reshape, slice_, slice_along
 from tidu.ops.reductions.reduce import sum_over
 from tidu.ops.reductions.scan import cumsum
 from tidu.ops.rules import is_number
@@ -39,8 +40,7 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     for _ in range(min(n, x.shape[d] + 1)):
         size = x.shape[d]
         later, earlier = (
-            slice_(x, narrow_range(x, d, a, max(b, a)))
-            for a, b in ((min(1, size), size), (0, size - 1))
+            slice_along(x, d, a, max(b, a)) for a, b in ((min(1, size), size), (0, size - 1))
         )
         x = later ^ earlier if x.dtype is dtypes.bool_ else sub(later, earlier)
     return x
@@ -68,8 +68,8 @@ def _areas(y: Any, x: Any, dim: int) -> tuple[Any, int]:
     d = wrap_dim(dim, len(y.shape))
     n = y.shape[d] if y.shape else 1
     if n < 2:
-        return slice_(y, narrow_range(y, d, 0, 0)) if y.shape else full(0.0, (0,), y.dtype), d
-    left, right = (slice_(y, narrow_range(y, d, a, b)) for a, b in ((0, n - 1), (1, n)))
+        return slice_along(y, d, 0, 0) if y.shape else full(0.0, (0,), y.dtype), d
+    left, right = (slice_along(y, d, a, b) for a, b in ((0, n - 1), (1, n)))
     if x is None:
         return left + right, d
     areas = mul(left + right, _spacing(x, y, d))
@@ -104,23 +104,25 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -
 
 def _slopes(x: Any, d: int, spacing: Any, edge_order: int) -> Any:
     """Second-order differences inside, of order `edge_order` at both ends."""
-    n = x.shape[d]
+    found = _even_slopes if is_number(spacing) else _uneven_slopes
+    return found(x, d, spacing, edge_order)
 
-    def at(start: int, stop: int) -> Any:
-        return slice_(x, narrow_range(x, d, start, stop))
 
-    if is_number(spacing):
-        inside = (at(2, n) - at(0, n - 2)) / (2.0 * spacing)
-        if edge_order == 1:
-            first, last = (
-                (at(1, 2) - at(0, 1)) / spacing,
-                (at(n - 1, n) - at(n - 2, n - 1)) / spacing,
-            )
-        else:
-            first = (at(0, 1) * -1.5 + at(1, 2) * 2.0 - at(2, 3) * 0.5) / spacing
-            last = (at(n - 1, n) * 1.5 - at(n - 2, n - 1) * 2.0 + at(n - 3, n - 2) * 0.5) / spacing
-        return cat_((first, inside, last), d)
-    widths = diff(spacing)  # (n - 1,)
+def _even_slopes(x: Any, d: int, step: Any, edge_order: int) -> Any:
+    n, at = x.shape[d], partial(slice_along, x, d)
+    inside = (at(2, n) - at(0, n - 2)) / (2.0 * step)
+    if edge_order == 1:
+        first = (at(1, 2) - at(0, 1)) / step
+        last = (at(n - 1, n) - at(n - 2, n - 1)) / step
+    else:
+        first = (at(0, 1) * -1.5 + at(1, 2) * 2.0 - at(2, 3) * 0.5) / step
+        last = (at(n - 1, n) * 1.5 - at(n - 2, n - 1) * 2.0 + at(n - 3, n - 2) * 0.5) / step
+    return cat_((first, inside, last), d)
+
+
+def _uneven_slopes(x: Any, d: int, coordinates: Any, edge_order: int) -> Any:
+    n, at = x.shape[d], partial(slice_along, x, d)
+    widths = diff(coordinates)  # (n - 1,)
 
     def width(start: int, stop: int) -> Any:
         part = slice_(widths, ((start, stop, 1),))

@@ -8,9 +8,10 @@ from typing import Any
 from tidu.base.shapes import reduced, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.elementwise import maximum, minimum, positive
-from tidu.ops.indexing.arrays import scatter
+from tidu.ops.indexing.along import scatter
 from tidu.ops.moving.movement import unsqueeze_dims
-from tidu.ops.reductions.reduce import amax, amin, argmax_, argmin_
+from tidu.ops.reductions.places import argmax_, argmin_
+from tidu.ops.reductions.reduce import amax, amin
 from tidu.ops.results import AMinMax, Max, Min, Results
 from tidu.ops.sources import full
 
@@ -66,6 +67,7 @@ min_along = _along("min_along", amin, argmin_, "MinBackward0")
 def extreme_with_places(
     values: Op, places: Op, kind: type[Results], input: Any, dim: int, keepdim: bool
 ) -> Results:
+    """(extremes, their places) along `dim`."""
     d = wrap_dim(dim, len(input.shape))
     return kind((values(input, d, keepdim), places(input, d, keepdim)))
 

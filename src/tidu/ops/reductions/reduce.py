@@ -1,4 +1,4 @@
-"""Reductions: sums, products, extremes, means and variances over some or all dimensions."""
+"""Reductions: sums, products, extremes, means and truth over some or all dimensions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.limits import iinfo
-from tidu.base.shapes import reduced, wrap_dim, wrap_dims
+from tidu.base.shapes import reduced, wrap_dims
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_full_precision
 from tidu.ops.cast import as_dtype, cast
-from tidu.ops.elementwise import eq, logical_not, sqrt, where
-from tidu.ops.moving.movement import expand, reshape, unsqueeze_dims
+from tidu.ops.elementwise import eq, logical_not, where
+from tidu.ops.moving.movement import expand, unsqueeze_dims
 from tidu.ops.rules import class_name
 
 Dims = tuple[int, ...]
@@ -191,48 +191,6 @@ any_ = _truth("any", np.logical_or, _or, False)
 all_ = _truth("all", np.logical_and, _and, True)
 
 
-def _arg_numpy(function: Any) -> Any:
-    def run(x: Any, dim: int, keepdim: bool) -> Any:
-        if x.dtype.kind == "V":
-            x = x.astype(np.float32)
-        return function(x, axis=dim, keepdims=keepdim) if x.ndim else np.zeros((), np.int64)
-
-    return run
-
-
-def _infer_arg(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    (x,), (dim, keepdim) = inputs, attrs
-    if x.shape and x.shape[dim] == 0:
-        raise IndexError(f"{op.name}(): Expected reduction dim {dim} to have non-zero size.")
-    return inputs, reduced(x.shape, (dim,), keepdim), dtypes.int64
-
-
-def _arg(name: str, function_: Any, before: Any) -> Op:
-    def emit(s: Any, best: Any, place: Any, x: Any, position: Any) -> Any:
-        """A pair is carried along: what is best so far, and where. NaN beats every number."""
-        better = s.bit_or(before(s, best, x), s.bit_and(s.ne(x, x), s.eq(best, best)))
-        return s.select(better, x, best), s.select(better, position, place)
-
-    return define(
-        name,
-        attrs="dim keepdim",
-        kind="reduction",
-        infer=_infer_arg,
-        numpy=_arg_numpy(function_),
-        emit=emit,
-        samples=lambda: [
-            Sample((Array((3, 4)), 0, False)),
-            Sample((Array((2, 3, 4)), 2, True)),
-            Sample((Array(()), 0, False)),
-        ],
-        dtypes="number",
-    )
-
-
-argmax_ = _arg("argmax", np.argmax, lambda s, best, x: s.lt(best, x))
-argmin_ = _arg("argmin", np.argmin, lambda s, best, x: s.lt(x, best))
-
-
 @function("torch.sum Tensor.sum")
 def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The sum over `dim` (an int, several, or None for all);
@@ -252,7 +210,11 @@ def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any =
 def prod_over(
     input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
-    """The product over `dim`, or over all elements."""
+    """The product over `dim`, or over all elements.
+
+    >>> torch.tensor([2., 3.]).prod()
+    tensor(6.)
+    """
     name = "ProdBackward0" if dim is None else "ProdBackward1"
     return prod_.named(name, as_dtype(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
 
@@ -267,7 +229,8 @@ def _mean_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     return _infer_reduction(op, inputs, attrs)
 
 
-def _count(shape: tuple[int, ...], dims: Dims) -> int:
+def element_count(shape: tuple[int, ...], dims: Dims) -> int:
+    """How many elements each result is made of."""
     return product(shape[d] for d in dims)
 
 
@@ -276,10 +239,10 @@ mean_ = define(
     attrs="dims keepdim",
     kind="composite",
     infer=_mean_infer,
-    decompose=lambda x, dims, keepdim: sum_(x, dims, keepdim) / float(_count(x.shape, dims)),
+    decompose=lambda x, dims, keepdim: sum_(x, dims, keepdim) / float(element_count(x.shape, dims)),
     vjp=(
         lambda g, out, x, dims, keepdim: (
-            spread(g, x.shape, dims, keepdim) / float(_count(x.shape, dims))
+            spread(g, x.shape, dims, keepdim) / float(element_count(x.shape, dims))
         ),
     ),
     samples=_reduction_samples(),
@@ -290,190 +253,66 @@ mean_ = define(
 
 @function("torch.mean Tensor.mean")
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
-    """The mean over `dim`, or over all elements; RuntimeError for integers."""
+    """The mean over `dim`, or over all elements; RuntimeError for integers.
+
+    >>> torch.tensor([[1., 2.], [3., 6.]]).mean(0)
+    tensor([2., 4.])
+    """
     name = "MeanBackward0" if dim is None else "MeanBackward1"
     return mean_.named(name, as_dtype(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
 
 
-def _divisor(shape: tuple[int, ...], dims: Dims, correction: float) -> float:
-    return max(_count(shape, dims) - correction, 0.0)
-
-
-def _var_decompose(x: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
-    centered = x - mean_(x, dims, True)
-    return sum_(centered * centered, dims, keepdim) / _divisor(x.shape, dims, correction)
-
-
-def _var_vjp(g: Any, out: Any, x: Any, dims: Dims, correction: float, keepdim: bool) -> Any:
-    divisor = _divisor(x.shape, dims, correction)
-    scale = 2.0 / divisor if divisor else math.nan
-    return spread(g, x.shape, dims, keepdim) * ((x - mean_(x, dims, True)) * scale)
-
-
-def _var_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    (x,), (dims, _, keepdim) = inputs, attrs
-    if not x.dtype.is_floating_point:
-        raise RuntimeError(f"{op.name}() only supports floating point dtypes, but got {x.dtype}")
-    return inputs, reduced(x.shape, dims, keepdim), x.dtype
-
-
-var_ = define(
-    "var",
-    attrs="dims correction keepdim",
-    kind="composite",
-    infer=_var_infer,
-    decompose=_var_decompose,
-    vjp=(_var_vjp,),
-    samples=lambda: [
-        Sample((Array((3, 4)), (0,), 1.0, False)),
-        Sample((Array((2, 3, 4)), (0, 2), 0.0, True)),
-        Sample((Array((5,)), (0,), 1.0, False)),
-    ],
-    dtypes="float",
-    reference=lambda torch, x, dims, correction, keepdim: torch.var(
-        x, dims, correction=correction, keepdim=keepdim
-    ),
-)
-std_ = define(
-    "std",
-    attrs="dims correction keepdim",
-    kind="composite",
-    infer=_var_infer,
-    decompose=lambda x, dims, correction, keepdim: sqrt(var_(x, dims, correction, keepdim)),
-    vjp=(
-        lambda g, out, x, dims, correction, keepdim: _var_vjp(
-            where(eq(out, 0), 0.0, g / (out * 2.0)), out, x, dims, correction, keepdim
-        ),
-    ),
-    samples=lambda: [
-        Sample((Array((3, 4)), (0,), 1.0, False)),
-        Sample((Array((2, 3, 4)), (0, 2), 0.0, True)),
-        Sample((Array((5,)), (0,), 1.0, False)),
-    ],
-    dtypes="float",
-    reference=lambda torch, x, dims, correction, keepdim: torch.std(
-        x, dims, correction=correction, keepdim=keepdim
-    ),
-)
-
-
-def _spread_arguments(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
-    """PyTorch's older signature has `unbiased`, also as the only positional argument."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    if unbiased is not None:
-        return dim, 1.0 if unbiased else 0.0
-    return dim, 1.0 if correction is None else float(correction)
-
-
-@function("torch.var Tensor.var")
-def var(
-    input: Any,
-    dim: Any = None,
-    unbiased: Any = None,
-    keepdim: bool = False,
-    *,
-    correction: Any = None,
-) -> Any:
-    """The variance: Σ(x - mean)² / (n - correction); `correction` is 1 unless given (Bessel's)."""
-    dim, correction = _spread_arguments(dim, unbiased, correction)
-    return var_(input, wrap_dims(dim, len(input.shape)), correction, keepdim)
-
-
-@function("torch.std Tensor.std")
-def std(
-    input: Any,
-    dim: Any = None,
-    unbiased: Any = None,
-    keepdim: bool = False,
-    *,
-    correction: Any = None,
-) -> Any:
-    """The standard deviation, the square root of `var`."""
-    dim, correction = _spread_arguments(dim, unbiased, correction)
-    return std_(input, wrap_dims(dim, len(input.shape)), correction, keepdim)
-
-
-@function("torch.var_mean")
-def var_mean(
-    input: Any,
-    dim: Any = None,
-    unbiased: Any = None,
-    keepdim: bool = False,
-    *,
-    correction: Any = None,
-) -> tuple[Any, Any]:
-    """(variance, mean) over `dim`."""
-    return var(input, dim, unbiased, keepdim, correction=correction), mean(
-        input, None if isinstance(dim, bool) else dim, keepdim
-    )
-
-
-@function("torch.std_mean")
-def std_mean(
-    input: Any,
-    dim: Any = None,
-    unbiased: Any = None,
-    keepdim: bool = False,
-    *,
-    correction: Any = None,
-) -> tuple[Any, Any]:
-    """(standard deviation, mean) over `dim`."""
-    return std(input, dim, unbiased, keepdim, correction=correction), mean(
-        input, None if isinstance(dim, bool) else dim, keepdim
-    )
+def _require_elements(name: str, input: Any, dim: Any) -> None:
+    if dim == () and 0 in input.shape:
+        raise RuntimeError(
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+            "reduction dim with the 'dim' argument."
+        )
 
 
 @function("torch.amax Tensor.amax")
 def amax_over(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
-    """The greatest element over `dim`; equal ones share the gradient."""
+    """The greatest element over `dim`; equal ones share the gradient.
+
+    >>> torch.tensor([[1, 5], [7, 2]]).amax(1)
+    tensor([5, 7])
+    """
+    _require_elements("amax", input, dim)
     return amax(input, wrap_dims(dim, len(input.shape)), keepdim)
 
 
 @function("torch.amin Tensor.amin")
 def amin_over(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The least element over `dim`; equal ones share the gradient."""
+    _require_elements("amin", input, dim)
     return amin(input, wrap_dims(dim, len(input.shape)), keepdim)
-
-
-def _all_or_one(op: Op, input: Any, dim: int | None, keepdim: bool) -> Any:
-    if dim is None:
-        if product(input.shape) == 0:
-            raise IndexError(
-                f"{op.name}(): Expected reduction dim to be specified for input.numel() == 0."
-            )
-        flat = op(reshape(input, (-1,)), 0, False)
-        return reshape(flat, (1,) * len(input.shape)) if keepdim else flat
-    return op(input, wrap_dim(dim, len(input.shape)), keepdim)
-
-
-@function("torch.argmax Tensor.argmax")
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The index of the greatest element (the first of equal ones),
-    over `dim` or of the flattened input.
-    """
-    return _all_or_one(argmax_, input, dim, keepdim)
-
-
-@function("torch.argmin Tensor.argmin")
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The index of the least element (the first of equal ones)."""
-    return _all_or_one(argmin_, input, dim, keepdim)
 
 
 @function("torch.any Tensor.any")
 def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """Whether any element is true (not 0), over `dim` or over all."""
+    """Whether any element is true (not 0), over `dim` or over all.
+
+    >>> torch.tensor([[False, True], [False, False]]).any(1)
+    tensor([ True, False])
+    """
     return any_(input, wrap_dims(dim, len(input.shape)), keepdim)
 
 
 @function("torch.all Tensor.all")
 def all_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """Whether all elements are true (not 0)."""
+    """Whether all elements are true (not 0).
+
+    >>> torch.tensor([True, False]).all()
+    tensor(False)
+    """
     return all_(input, wrap_dims(dim, len(input.shape)), keepdim)
 
 
 @function("torch.count_nonzero Tensor.count_nonzero")
 def count_nonzero(input: Any, dim: Any = None) -> Any:
-    """The number of elements that are not 0."""
+    """The number of elements that are not 0.
+
+    >>> torch.tensor([0, 3, 0, 4]).count_nonzero()
+    tensor(2)
+    """
     return sum_over(logical_not(eq(input, 0)), dim)

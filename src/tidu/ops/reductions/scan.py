@@ -11,9 +11,9 @@ from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.cast import as_dtype, cast
 from tidu.ops.elementwise import eq, exp, where
-from tidu.ops.indexing.arrays import gather
-from tidu.ops.moving.movement import cat_, flip, slice_
-from tidu.ops.moving.sections import narrow_range
+from tidu.ops.indexing.along import gather
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import flip, slice_along
 from tidu.ops.results import CumMax, CumMin, Results
 from tidu.ops.rules import promote, same
 from tidu.ops.sources import full
@@ -51,7 +51,6 @@ cumsum_ = define(
     "cumsum",
     attrs="dim",
     kind="host",
-    host=True,
     infer=_infer_summed,
     numpy=_scan(np.add.accumulate),
     vjp=(lambda g, out, x, dim: _reversed_sum(g, dim),),
@@ -74,7 +73,7 @@ def _shifted(x: Any, dim: int, first: float) -> Any:
     """The numbers moved one place on along `dim`, with `first` in the free place."""
     n = x.shape[dim]
     start = full(first, tuple(1 if i == dim else m for i, m in enumerate(x.shape)), x.dtype)
-    return cat_((start, slice_(x, narrow_range(x, dim, 0, n - 1))), dim) if n else x
+    return cat_((start, slice_along(x, dim, 0, n - 1)), dim) if n else x
 
 
 def _backwards(factor: Any, g: Any, dim: int) -> Any:
@@ -91,7 +90,6 @@ recurrence = define(
     inputs="factor term",
     attrs="dim",
     kind="host",
-    host=True,
     infer=lambda op, inputs, attrs: (*(promote(inputs)[:1]), inputs[1].shape, inputs[1].dtype),
     numpy=_recurrence_numpy,
     vjp=(
@@ -125,7 +123,6 @@ cumprod_ = define(
     "cumprod",
     attrs="dim",
     kind="host",
-    host=True,
     infer=_infer_summed,
     numpy=_scan(np.multiply.accumulate),
     vjp=(_cumprod_vjp,),
@@ -161,7 +158,6 @@ logcumsumexp_ = define(
     "logcumsumexp",
     attrs="dim",
     kind="host",
-    host=True,
     infer=_logcumsumexp_infer,
     numpy=_scan(np.logaddexp.accumulate),
     vjp=(_logcumsumexp_vjp,),
@@ -188,7 +184,6 @@ def _cumulative_extreme(name: str, ufunc: Any) -> Op:
         f"{name}_places",
         attrs="dim",
         kind="host",
-        host=True,
         infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, dtypes.int64),
         numpy=_extreme_places(ufunc),
         samples=_samples(),

@@ -27,11 +27,10 @@ from tidu.ops.elementwise import (
     where,
 )
 from tidu.ops.elementwise.blending import lerp_
-from tidu.ops.indexing.arrays import gather
+from tidu.ops.indexing.along import gather
 from tidu.ops.indexing.sorting import sort
 from tidu.ops.linear_algebra.contract import matmul
-from tidu.ops.moving.movement import expand, permute, reshape, slice_
-from tidu.ops.moving.sections import narrow_range
+from tidu.ops.moving.movement import expand, permute, reshape, slice_along
 from tidu.ops.moving.shaping import squeeze
 from tidu.ops.moving.triangles import diag
 from tidu.ops.reductions.reduce import spread, sum_
@@ -145,7 +144,7 @@ def _quantile(
         ranks = mul(many, clamp(known - 1.0, 0.0, None))
     else:
         # A NaN, which sorts last, is the answer for every q.
-        spoiled = isnan(slice_(ordered, narrow_range(ordered, last, n - 1, n)))
+        spoiled = isnan(slice_along(ordered, last, n - 1, n))
         ranks = where(spoiled, float(n - 1), many * float(n - 1))
     ranks = expand(ranks, (*ordered.shape[:-1], many.shape[0]))
     if interpolation == "nearest":
@@ -311,7 +310,6 @@ histc_ = define(
     inputs="input min max",
     attrs="bins",
     kind="host",
-    host=True,
     infer=lambda op, inputs, attrs: (inputs, (attrs[0],), inputs[0].dtype),
     numpy=_histc_numpy,
     samples=lambda: [Sample((Array((40,)), -1.0, 1.0, 5)), Sample((Array((4, 5)), -3.0, 3.0, 4))],
@@ -349,7 +347,6 @@ histogram_ = define(
     inputs="input edges weight",
     attrs="density",
     kind="host",
-    host=True,
     infer=lambda op, inputs, attrs: (inputs, (inputs[1].shape[0] - 1,), inputs[0].dtype),
     numpy=_histogram_numpy,
     samples=lambda: [Sample((Array((30,), 0.1, 1), Array((1,), 0, 0), None, False))],

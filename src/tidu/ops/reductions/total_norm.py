@@ -11,7 +11,8 @@ from tidu.base import dtypes
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import abs_, logical_or, maximum, minimum, ne, where
-from tidu.ops.moving.movement import cat_, reshape
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.reduce import amax, amin, any_, sum_
 from tidu.ops.rules import class_name
 from tidu.ops.sources import full

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tidu.ir.mathematics import gamma
-from tidu.ir.op import Array, Inferred, Op, Sample, define, function, torch_and_tensor
+from tidu.ir.op import Array, Op, Sample, define, function, torch_and_tensor
 from tidu.ops.elementwise import add, exp, log
-from tidu.ops.rules import floating, require_tensors
+from tidu.ops.rules import floating, tensors_as_floats
 from tidu.ops.special.wide import special
 
 lgamma = special(
@@ -76,7 +76,6 @@ zeta: Op = define(
     "zeta",
     inputs="input other",
     kind="host",
-    host=True,
     infer=floating,
     numpy=_zeta_numpy,
     vjp=(_zeta_vjp_s, lambda g, out, s, q: -g * (s * zeta(s + 1.0, q))),
@@ -103,7 +102,6 @@ polygamma_: Op = define(
     "polygamma",
     attrs="n",
     kind="host",
-    host=True,
     infer=floating,
     numpy=_polygamma_numpy,
     vjp=(lambda g, out, x, n: g * polygamma_(x, n + 1),),
@@ -218,16 +216,11 @@ def _igammac_vjp_a(g: Any, out: Any, a: Any, x: Any) -> Any:
 
 
 def _incomplete(name: str, run: Any, vjp_a: Any, vjp_x: Any, alias: str) -> Op:
-    def infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-        require_tensors(op, inputs)
-        return floating(op, inputs, attrs)
-
     return define(
         name,
         inputs="input other",
         kind="host",
-        host=True,
-        infer=infer,
+        infer=tensors_as_floats,
         numpy=run,
         vjp=(vjp_a, vjp_x),
         samples=lambda: [

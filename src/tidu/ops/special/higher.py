@@ -190,7 +190,6 @@ for _name, _run in _POLYNOMIALS.items():
         _name,
         inputs="input n",
         kind="host",
-        host=True,
         infer=floating,
         numpy=_run,
         samples=lambda: [

@@ -14,7 +14,8 @@ from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import leaf
 from tidu.ops.elementwise import eq, isnan, where
 from tidu.ops.images.resampling import Table, apply_table
-from tidu.ops.indexing.arrays import gather, index
+from tidu.ops.indexing.along import gather
+from tidu.ops.indexing.arrays import index
 from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.reduce import amax, amin, mean_
 from tidu.ops.rules import class_name

@@ -8,18 +8,13 @@ one notation, with positions o in the result, i in the kernel and pads p before 
     convolution_transpose  x̄[n, c, at] = Σ over q, i of ȳ[n, q, o] · w[q, c, i]
     convolution_weight      w̄[q, c, i] = Σ over n, o of ȳ[n, q, o] · x[n, c, at]
 
-On NumPy each is one matrix product with columns of windows. Batch and space share the last
-dimension of the columns, so the product is one large one, and what comes out has the channels
-outermost in memory, where the next layer's columns and a batch norm's sums want them.
+`columns` computes them on NumPy, each as one matrix product with columns of windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.shapes import Shape
@@ -29,46 +24,23 @@ from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.moving.movement import permute, reshape, swap
 from tidu.ops.reductions.reduce import sum_
 from tidu.ops.rules import class_name, remembered
+from tidu.ops.windows.columns import (
+    Geometry,
+    columns_order,
+    convolution_numpy,
+    grouped,
+    transpose_numpy,
+    weight_numpy,
+)
 from tidu.ops.windows.sliding import (
     Pads,
-    clipped_taps,
-    count_windows,
     fold_windows,
     negated,
     padded_sizes,
     span,
-    window_view,
     windows,
     zero_pad,
-    zero_padded,
 )
-
-
-class Geometry(NamedTuple):
-    """How windows lie in the input, and into how many groups the channels fall."""
-
-    stride: Shape
-    pads: Pads
-    dilation: Shape
-    groups: int = 1
-
-    def windows(self, sizes: Shape, kernel: Shape) -> Shape:
-        """The number of windows in each dimension."""
-        return count_windows(padded_sizes(sizes, self.pads), kernel, self.stride, self.dilation)
-
-    def mirrored(self, kernel: Shape) -> Geometry:
-        """With stride 1 and the mirrored weight, convolution with this is the transposed one."""
-        reach = [span(k, d) - 1 for k, d in zip(kernel, self.dilation, strict=True)]
-        pads = tuple((r - low, r - high) for r, (low, high) in zip(reach, self.pads, strict=True))
-        return self._replace(pads=pads)
-
-    @property
-    def either_side(self) -> bool:
-        """Whether columns can be made of either side: with stride 1 each is windows of the other.
-
-        They are made of the side with fewer channels; with equal ones reading beats adding up.
-        """
-        return all(s == 1 for s in self.stride)
 
 
 def _check_dtypes(name: str, x: Any, weight: Any, bias: Any) -> None:
@@ -83,7 +55,7 @@ def _check_dtypes(name: str, x: Any, weight: Any, bias: Any) -> None:
             )
 
 
-def _check_bias(given: str, weight: Any, bias: Any, channels: int) -> None:
+def _check_bias(given: str, bias: Any, channels: int) -> None:
     if bias is not None and tuple(bias.shape) != (channels,):
         raise RuntimeError(
             f"Given {given}, expected bias to be 1-dimensional with {channels} elements, "
@@ -120,7 +92,7 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
             f"Make the input (N, {weight.shape[1] * groups}, ...), or build the layer with "
             f"in_channels={x.shape[1]}."
         )
-    _check_bias(size, weight, bias, weight.shape[0])
+    _check_bias(size, bias, weight.shape[0])
     whole, kernel = padded_sizes(x.shape[2:], geometry.pads), weight.shape[2:]
     dilation = geometry.dilation
     if any(n < span(k, d) for n, k, d in zip(whole, kernel, dilation, strict=True)):
@@ -146,7 +118,7 @@ def _transpose_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
             f"Given {given}, expected input{list(y.shape)} to have {weight.shape[0]} channels, "
             f"but got {y.shape[1]} channels instead"
         )
-    _check_bias(given, weight, bias, weight.shape[1] * geometry.groups)
+    _check_bias(given, bias, weight.shape[1] * geometry.groups)
     if min(sizes, default=1) < 1:
         raise RuntimeError(
             f"Given input size per channel: ({_by(y.shape[2:])}). Calculated output size per"
@@ -160,16 +132,6 @@ def _weight_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     return inputs, (y.shape[1], x.shape[1] // geometry.groups, *kernel), x.dtype
 
 
-def _grouped(groups: int, channels: int, rest: int) -> Shape:
-    """The shape of a matrix with one row a channel, as a batch of matrices if there are groups."""
-    return (channels, rest) if groups == 1 else (groups, channels // groups, rest)
-
-
-def _columns_order(n: int) -> Shape:
-    """From (N, C, *windows, *kernel) to (C, *kernel, N, *windows), for n dimensions."""
-    return (1, *range(2 + n, 2 + 2 * n), 0, *range(2, 2 + n))
-
-
 def _channels_first(x: Any) -> Any:
     """(N, C, ...) as (C, N, ...), and back."""
     return swap(x, 0, 1)
@@ -177,15 +139,15 @@ def _channels_first(x: Any) -> Any:
 
 def _rows(x: Any, groups: int) -> Any:
     """A matrix of the first dimension and all others; several if there are groups."""
-    return reshape(x, _grouped(groups, x.shape[0], prod(x.shape[1:])))
+    return reshape(x, grouped(groups, x.shape[0], prod(x.shape[1:])))
 
 
 def _columns(x: Any, kernel: Shape, geometry: Geometry) -> Any:
     """Windows of (N, C, ...) as (C · kernel elements, N · windows)."""
     found = windows(zero_pad(x, geometry.pads), kernel, geometry.stride, geometry.dilation)
     positions = x.shape[0] * prod(found.shape[2 : 2 + len(kernel)])
-    columns = permute(found, _columns_order(len(kernel)))
-    return reshape(columns, _grouped(geometry.groups, x.shape[1] * prod(kernel), positions))
+    columns = permute(found, columns_order(len(kernel)))
+    return reshape(columns, grouped(geometry.groups, x.shape[1] * prod(kernel), positions))
 
 
 def _with_bias(y: Any, bias: Any) -> Any:
@@ -215,101 +177,6 @@ def _weight(x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
     columns = _columns(x, kernel, geometry)
     product = matmul(_rows(_channels_first(y), geometry.groups), swap(columns, -1, -2))
     return reshape(product, (y.shape[1], x.shape[1] // geometry.groups, *kernel))
-
-
-# Elements of columns made at once: they stay in cache, and memory stays bounded.
-_COLUMNS = 1 << 20
-
-
-def _batches(batch: int, elements: int) -> Iterator[slice]:
-    """Parts of the batch whose columns, `elements` for each item, are not too many at once."""
-    step = max(1, _COLUMNS // max(elements, 1))
-    return (slice(start, min(start + step, batch)) for start in range(0, batch, step))
-
-
-def _mirrored(weight: Any, groups: int) -> Any:
-    """(Q, C/groups, *kernel) as (C, Q/groups, *kernel), every kernel reversed."""
-    q, c, *kernel = weight.shape
-    turned = weight.reshape(groups, q // groups, c, *kernel).swapaxes(1, 2)
-    turned = turned.reshape(c * groups, q // groups, *kernel)
-    return turned[(slice(None), slice(None), *(slice(None, None, -1) for _ in kernel))]
-
-
-def _make_rows(x: Any, groups: int) -> Any:
-    return x.reshape(groups, x.shape[0] // groups, prod(x.shape[1:]))
-
-
-def _make_columns(x: Any, kernel: Shape, geometry: Geometry) -> Any:
-    """Windows of (n, C, ...) as (groups, C/groups · kernel elements, n · windows)."""
-    padded = zero_padded(x, geometry.pads)
-    found = window_view(padded, kernel, geometry.stride, geometry.dilation)
-    columns = found.transpose(_columns_order(len(kernel)))
-    positions = x.shape[0] * prod(found.shape[2 : 2 + len(kernel)])
-    rows = x.shape[1] // geometry.groups * prod(kernel)
-    return columns.reshape(geometry.groups, rows, positions)
-
-
-def _gather(x: Any, weight: Any, bias: Any, outs: Shape, geometry: Geometry) -> Any:
-    """Convolution: the weight times the columns of x."""
-    batch, channels, kernel, groups = len(x), len(weight), weight.shape[2:], geometry.groups
-    rows, positions = _make_rows(weight, groups), prod(outs)
-    y = np.empty((groups, channels // groups, batch * positions), x.dtype)
-    for part in _batches(batch, x.shape[1] * prod(kernel) * positions):
-        into = y[:, :, part.start * positions : part.stop * positions]
-        np.matmul(rows, _make_columns(x[part], kernel, geometry), out=into)
-        if bias is not None:
-            np.add(into, bias.reshape(groups, -1, 1), out=into)
-    return y.reshape(channels, batch, *outs).swapaxes(0, 1)
-
-
-def _scatter(y: Any, weight: Any, bias: Any, sizes: Shape, geometry: Geometry) -> Any:
-    """Transposed convolution: columns from a product, added into the places where they belong."""
-    groups = geometry.groups
-    kernel, outs, channels = weight.shape[2:], y.shape[2:], weight.shape[1] * groups
-    rows = _make_rows(weight, groups).swapaxes(1, 2)
-    x = np.zeros((channels, len(y), *sizes), y.dtype)
-    if bias is not None:
-        x += bias.reshape(-1, *(1,) * (x.ndim - 1))
-    taps = clipped_taps(sizes, outs, kernel, geometry.stride, geometry.pads, geometry.dilation)
-    for part in _batches(len(y), channels * prod(kernel) * prod(outs)):
-        columns = np.matmul(rows, _make_rows(y[part].swapaxes(0, 1), groups))
-        columns = columns.reshape(channels, *kernel, part.stop - part.start, *outs)
-        for tap, read, write in taps:
-            target = x[(slice(None), part, *write)]
-            np.add(target, columns[(slice(None), *tap, slice(None), *read)], out=target)
-    return x.swapaxes(0, 1)
-
-
-def _convolution_numpy(x: Any, weight: Any, bias: Any, geometry: Geometry) -> Any:
-    kernel = weight.shape[2:]
-    outs = geometry.windows(x.shape[2:], kernel)
-    if weight.shape[0] >= x.shape[1] or not geometry.either_side:
-        return _gather(x, weight, bias, outs, geometry)
-    return _scatter(x, _mirrored(weight, geometry.groups), bias, outs, geometry.mirrored(kernel))
-
-
-def _transpose_numpy(y: Any, weight: Any, bias: Any, sizes: Shape, geometry: Geometry) -> Any:
-    groups = geometry.groups
-    if y.shape[1] > weight.shape[1] * groups or not geometry.either_side:
-        return _scatter(y, weight, bias, sizes, geometry)
-    mirrored = geometry.mirrored(weight.shape[2:])
-    return _gather(y, _mirrored(weight, groups), bias, sizes, mirrored)
-
-
-def _weight_numpy(x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
-    if y.shape[1] < x.shape[1] and geometry.either_side:
-        # The same sum with the roles exchanged, and the result mirrored.
-        return _mirrored(_sum_products(y, x, kernel, geometry.mirrored(kernel)), geometry.groups)
-    return _sum_products(x, y, kernel, geometry)
-
-
-def _sum_products(x: Any, y: Any, kernel: Shape, geometry: Geometry) -> Any:
-    groups, columns = geometry.groups, x.shape[1] // geometry.groups * prod(kernel)
-    result = np.zeros((groups, y.shape[1] // groups, columns), x.dtype)
-    for part in _batches(len(x), groups * columns * prod(y.shape[2:])):
-        values = _make_rows(y[part].swapaxes(0, 1), groups)
-        result += np.matmul(values, _make_columns(x[part], kernel, geometry).swapaxes(1, 2))
-    return result.reshape(y.shape[1], x.shape[1] // groups, *kernel)
 
 
 def _correlation(wanted: str, g: Geometry) -> Correlation:
@@ -365,7 +232,7 @@ convolution: Op = in_lower_precision(
         attrs="geometry",
         kind="composite",
         infer=_convolution_infer,
-        numpy=_convolution_numpy,
+        numpy=convolution_numpy,
         decompose=_convolution,
         correlation=lambda geometry: _correlation("result", geometry),
         vjp=(
@@ -402,7 +269,7 @@ convolution_transpose: Op = in_lower_precision(
         attrs="sizes geometry",
         kind="composite",
         infer=_transpose_infer,
-        numpy=_transpose_numpy,
+        numpy=transpose_numpy,
         decompose=_transpose,
         correlation=lambda sizes, geometry: _correlation("input", geometry),
         vjp=(
@@ -435,7 +302,7 @@ convolution_weight: Op = define(
     attrs="kernel geometry",
     kind="composite",
     infer=_weight_infer,
-    numpy=_weight_numpy,
+    numpy=weight_numpy,
     decompose=_weight,
     correlation=lambda kernel, geometry: _correlation("weight", geometry),
     vjp=(

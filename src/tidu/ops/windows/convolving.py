@@ -8,7 +8,8 @@ from typing import Any
 from tidu.base.shapes import Shape
 from tidu.ir.op import function
 from tidu.ops.moving.movement import permute, reshape
-from tidu.ops.windows.convolution import Geometry, convolution, convolution_transpose
+from tidu.ops.windows.columns import Geometry
+from tidu.ops.windows.convolution import convolution, convolution_transpose
 from tidu.ops.windows.sliding import Pads, integers, span
 
 

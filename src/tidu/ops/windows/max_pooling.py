@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape
-from tidu.ir.op import Array, Inferred, Op, Sample, define
+from tidu.ir.op import Array, Op, Sample, define
 from tidu.ops.elementwise import eq, maximum, where
-from tidu.ops.indexing.arrays import gather, scatter_add
-from tidu.ops.moving.movement import assemble, reshape
+from tidu.ops.indexing.along import gather, scatter_add
+from tidu.ops.moving.joining import assemble
+from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.reduce import amax
 from tidu.ops.sources import full
 from tidu.ops.windows.max_positions import (
@@ -23,6 +24,7 @@ from tidu.ops.windows.max_positions import (
     POOL_SAMPLES,
     each_tap,
     flat_index,
+    infer_slid,
     infer_windows,
     leading,
     lowest_of,
@@ -103,11 +105,6 @@ max_pool: Op = define(
 )
 
 
-def _place_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    g, sizes = inputs[0], attrs[0]
-    return inputs, (*leading(g, sizes), *sizes), g.dtype
-
-
 def _flat(x: Any, n: int) -> Any:
     """The last n dimensions as one."""
     lead = tuple(x.shape[: len(x.shape) - n])
@@ -174,7 +171,7 @@ place_in_windows: Op = define(
     inputs="input position",
     attrs="sizes kernel stride pads dilation",
     kind="composite",
-    infer=_place_infer,
+    infer=infer_slid,
     numpy=_place_numpy,
     decompose=_place,
     vjp=(_place_vjp, None),

@@ -9,7 +9,7 @@ from typing import Any
 from tidu.base import dtypes
 from tidu.base.shapes import Shape
 from tidu.ir.op import function
-from tidu.ops.indexing.arrays import scatter
+from tidu.ops.indexing.along import scatter
 from tidu.ops.moving.movement import reshape
 from tidu.ops.rules import class_name
 from tidu.ops.sources import full
@@ -29,6 +29,7 @@ def pool_max(
     ceil_mode: bool,
     return_indices: bool,
 ) -> Any:
+    """Max pooling in n dimensions, with the places of the greatest elements if asked for."""
     name = f"max_pool{n}d"
     check_rank(name, input, n)
     window = Window(name, n, kernel_size, stride, padding, dilation)

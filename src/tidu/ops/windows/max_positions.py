@@ -36,6 +36,7 @@ from tidu.ops.windows.sliding import (
 
 
 def leading(x: Any, kernel: Shape) -> Shape:
+    """The dimensions before those that windows slide over."""
     return tuple(x.shape[: len(x.shape) - len(kernel)])
 
 
@@ -44,7 +45,14 @@ def slid_sizes(x: Any, kernel: Shape) -> Shape:
     return tuple(x.shape[len(x.shape) - len(kernel) :])
 
 
+def infer_slid(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """One result for each place that windows slid over: their `sizes` are the first attribute."""
+    g, sizes = inputs[0], attrs[0]
+    return inputs, (*leading(g, sizes), *sizes), g.dtype
+
+
 def window_counts(sizes: Shape, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape) -> Shape:
+    """How many windows fit into padded sizes."""
     return count_windows(padded_sizes(sizes, pads), kernel, stride, dilation)
 
 
@@ -58,6 +66,7 @@ def _position_dtype(kernel: Shape) -> dtype:
 
 
 def tap_number(tap: Shape, kernel: Shape) -> int:
+    """The number of a place within a window, counted row by row."""
     number = 0
     for t, k in zip(tap, kernel, strict=True):
         number = number * k + t
@@ -83,6 +92,7 @@ def _coordinates(
 
 
 def pad_lowest(x: Any, pads: Pads) -> Any:
+    """`x` padded with what no element is below."""
     if not any(p for pair in pads for p in pair):
         return x
     shape, ranges = inner_ranges(tuple(x.shape), pads)
@@ -191,6 +201,7 @@ def _first_inside(outs: Shape, kernel: Shape, stride: Shape, pads: Pads, dilatio
 
 @remembered
 def infer_windows(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    """One result for each window, in the dtype of the input."""
     (x,), (kernel, stride, pads, dilation) = inputs, attrs
     shape = (
         *leading(x, kernel),

@@ -11,7 +11,13 @@ from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.moving.movement import expand, reshape
 from tidu.ops.reductions.reduce import sum_
 from tidu.ops.rules import remembered
-from tidu.ops.windows.max_positions import leading, slid_sizes, torch_taps, window_counts
+from tidu.ops.windows.max_positions import (
+    infer_slid,
+    leading,
+    slid_sizes,
+    torch_taps,
+    window_counts,
+)
 from tidu.ops.windows.sliding import (
     Pads,
     fold_windows,
@@ -94,11 +100,6 @@ avg_pool: Op = define(
 )
 
 
-def _spread_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    g, sizes = inputs[0], attrs[0]
-    return inputs, (*leading(g, sizes), *sizes), g.dtype
-
-
 def _spread(g: Any, divisor: Any, sizes: Shape, kernel: Shape, stride: Shape, pads: Pads) -> Any:
     share = reshape(g / divisor, (*g.shape, *(1,) * len(kernel)))
     taps = expand(share, (*g.shape, *kernel))
@@ -131,7 +132,7 @@ spread_windows: Op = define(
     inputs="input divisor",
     attrs="sizes kernel stride pads",
     kind="composite",
-    infer=_spread_infer,
+    infer=infer_slid,
     numpy=_spread_numpy,
     decompose=_spread,
     vjp=(lambda g, out, x, divisor, sizes, *attrs: avg_pool(g, divisor, *attrs), None),

@@ -15,7 +15,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from tidu.base.shapes import Shape, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, View, define, function
-from tidu.ops.moving.movement import assemble, permute, place, reshape, select_, slice_
+from tidu.ops.moving.joining import assemble
+from tidu.ops.moving.movement import permute, place, reshape, select_, slice_
 from tidu.ops.sources import full
 
 # For each windowed dimension, how many elements are put before and after it. Negative ones cut off.
@@ -64,6 +65,7 @@ def count_windows(sizes: Shape, kernel: Shape, stride: Shape, dilation: Shape) -
 
 
 def padded_sizes(sizes: Shape, pads: Pads) -> Shape:
+    """The sizes with their pads."""
     return tuple(n + low + high for n, (low, high) in zip(sizes, pads, strict=True))
 
 

@@ -29,8 +29,9 @@ class LRScheduler:
     other than -1 resumes a schedule, and then each group must have its `initial_lr`. Raises
     TypeError for what is not an optimizer. Follows torch.optim.lr_scheduler.LRScheduler.
 
+    >>> scheduler = StepLR(optimizer, step_size=1, gamma=0.5)
     >>> for epoch in range(epochs):
-    ...     train(model, optimizer); scheduler.step()
+    ...     loss = train(x, labels); scheduler.step()
     """
 
     _get_lr_called_within_step = False

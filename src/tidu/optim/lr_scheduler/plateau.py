@@ -24,7 +24,7 @@ class ReduceLROnPlateau(LRScheduler):
     for unknown modes. Follows torch.optim.lr_scheduler.ReduceLROnPlateau.
 
     >>> scheduler = ReduceLROnPlateau(optimizer, patience=5)
-    >>> scheduler.step(validation_loss)
+    >>> scheduler.step(loss)
     """
 
     mode: str
