@@ -73,7 +73,8 @@ from tidu.base.dtypes import (
 )
 from tidu.base.shapes import Size
 from tidu.explain import explain_compile
-from tidu.interop.checkpoint import load, save
+from tidu.interop.checkpoint import save
+from tidu.interop.loading import load
 from tidu.replay import compile
 from tidu.tensor.printing import set_printoptions
 from tidu.version import __version__
@@ -90,7 +91,13 @@ globals().update(_tensor.typed)
 globals().update(_dtypes.ALIASES)
 
 # What few programs need is imported when it is first asked for: modules, and what stands in them.
-_ON_DEMAND = {"distributions": "", "func": "", "testing": "", "vmap": "func"}
+_ON_DEMAND = {
+    "distributions": "",
+    "func": "",
+    "multiprocessing": "",
+    "testing": "",
+    "vmap": "func",
+}
 
 
 def __getattr__(name: str) -> _Any:

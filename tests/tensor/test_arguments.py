@@ -87,6 +87,87 @@ STATEMENTS = [
     "T.distributed.all_reduce(T.ones(1))",
     "T.binomial(T.tensor([5]), T.tensor([1]))",
     "T.random.manual_seed(3) is T.default_generator, T.random.initial_seed()",
+    # A number beyond the range of the dtype that is to hold it
+    "T.full((2,), 300, dtype=T.uint8)",
+    "T.full((2,), 1e300)",
+    "T.full((2,), -1, dtype=T.uint8)",
+    "T.zeros(2).half().fill_(1e6)",
+    "T.zeros(2, dtype=T.uint8).fill_(-1), T.zeros(2).fill_(float('inf'))",
+    "T.zeros(2).long().fill_(float('nan'))",
+    "T.zeros(2, dtype=T.uint8).__setitem__(0, 300)",
+    "T.zeros(2, dtype=T.uint8).__setitem__([0], 300)",
+    "T.zeros(2).half().masked_fill(T.tensor([True, False]), -1e9)",
+    "T.zeros(2).half().index_fill(0, T.tensor([0]), 1e9)",
+    "T.where(T.tensor([True]), T.zeros(1, dtype=T.uint8), 300)",
+    "T.where(T.tensor([False]), T.zeros(1).half(), -1e9)",
+    "T.zeros(2, dtype=T.uint8).clamp(0, 300)",
+    "T.zeros(1).clamp(min=1e300)",
+    "T.tensor([1], dtype=T.uint8) ** 300",
+    # alpha
+    "T.add(T.tensor([1]), T.tensor([1]), alpha=2.5)",
+    "T.sub(T.tensor([1]), 1, alpha=2.5)",
+    "T.add(T.ones(1), T.ones(1), alpha=True)",
+    "T.add(T.tensor([True]), T.tensor([True]), alpha=2)",
+    "T.sub(T.ones(1).byte(), T.tensor([True]), alpha=2)",
+    "T.add(T.ones(1), T.tensor([200], dtype=T.uint8), alpha=2)",
+    "T.ones(1).double().add(T.tensor([2]), alpha=0.1)",
+    # Keys
+    "T.arange(24).view(2, 3, 4)[[[0, 1], [1, 0]]]",
+    "T.arange(24).view(2, 3, 4)[[(0, 1), (1, 2)]], T.arange(24).view(2, 3, 4)[[[0], slice(1, 3)]]",
+    "T.arange(24).view(2, 3, 4)[[None, 0]], T.arange(24).view(2, 3, 4)[[..., 0]]",
+    "T.arange(24).view(2, 3, 4)[[T.tensor(0), T.tensor(1)]], T.arange(6)[[1.0, 2.0]]",
+    "T.arange(6)[[[[0, 1], [1, 0]]]], T.arange(4)[[0, 1] * 17]",
+    "T.arange(6)['a']",
+    "T.zeros(3).__setitem__([0, 1], T.arange(2))",
+    "T.zeros(3).__setitem__(T.tensor([0]), T.ones(1).double())",
+    "(lambda x: (x.__setitem__(x == 0, T.tensor(3)), x))(T.zeros(3))",
+    "(lambda x: (x.__setitem__((x[:, 0] == 0, 0), T.tensor(3)), x))(T.zeros(2, 2))",
+    # bool
+    "T.tensor([True]).abs()",
+    "T.tensor([True]).floor()",
+    "T.tensor([True]) // True",
+    "T.tensor([True]) % T.tensor([True])",
+    "T.tensor([True]) ** T.tensor([True])",
+    "T.tensor([True, False]).square()",
+    "T.tensor([True]).argmax()",
+    "T.tensor([True]).topk(1)",
+    "T.tensor([True]).clamp(False, True)",
+    # What has no elements
+    "T.cat([T.zeros(0), T.zeros(0)], 1), T.cat([T.zeros(0), T.zeros(0, 2)], 1)",
+    "T.cat([T.zeros(0).double(), T.zeros(2)]).dtype",
+    "T.zeros(0).amax()",
+    "T.zeros(0, 2).amin(0)",
+    "T.zeros(0).median(), T.zeros(0).char().median(), T.zeros(0).long().nanmedian()",
+    # Arguments of another kind
+    "T.sum([1.0])",
+    "T.mean(3.0)",
+    "T.dot(T.ones(2), 3)",
+    "T.nn.functional.cross_entropy([1.0], [1])",
+    "T.randint(0, 5)",
+    "T.eye(-1)",
+    "T.tensor([T.ones(2), T.ones(2)])",
+    "T.tensor([T.ones(1, requires_grad=True), T.ones(1, 1)])",
+    "T.zeros(2).copy_(3)",
+    "setattr(T.ones(1, requires_grad=True), 'data', T.ones(1).long())",
+    "T.nn.functional.scaled_dot_product_attention("
+    "T.ones(1, 2, 3), T.ones(1, 2, 3), T.ones(1, 2, 3), T.ones(2, 2) > 0, is_causal=True)",
+    # Options of what makes tensors
+    "T.zeros(2, foo=1)",
+    "T.full((2,), 1.0, foo=1)",
+    "T.arange(3, foo=1)",
+    "T.normal(0.0, 1.0, (2,), foo=1)",
+    "T.normal(0, 1, (2,), requires_grad=True).requires_grad",
+    "T.logspace(0, 1, 2, requires_grad=True)",
+    "T.randperm(3, dtype=T.float32, requires_grad=True).requires_grad",
+    "T.randint_like(T.ones(2), 3, requires_grad=True).requires_grad",
+    "T.arange(2, out=T.zeros(2)), T.full((3,), 5.0, out=T.zeros(2)), T.eye(2, out=T.zeros(2, 2))",
+    # The names of gradients
+    "T.ones(2, requires_grad=True)[...].grad_fn.name()",
+    "T.fill(T.ones(2, requires_grad=True), 2).grad_fn.name()",
+    "T.ones(2, requires_grad=True).clone().fill_(2).grad_fn.name()",
+    "T.ones(2, requires_grad=True).clone().fill_(T.tensor(2)).grad_fn.name()",
+    "type(T.ones(2, requires_grad=True).clone().copy_(2).grad_fn).__name__",
+    "T.ones(2, requires_grad=True).median().grad_fn.name()",
 ]
 
 
@@ -103,6 +184,15 @@ def outcome(library: Any, statement: str) -> str:
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_outcomes_are_those_of_pytorch(statement: str) -> None:
     assert outcome(tidu, statement) == outcome(torch, statement)
+
+
+def test_out_is_written_in_place() -> None:
+    """Also by what draws random numbers; views of it see them."""
+    for make in (tidu.rand, tidu.randn, tidu.zeros, tidu.randperm):
+        out = tidu.full((3,), 7.0)
+        view = out[1:]
+        make(3, out=out)
+        assert view.tolist() == out.tolist()[1:] != [7.0, 7.0]
 
 
 def test_a_masked_number_can_be_assigned() -> None:
@@ -142,6 +232,8 @@ def test_set_default_tensor_type_sets_the_default_dtype() -> None:
         ("T.set_float32_matmul_precision('lowest')", "no effect"),
         ("T.ones(1).share_memory_()", "not shared among processes"),
         ("T.nn.Linear(1, 1).share_memory()", "not shared among processes"),
+        ("T.ones(1).std()", "degrees of freedom"),
+        ("T.ones(3, 1).var(1)", "degrees of freedom"),
     ],
 )
 def test_doubtful_calls_warn(statement: str, said: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from tidu.base.dtypes import FLOAT, INTEGER, dtype, get_default_dtype
+from tidu.base.dtypes import BOOL, FLOAT, INTEGER, dtype, get_default_dtype
+from tidu.base.source import at, here
 
 
 def _checked(name: str, d: object) -> dtype:
@@ -89,7 +92,37 @@ class iinfo:  # noqa: N801 (the name users know it by: torch.iinfo)
         return hash(("iinfo", self.dtype))
 
 
+@functools.cache
 def range_of(d: dtype) -> tuple[float, float]:
     """The least and the greatest finite number of a dtype."""
     limits = finfo(d) if d.category == FLOAT else iinfo(d)
     return limits.min, limits.max
+
+
+# What PyTorch's messages call a dtype whose range a number exceeds.
+_STORED_AS = {
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+    "int64": "int64_t",
+    "int32": "int",
+    "int16": "int16_t",
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+}
+
+
+def require_in_range(x: float, d: dtype) -> None:
+    """RuntimeError for a number that `d` cannot hold; in uint8, negative ones count from 256."""
+    if d.category == BOOL:
+        return
+    least, greatest = range_of(d)
+    if (least or -greatest) <= x <= greatest:
+        return
+    if d.category == FLOAT and not math.isfinite(x):
+        return
+    raise RuntimeError(
+        f"value cannot be converted to type {_STORED_AS[d.name]} without overflow: {x} is beyond "
+        f"the range of {d}, from {least} to {greatest}{at(here())}"
+    )

@@ -126,6 +126,12 @@ def infer_size(shape: Sequence[int], numel: int) -> Shape:
 
 
 @functools.lru_cache(4096)
+def reshaped(shape: Shape, sizes: Shape) -> Shape:
+    """`sizes`, integers, for what has `shape` now, as in `infer_size`."""
+    return infer_size(sizes, prod(shape))
+
+
+@functools.lru_cache(4096)
 def _inferred(sizes: Shape, numel: int) -> Shape:
     if any(n < -1 for n in sizes):
         raise RuntimeError(
@@ -189,8 +195,20 @@ def sequence_of_sizes(operation: str, sizes: Any) -> tuple[int, ...]:
     return flatten_sizes((sizes,))
 
 
+# Options of functions that make tensors which make no difference here.
+_WITHOUT_EFFECT = {"layout", "memory_format", "names", "pin_memory"}
+
+
+def refuse_unknown(function: str, named: dict[str, Any], *known: str) -> None:
+    """TypeError for a keyword argument that is neither known nor without effect."""
+    for key in named:
+        if key not in _WITHOUT_EFFECT and key not in known:
+            raise TypeError(f"{function}() got an unexpected keyword argument {key!r}{at(here())}")
+
+
 def sizes_from(sizes: tuple[Any, ...], named: dict[str, Any], name: str) -> tuple[int, ...]:
     """Sizes given one by one, as one sequence, or by keyword."""
+    refuse_unknown("this function", named, name)
     return flatten_sizes((named[name],) if name in named else sizes)
 
 

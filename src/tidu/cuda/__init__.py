@@ -6,7 +6,8 @@ What only asks (`is_available`, `device_count`, amounts of memory) or has nothin
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NoReturn, final
 
 from tidu.cuda import amp
 
@@ -93,6 +94,43 @@ def _refuse(name: str) -> NoReturn:
         f"torch.cuda.{name}() needs a CUDA device, and tidu runs on the CPU only. Ask "
         "torch.cuda.is_available() first."
     )
+
+
+class OutOfMemoryError(RuntimeError):
+    """What a program may catch; without a device nothing raises it."""
+
+
+class _NoDevice:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(
+            f"Tried to instantiate dummy base class {type(self).__name__}: there is no CUDA "
+            "device. Ask torch.cuda.is_available() first."
+        )
+
+
+@final
+class Event(_NoDevice):
+    """RuntimeError: there is no device whose work an event could mark."""
+
+
+@final
+class Stream(_NoDevice):
+    """RuntimeError: there is no device to queue work on."""
+
+
+def stream(stream: None) -> AbstractContextManager[None]:
+    """A context without effect: there is no stream but None."""
+    return nullcontext()
+
+
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """Nothing: no memory is in use."""
+    return ""
+
+
+def current_stream(device: Any = None) -> Any:
+    """AssertionError."""
+    _refuse("current_stream")
 
 
 def init() -> None:

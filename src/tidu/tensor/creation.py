@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
+from tidu.base.limits import require_in_range
 from tidu.base.random.generator import Generator, default_generator
-from tidu.base.shapes import sequence_of_sizes, sizes_from
+from tidu.base.shapes import refuse_unknown, sequence_of_sizes, sizes_from
 from tidu.base.source import at, here
 from tidu.ops import sources
 from tidu.ops.rules import as_number
@@ -118,7 +119,12 @@ def _from_sequence(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
 def _resolve(data: Any) -> Any:
     """Tensors inside nested lists become their numbers."""
     if isinstance(data, Tensor):
-        return data.numpy() if data.ndim else data.item()
+        if data.numel() != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars, but one of the list "
+                f"has shape {list(data.shape)}; torch.stack(...) joins tensors{at(here())}"
+            )
+        return data.item()
     if isinstance(data, (list, tuple)):
         return (
             [_resolve(x) for x in data]
@@ -261,30 +267,37 @@ def _constant(value: Any, shape: tuple[int, ...], d: dtype, requires_grad: bool)
     return finish(from_value(sources.full(as_number(value, d), shape, d)), requires_grad)
 
 
+def takes_out(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`make`, which writes what it makes into the tensor given as `out=`."""
+
+    @functools.wraps(make)
+    def function(*args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+        if out is None:
+            return make(*args, **kwargs)
+        made = make(*args, **{"dtype": out.dtype, **kwargs})
+        if out._value.shape != made._value.shape:
+            out.data = made.clone()
+            return out
+        return out.copy_(made)
+
+    return function
+
+
 def _sized(value: Any) -> Any:
     def make(
         *size: Any,
         dtype: dtype | None = None,
         device: Any = None,
         requires_grad: bool = False,
-        out: Tensor | None = None,
-        layout: Any = None,
-        pin_memory: bool = False,
-        memory_format: Any = None,
-        names: Any = None,
         **named: Any,
     ) -> Tensor:
         devices.check(device or "cpu")
         shape = sizes_from(size, named, "size")
-        made = _constant(
+        return _constant(
             value, shape, dtypes.given(dtype) or dtypes.get_default_dtype(), requires_grad
         )
-        if out is not None:
-            out.data = made.to(out.dtype)
-            return out
-        return made
 
-    return make
+    return takes_out(make)
 
 
 zeros = _sized(0)
@@ -295,6 +308,7 @@ ones.__doc__ = """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
 empty.__doc__ = """A tensor whose contents are not specified (they are zeros)."""
 
 
+@takes_out
 def full(
     size: Any,
     fill_value: Any,
@@ -306,6 +320,7 @@ def full(
 ) -> Tensor:
     """A tensor of shape `size` with every element `fill_value`, whose kind gives the dtype."""
     devices.check(device or "cpu")
+    refuse_unknown("full", rest)
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     if isinstance(fill_value, np.generic):
@@ -315,12 +330,9 @@ def full(
             "full(): argument 'fill_value' (position 2) must be Number, not "
             f"{type(fill_value).__name__}"
         )
-    return _constant(
-        fill_value,
-        sequence_of_sizes("full", size),
-        dtypes.given(dtype) or dtypes.of_number(fill_value),
-        requires_grad,
-    )
+    kind = dtypes.given(dtype) or dtypes.of_number(fill_value)
+    require_in_range(fill_value, kind)
+    return _constant(fill_value, sequence_of_sizes("full", size), kind, requires_grad)
 
 
 def _like(value: Any) -> Any:
@@ -333,6 +345,7 @@ def _like(value: Any) -> Any:
         **rest: Any,
     ) -> Tensor:
         devices.check(device or "cpu")
+        refuse_unknown("this function", rest)
         return _constant(
             value, tuple(input._value.shape), dtypes.given(dtype) or input.dtype, requires_grad
         )
@@ -360,11 +373,13 @@ def full_like(
     **rest: Any,
 ) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
+    refuse_unknown("full_like", rest)
     return _constant(
         fill_value, tuple(input._value.shape), dtypes.given(dtype) or input.dtype, requires_grad
     )
 
 
+@takes_out
 def eye(
     n: int,
     m: int | None = None,
@@ -376,6 +391,10 @@ def eye(
 ) -> Tensor:
     """An n × m matrix with ones on the diagonal."""
     devices.check(device or "cpu")
+    refuse_unknown("eye", rest)
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}{at(here())}")
     d = dtypes.given(dtype) or dtypes.get_default_dtype()
     return finish(from_array(np.eye(n, m).astype(d.numpy), d), requires_grad)
 
@@ -395,6 +414,7 @@ def scalar_tensor(
 # Ranges -------------------------------------------------------------------------------------------
 
 
+@takes_out
 def arange(
     start: Any = 0,
     end: Any = None,
@@ -403,7 +423,6 @@ def arange(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: bool = False,
-    out: Any = None,
     **rest: Any,
 ) -> Tensor:
     """start, start + step, ... up to but without `end`;
@@ -412,6 +431,7 @@ def arange(
     Raises RuntimeError for a step of 0 or of the wrong sign.
     """
     devices.check(device or "cpu")
+    refuse_unknown("arange", rest)
     if end is None:
         start, end = 0, start
     start, end, step = (
@@ -429,6 +449,7 @@ def arange(
     return finish(from_value(arange_(start, step, size, d)), requires_grad)
 
 
+@takes_out
 def linspace(
     start: Any,
     end: Any,
@@ -441,6 +462,7 @@ def linspace(
 ) -> Tensor:
     """`steps` numbers from `start` to `end`, both included, evenly spaced."""
     devices.check(device or "cpu")
+    refuse_unknown("linspace", rest)
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
@@ -464,6 +486,7 @@ def _spaced(start: float, end: float, steps: int, d: dtype) -> Any:
     return np.where(np.arange(steps) < steps // 2 if steps > 1 else True, up, down).astype(d.numpy)
 
 
+@takes_out
 def logspace(
     start: Any,
     end: Any,
@@ -472,9 +495,12 @@ def logspace(
     *,
     dtype: dtype | None = None,
     device: Any = None,
+    requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
     """base ** x for x in linspace(start, end, steps)."""
+    devices.check(device or "cpu")
+    refuse_unknown("logspace", rest)
     d = dtypes.given(dtype) or dtypes.get_default_dtype()
     exponents = _spaced(float(start), float(end), steps, dtypes.float64)
-    return from_array((float(base) ** exponents).astype(d.numpy), d)
+    return finish(from_array((float(base) ** exponents).astype(d.numpy), d), requires_grad)

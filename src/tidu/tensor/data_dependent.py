@@ -13,6 +13,7 @@ from tidu.ir.op import function
 from tidu.ops.elementwise import where
 from tidu.ops.elementwise.one_operand import isclose
 from tidu.ops.indexing.arrays import index, index_put
+from tidu.ops.indexing.sorting import sortable
 from tidu.ops.moving.movement import expand
 from tidu.ops.rules import class_name
 from tidu.tensor.indexing import parse
@@ -158,16 +159,12 @@ def is_nonzero(input: Any) -> bool:
 # Distinct elements --------------------------------------------------------------------------------
 
 
-def _comparable(x: Any) -> Any:
-    return x.astype(np.float32) if x.dtype.kind == "V" else x
-
-
 def _distinct(array: Any, dim: int | None) -> tuple[Any, Any, Any]:
     """(sorted distinct elements or slices, where each came to, how often each occurs)."""
     if dim is not None and array.ndim and 0 in array.shape:
         return _distinct_of_empty(array, dim)
     found, inverse, counts = np.unique(
-        _comparable(array), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
+        sortable(array), return_inverse=True, return_counts=True, axis=dim, equal_nan=False
     )
     return found.astype(array.dtype), inverse.reshape(array.shape if dim is None else -1), counts
 
@@ -224,7 +221,7 @@ def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """Every run of equal elements (or slices along `dim`) as one."""
-    array = _comparable(input._array())
+    array = sortable(input._array())
     if dim is None:
         rows = array.reshape(-1)
     else:

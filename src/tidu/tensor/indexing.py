@@ -12,12 +12,14 @@ from tidu.base import dtypes
 from tidu.base.shapes import can_broadcast
 from tidu.base.source import at, here
 from tidu.execute import buffer_of
-from tidu.ops.elementwise import overwrite, where
+from tidu.ops.elementwise import fill, overwrite, where
 from tidu.ops.indexing.arrays import index, index_put
 from tidu.ops.moving.movement import reshape, slice_
 from tidu.ops.moving.sections import select
 from tidu.ops.moving.shaping import unsqueeze
-from tidu.tensor.tensor import Tensor, apply, from_array
+from tidu.ops.rules import class_name
+from tidu.tensor.applying import apply
+from tidu.tensor.tensor import Tensor, from_array
 
 
 def getitem(x: Tensor, key: Any) -> Any:
@@ -45,8 +47,22 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         view._assign(_spread(view, value))
         return
     value = value if isinstance(value, (Tensor, bool, int, float)) else _as_tensor(value, x)
+    if isinstance(value, Tensor) and value.dtype is not x.dtype:
+        masks = [key for key in keys if _is_mask(key)]
+        if _is_single(value) and len(masks) == 1 and len(masks[0].shape) == len(dims):
+            value = value.to(x.dtype)  # one number for one mask fits whatever its dtype
+        else:
+            raise _different_dtypes(x, value)
     value = _drop_leading(value, len(view.shape) + max(len(i.shape) for i in indices))
     view._assign(index_put((view, value, *indices), dims, False))
+
+
+def _different_dtypes(x: Tensor, value: Tensor) -> RuntimeError:
+    return RuntimeError(
+        "Index put requires the source and destination dtypes match, got "
+        f"{class_name(x.dtype)} for the destination and {class_name(value.dtype)} for the "
+        f"source; write value.to(x.dtype){at(here())}"
+    )
 
 
 def _drop_leading(value: Any, rank: int) -> Any:
@@ -62,7 +78,9 @@ def _drop_leading(value: Any, rank: int) -> Any:
 def _spread(view: Tensor, value: Any) -> Any:
     """`value` in the shape of `view`, as something to assign."""
     if isinstance(value, (bool, int, float)):
-        return view.fill(value)
+        return apply(fill, (view, value), (), "FillBackward2")
+    if isinstance(value, Tensor) and not value._value.shape and view._value.shape:
+        return apply(fill, (view, value), (), "FillBackward3")
     value = value if isinstance(value, Tensor) else _as_tensor(value, view)
     shape, target = value._value.shape, view._value.shape
     while len(shape) > len(target) and shape[0] == 1:
@@ -138,10 +156,22 @@ def _check_mask(mask: tuple[int, ...], shape: tuple[int, ...], start: int) -> No
             )
 
 
+# From this length on a list is always one index array.
+_LONGEST_TUPLE_AS_LIST = 32
+
+
 def _as_tuple(key: Any) -> tuple[Any, ...]:
+    """The entries of a key; a short list that holds more than numbers stands for a tuple."""
     if isinstance(key, tuple):
         return key
+    if isinstance(key, list) and len(key) < _LONGEST_TUPLE_AS_LIST and any(map(_is_entry, key)):
+        return tuple(key)
     return (key,)
+
+
+def _is_entry(x: Any) -> bool:
+    """Whether `x` in a list makes the list a tuple of keys."""
+    return x is None or x is Ellipsis or isinstance(x, (Tensor, list, tuple, slice, np.ndarray))
 
 
 def _consumed(key: Any) -> int:
@@ -159,7 +189,9 @@ def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[in
     """As `_looked_at`; what is looked at is another tensor also if it is the whole of `x`."""
     view, indices, dims = _looked_at(x, keys)
     if view is x and not dims:
-        view = slice_(x, tuple((0, n, 1) for n in x._value.shape))
+        whole = tuple((0, n, 1) for n in x._value.shape)
+        name = "AliasBackward0" if all(key is Ellipsis for key in keys) else "SliceBackward0"
+        view = slice_.named(name, x, whole)
     return view, indices, dims
 
 
@@ -256,8 +288,10 @@ def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
     positions it marks.
     """
     if not isinstance(key, Tensor):
+        if isinstance(key, str):
+            raise TypeError(f"new(): invalid data type 'str' (in a key of a tensor){at(here())}")
         array = np.array(key)
-        if array.size == 0 and array.dtype.kind == "f":
+        if array.dtype.kind == "f" and isinstance(key, (list, tuple)):
             array = array.astype(np.int64)
         if array.dtype.kind not in "iub" or (array.dtype.kind == "b" and not array.ndim):
             raise IndexError(

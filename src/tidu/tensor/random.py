@@ -13,10 +13,11 @@ from tidu.base.dtypes import dtype
 from tidu.base.random.binomial import binomial as binomial_number
 from tidu.base.random.generator import Generator
 from tidu.base.random.poisson import poisson as poisson_number
-from tidu.base.shapes import flatten_sizes, sequence_of_sizes, sizes_from
+from tidu.base.shapes import flatten_sizes, refuse_unknown, sequence_of_sizes, sizes_from
+from tidu.base.source import at, here
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
-from tidu.tensor.creation import default_generator, finish
+from tidu.tensor.creation import default_generator, finish, takes_out
 from tidu.tensor.tensor import Tensor, from_array, from_value
 
 
@@ -31,6 +32,7 @@ def _drawn(array: Any, d: dtype, requires_grad: bool = False) -> Tensor:
     return finish(from_array(array.astype(d.numpy, copy=False), d), requires_grad)
 
 
+@takes_out
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -46,6 +48,7 @@ def rand(
     return _drawn((generator or default_generator).uniform(shape, d.numpy), d, requires_grad)
 
 
+@takes_out
 def randn(
     *size: Any,
     generator: Generator | None = None,
@@ -61,6 +64,7 @@ def randn(
     return _drawn((generator or default_generator).normal(shape, d.numpy), d, requires_grad)
 
 
+@takes_out
 def randint(
     low: Any = None,
     high: Any = None,
@@ -74,8 +78,14 @@ def randint(
 ) -> Tensor:
     """Integers in [low, high): ``randint(10, (2, 3))`` or ``randint(5, 10, (2, 3))``."""
     devices.check(device or "cpu")
+    refuse_unknown("randint", rest)
     if size is None:
         low, high, size = 0, low, high
+    if isinstance(size, int):
+        raise TypeError(
+            f"randint(): argument 'size' (position 2) must be tuple of ints, not int; a vector has "
+            f"size ({size},){at(here())}"
+        )
     if low is None or high is None:
         low, high = 0, low if high is None else high
     if high <= low:
@@ -89,19 +99,24 @@ def randint(
     return _drawn(array, d, requires_grad)
 
 
+@takes_out
 def randperm(
     n: int,
     *,
     generator: Generator | None = None,
     dtype: dtype | None = None,
     device: Any = None,
+    requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
     """A random order of 0, 1, ..., n - 1."""
+    devices.check(device or "cpu")
+    refuse_unknown("randperm", rest)
     d = dtypes.given(dtype) or dtypes.int64
-    return _drawn((generator or default_generator).permutation(n, d.numpy), d)
+    return _drawn((generator or default_generator).permutation(n, d.numpy), d, requires_grad)
 
 
+@takes_out
 def normal(
     mean: Any,
     std: Any = 1.0,
@@ -109,14 +124,18 @@ def normal(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
     """Normal numbers; `mean` and `std` may be tensors, one for each number drawn."""
+    devices.check(device or "cpu")
+    refuse_unknown("normal", rest)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         d = _float(dtype)
-        return _drawn(
-            (generator or default_generator).normal(flatten_sizes((size,)), d.numpy, mean, std), d
-        )
+        source = generator or default_generator
+        array = source.normal(flatten_sizes((size,)), d.numpy, mean, std)
+        return _drawn(array, d, requires_grad)
     like = mean if isinstance(mean, Tensor) else std
     shape = tuple(
         np.broadcast_shapes(*(tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)))
@@ -216,7 +235,8 @@ def randint_like(
     """Integers in [low, high), in the shape and dtype of `input`."""
     if high is None:
         low, high = 0, low
-    return randint(low, high, tuple(input.shape), dtype=dtypes.given(dtype) or input.dtype)
+    shape = tuple(input.shape)
+    return randint(low, high, shape, dtype=dtypes.given(dtype) or input.dtype, **rest)
 
 
 # In place -----------------------------------------------------------------------------------------
