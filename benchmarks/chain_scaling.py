@@ -4,7 +4,7 @@
 
 The processor time of this thread for one operation should not depend on the length of the chain
 (what is compiled beside it is not counted). What remains of it is memory: a chain of 1,000 fits
-into the caches, one of 1,000,000 does not, and Python's cycle collector walks over it twice. Exit
+into the caches, one of 1,000,000 does not, and Python's cycle collector walks over it. Exit
 status 1 if the slowest length takes twice as long as the fastest, which would mean that something
 is not linear.
 The chain is also dropped once without a backward pass.

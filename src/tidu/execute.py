@@ -71,6 +71,7 @@ class Engine:
         self.fewest = 1 if self.tier == 1 else _FEW_VALUES
         self.regions = 0
         self.values = 0
+        self.inside = False  # whether what was pending is just being run, under the lock
         self.flight: Task | None = None  # what was launched
         self.start: Start | None = None  # the beginning of what will be cut; nothing flies then
         # What an op raised that was run when nobody could be told: nobody had asked for anything.
@@ -222,7 +223,10 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
     if recorded.outlook is not None or engine.tier == 0 or changes.recorder is not None:
         return
     cotangents = [cotangent for _, cotangent in roots]
-    outlook = recorded.outlook = Outlook.of(values, cotangents)
+    outlook = Outlook.of(values, cotangents)
+    if not outlook.ops:  # a signal handler came in between
+        return
+    recorded.outlook = outlook
     start = head_starts.find(values, cotangents, outlook)
     if start is None:
         return
@@ -240,6 +244,10 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
 
 def _run_pending(*, ahead: bool = False) -> None:
     """Run it all, or only launch it if it can be run `ahead` of need."""
+    if engine.inside:  # a signal handler, or a finalizer
+        _run_amid()
+        return
+    engine.inside = True
     try:
         if Pending.scattered and engine.flight is not None:
             land()
@@ -254,6 +262,38 @@ def _run_pending(*, ahead: bool = False) -> None:
         # Interrupted: what had been taken is on no list any more.
         Pending.scattered = True
         raise
+    finally:
+        engine.inside = False
+
+
+def _run_amid() -> None:
+    """Run what has become pending in the middle of another run."""
+    if state.own.pending.limit > Pending().limit:
+        Pending.scattered = True  # a decomposition gathers its parts there: what is asked for waits
+        return
+    land()
+    state.own.pending.outlook = None
+    region = _alive(pending.take())
+    _work_out(region)
+    for value in region:
+        value.op, value.inputs, value.attrs = None, (), ()
+
+
+def _work_out(wanted: list[Value]) -> None:
+    """Give some Values their buffers. What another run is about to run is worked out on copies, so
+    that it is still there afterwards.
+    """
+    copies: dict[int, Value] = {}
+    for value in _complete([value for value in wanted if value.buffer is None]):
+        inputs = tuple([copies.get(id(x), x) for x in value.inputs])
+        assert value.op is not None
+        copies[id(value)] = Value(
+            value.op, inputs, value.attrs, value.shape, value.dtype, value.position
+        )
+    engine.backend.run(list(copies.values()))
+    for value in wanted:
+        if value.buffer is None:
+            value.buffer = copies[id(value)].buffer
 
 
 def _run(region: list[Value], ahead: bool, past: Past | None = None) -> None:
@@ -340,6 +380,8 @@ def _has_many_elements(value: Value) -> bool:
         return False
     if value.numel() >= _MANY_ELEMENTS:
         return True
+    if op.kind == "pick":  # what it reads is several arrays, each with a shape of its own
+        return False
     return any(x.__class__ is Value and x.numel() >= _MANY_ELEMENTS for x in value.inputs)
 
 
@@ -426,7 +468,11 @@ def _run_alone(value: Value) -> None:
     """Run a Value that is not on the list of this thread."""
     with _lock:
         land()
-        if value.buffer is None:  # another thread may have been quicker
+        if value.buffer is not None:  # another thread may have been quicker
+            return
+        if engine.inside:
+            _work_out([value])
+        else:
             engine.backend.run(_complete([value]))
 
 
@@ -457,7 +503,7 @@ def _copy(value: Value, copies: dict[int, Value]) -> Value | None:
         return found or value
     op, d = value.op, value.dtype
     # What a host operation says of places (argmax, sorting) is in range, and costly.
-    if op is None or op.host or op.outputs != 1 or d.is_floating_point:
+    if op is None or op.kind == "host" or op.outputs != 1 or d.is_floating_point:
         return None
     if len(copies) == _MOST_PEEKED or value.numel() > _LARGEST_PEEKED:
         return None
@@ -485,6 +531,7 @@ def _land_quietly() -> None:
 def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
+    engine.inside = False
 
 
 pending.flush = _flush

@@ -47,7 +47,7 @@ class Task:
     def buffers(self) -> list[Any]:
         """Those of the leaves."""
         buffers = [x.buffer for x in self.leaves]
-        if any(buffer.__class__ is Failure for buffer in buffers):
+        if Failure in map(type, buffers):
             raise DeclinedError
         return buffers
 
@@ -55,18 +55,37 @@ class Task:
         """Give the held Values their buffers, all or those at these places among the results. To do
         so twice does no harm.
         """
-        held = self.key.held
-        for place in range(len(held)) if places is None else places:
-            value, buffer = self.region[held[place]], results[place]
-            if buffer.__class__ is not tuple and buffer.shape != value.shape:
-                buffer = buffer.reshape(value.shape)
-            value.buffer = buffer
+        region, held = self.region, self.key.held
+        if not region:  # a signal handler has seen to it meanwhile
+            return
+        reshaped = self.key.reshaped
+        if reshaped is None:
+            reshaped = self.key.reshaped = self._reshaped(results)
+        for place in reshaped:
+            results[place] = results[place].reshape(region[held[place]].shape)
+        if places is None:
+            for number, buffer in zip(held, results, strict=True):
+                region[number].buffer = buffer
+        else:
+            for place in places:
+                region[held[place]].buffer = results[place]
+
+    def _reshaped(self, results: list[Any]) -> list[int]:
+        """Which results do not have the shapes of their Values."""
+        wanted = [self.region[number].shape for number in self.key.held]
+        return [
+            place
+            for place, buffer in enumerate(results)
+            if buffer.__class__ is not tuple and buffer.shape != wanted[place]
+        ]
 
     def forget(self) -> None:
-        """What the Values were made of is needed no more."""
-        for value in self.region:
+        """What the Values were made of is needed no more. Those that nobody held go altogether."""
+        for number in self.key.held if self.region else ():
+            value = self.region[number]
             value.op = None
             value.inputs = value.attrs = ()
+        self.region = []
 
 
 class Outlook(NamedTuple):
@@ -108,6 +127,7 @@ class _Place(NamedTuple):
 
 
 _COTANGENTS = -1
+_VALUES, _NUMBERS = frozenset({Value}), frozenset({float, int})
 
 
 class Head:
@@ -116,7 +136,8 @@ class Head:
     """
 
     __slots__ = (
-        "halves", "key", "kinds", "leaf_count", "leaves", "numbers", "past", "program", "rest",
+        "dtypes", "halves", "key", "leaf_count", "leaves", "numbers", "past", "program", "rest",
+        "shapes",
     )  # fmt: skip
 
     def __init__(self, past: Past, task: Task) -> None:
@@ -141,9 +162,8 @@ class Head:
             argument = arguments.pop(number, None)
             if argument is not None:
                 self.leaves.append(_Place(argument, _COTANGENTS, operand))
-        self.kinds = [
-            (task.leaves[p.argument].shape, task.leaves[p.argument].dtype) for p in self.leaves
-        ]
+        self.shapes = [task.leaves[place.argument].shape for place in self.leaves]
+        self.dtypes = [task.leaves[place.argument].dtype for place in self.leaves]
         # Those that the backward pass adds are likely to be the same again.
         self.rest = task.numbers[len(self.numbers) :]
         self.halves: Halves | None = task.program.split(
@@ -165,11 +185,9 @@ class Head:
             for _, value, operand in self.leaves
         ]
         numbers = [values[value].inputs[operand] for _, value, operand in self.numbers]
-        if any(x.__class__ is not Value for x in leaves) or any(
-            x.__class__ is not float and x.__class__ is not int for x in numbers
-        ):
+        if not (_VALUES.issuperset(map(type, leaves)) and _NUMBERS.issuperset(map(type, numbers))):
             return None
-        if [(x.shape, x.dtype) for x in leaves] != self.kinds:
+        if [x.shape for x in leaves] != self.shapes or [x.dtype for x in leaves] != self.dtypes:
             return None
         return Start(self, leaves, numbers + self.rest)
 

@@ -298,6 +298,17 @@ def squeeze_and_expand_views(torch: Any, show: Any, fails: Any) -> None:
     show(x.grad)
 
 
+def expanded_views_without_elements_may_be_written(torch: Any, show: Any, fails: Any) -> None:
+    w = torch.ones(3, requires_grad=True)
+    y = w * 1
+    y[:0].expand(4, 0).mul_(2)
+    y.as_strided((0, 3), (1, 0)).add_(1)
+    show(y)
+    y.sum().backward()
+    show(w.grad)
+    fails(lambda: torch.ones(1).expand(2).add_(1))
+
+
 def no_grad_view_of_leaf_used_later(torch: Any, show: Any, fails: Any) -> None:
     x = torch.ones(3, requires_grad=True)
     with torch.no_grad():

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import tidu
+from tidu.autograd.engine import _count_edges
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,20 @@ def test_a_chain_of_200_000_operations_runs_forward_and_backward() -> None:
     assert x.grad is not None
     assert x.grad.tolist() == pytest.approx([expected, expected], rel=2e-2)  # float32
     assert loss.item() == pytest.approx(2 * expected, rel=2e-2)
+
+
+def test_what_only_one_edge_leads_to_takes_no_memory_in_the_backward_pass() -> None:
+    x = tidu.ones(2, requires_grad=True)
+    loss = chain(x, 1000)
+    shared = x * 2.0
+    forked = (shared + shared).sum() + loss
+    assert loss.grad_fn is not None
+    assert forked.grad_fn is not None
+    assert len(_count_edges([loss.grad_fn])) < 5
+    counts = _count_edges([forked.grad_fn])
+    assert counts[shared.grad_fn] == 2
+    assert counts[x._accumulator] == 2
+    assert counts[loss.grad_fn] == 1
 
 
 def test_a_long_graph_can_be_dropped_without_a_backward_pass(no_collector: None) -> None:

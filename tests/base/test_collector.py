@@ -1,33 +1,84 @@
-"""The collector's thresholds are raised, unless the program has its own idea."""
+"""The collector's thresholds are raised and follow what it finds, unless the program has its own
+idea.
+"""
 
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from tidu.base import collector
+from tidu.base.collector import ALL, OFTEN, RARELY, YOUNG, relax
+
+DEFAULT = (700, 10, 10)
+RAISED = (YOUNG, OFTEN, ALL // OFTEN)
+RARE = (YOUNG, RARELY, ALL // RARELY)
+
+
+class Ring:
+    """Garbage that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.itself = self
 
 
 @pytest.fixture(autouse=True)
-def thresholds_put_back() -> Iterator[None]:
-    before = gc.get_threshold()
+def collector_put_back() -> Iterator[None]:
+    before, callbacks = gc.get_threshold(), gc.callbacks[:]
+    gc.callbacks.clear()
+    gc.collect()
     yield
+    gc.callbacks[:] = callbacks
     gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ((700, 10, 10), (collector.YOUNG, collector.MIDDLE, collector.OLD)),
-        ((2000, 10, 0), (collector.YOUNG, collector.MIDDLE, collector.OLD)),
-        ((700, 500, 1000), (collector.YOUNG, 500, 1000)),
+        (DEFAULT, RAISED),
+        ((2000, 10, 0), RAISED),
+        ((700, 500, 1000), (700, 500, 1000)),
         ((0, 10, 10), (0, 10, 10)),  # off
         ((100_000, 5, 5), (100_000, 5, 5)),
     ],
 )
 def test_relax(before: tuple[int, int, int], after: tuple[int, int, int]) -> None:
     gc.set_threshold(*before)
-    collector.relax()
+    relax()
     assert gc.get_threshold() == after
+
+
+def test_what_survives_is_looked_through_rarely_once_that_was_in_vain() -> None:
+    gc.set_threshold(*DEFAULT)
+    relax()
+    gc.collect(1)
+    assert gc.get_threshold() == RARE
+
+
+@pytest.mark.parametrize("generation", [0, 1, 2])
+def test_garbage_makes_it_frequent_again(generation: int) -> None:
+    gc.set_threshold(*DEFAULT)
+    relax()
+    gc.collect(1)
+    Ring()
+    gc.collect(generation)
+    assert gc.get_threshold() == RAISED
+
+
+def test_garbage_does_not_pile_up() -> None:
+    gc.set_threshold(*DEFAULT)
+    relax()
+    gc.collect(1)
+    rings = [weakref.ref(Ring()) for _ in range(3 * YOUNG)]
+    assert sum(ring() is not None for ring in rings) <= YOUNG
+
+
+def test_thresholds_that_the_program_sets_later_stay() -> None:
+    gc.set_threshold(*DEFAULT)
+    relax()
+    gc.set_threshold(*DEFAULT)
+    gc.collect(1)
+    assert gc.get_threshold() == DEFAULT
+    assert gc.callbacks == []

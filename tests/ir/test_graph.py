@@ -129,10 +129,10 @@ def test_steps_of_a_schedule_have_one_structure() -> None:
 
 def test_a_region_closes_when_it_grows_past_the_limit() -> None:
     x = tidu.ones(2)
-    limit = state.pending.limit
+    limit = state.own.pending.limit
     for _ in range(limit + 10):
         x = x + 1
-    assert len(state.pending.values) <= limit
+    assert len(state.own.pending.values) <= limit
     assert x[0].item() == limit + 11
 
 

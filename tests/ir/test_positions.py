@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import tidu
+from tidu.base import source
 from tidu.base.source import line_of
 from tidu.base.state import state
 
@@ -59,7 +60,7 @@ def test_a_value_carries_the_line_that_made_it(way: str, gradient: bool) -> None
     # A function of the table has a line of its own; a layer is called by the line above.
     is_layer = isinstance(call, tidu.nn.Module)
     code = (test_a_value_carries_the_line_that_made_it if is_layer else call).__code__
-    lines = {line_of(value.position) for value in state.pending.values}
+    lines = {line_of(value.position) for value in state.own.pending.values}
     assert len(lines) == 1
     assert lines <= {(__file__, line) for _, _, line in code.co_lines()}
     del result
@@ -73,7 +74,7 @@ def test_the_backward_pass_gives_its_values_the_lines_of_the_forward_pass() -> N
     second = z._value.position
     tidu.realize()
     z.backward(tidu.ones(3))
-    cotangents = [v for v in state.pending.values if v.op is not None and v.op.name == "mul"]
+    cotangents = [v for v in state.own.pending.values if v.op is not None and v.op.name == "mul"]
     assert [v.position for v in cotangents] == [second, first]
 
 
@@ -83,8 +84,34 @@ def test_the_updates_of_an_optimizer_carry_the_line_that_calls_step() -> None:
     optimizer = tidu.optim.SGD([w], lr=0.1)
     tidu.realize()
     seen: list[Any] = []
-    optimizer.register_step_post_hook(lambda *_: seen.extend(state.pending.values))
+    optimizer.register_step_post_hook(lambda *_: seen.extend(state.own.pending.values))
     optimizer.step()
     line = test_the_updates_of_an_optimizer_carry_the_line_that_calls_step.__code__
     assert seen
     assert all(value.position[0] is line for value in seen)
+
+
+def test_all_that_one_line_makes_shares_one_position() -> None:
+    x = tidu.ones(2)
+    first, second = (x * 2.0 for _ in range(2))
+    assert first._value.position is second._value.position
+
+
+def test_code_that_was_made_anew_has_its_own_lines() -> None:
+    x = tidu.ones(2)
+    for number in range(50):  # each takes the place in memory of one before it
+        made: dict[str, Any] = {"x": x}
+        exec(compile("\n" * number + "y = x * 2.0", "made", "exec"), made)
+        position = made["y"]._value.position
+        assert position is not None
+        assert line_of(position) == ("made", number + 1)
+        tidu.realize()
+
+
+def test_positions_of_code_that_is_gone_are_not_kept_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(source, "_MOST_CODES", 20)
+    for _ in range(100):
+        exec(compile("x * 2.0", "made", "exec"), {"x": tidu.ones(2)})
+    assert len(source._positions) <= 20

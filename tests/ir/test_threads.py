@@ -25,7 +25,7 @@ def _in_thread(function: Callable[[], Any]) -> Any:
 def test_what_another_thread_records_is_not_on_the_list_of_this_one() -> None:
     tidu.realize()
     y = _in_thread(lambda: tidu.ones(3) + 1)
-    assert state.pending.values == []
+    assert state.own.pending.values == []
     assert y._value.buffer is None
 
 
@@ -55,7 +55,7 @@ def test_what_another_thread_has_run_is_left_out_of_the_region_of_its_maker() ->
     y = x + 1
     made = y._value
     assert _in_thread(lambda: y.tolist()) == [2.0, 2.0, 2.0]
-    assert any(value is made for value in state.pending.values)
+    assert any(value is made for value in state.own.pending.values)
     buffer = made.buffer
     z = y * 2
     tidu.realize()

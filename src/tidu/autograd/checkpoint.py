@@ -55,7 +55,7 @@ def checkpoint(
     CheckpointError in the backward pass if the second run differs from the first. Follows
     torch.utils.checkpoint.checkpoint.
 
-    >>> y = checkpoint(block, x, use_reentrant=False)
+    >>> y = checkpoint(model, x, use_reentrant=False)
     """
     if use_reentrant is None:
         warnings.warn(

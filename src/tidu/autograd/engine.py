@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import sys
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
@@ -22,20 +23,28 @@ from tidu.ops.reductions.reduce import sum_
 
 _accumulating = threading.Lock()  # backward passes in several threads may reach one leaf
 
-# One node's part in a pass: how many edges to it have not been followed yet, and the cotangents
-# that have arrived, one for each of its results, or None before the first.
-Visit = list[Any]
-WAITING, ARRIVED = 0, 1
+# What has arrived at nodes that have not run yet: a cotangent for each result of a node.
+Arrived = dict[GradFn, list[Any]]
+
+
+def _baseline() -> int:
+    """What sys.getrefcount says of a node that one tuple of edges and a loop over it refer to."""
+    (count,) = [sys.getrefcount(node) for node in (object(),)]
+    return count
+
+
+_BY_ONE_EDGE = _baseline()
 
 
 class Running:
     """One backward pass, for hooks that have to know in which they are."""
 
-    __slots__ = ("_reached", "_wanted", "notes")
+    __slots__ = ("_reached", "_starts", "_wanted", "notes")
 
-    def __init__(self, reached: Collection[GradFn], wanted: set[GradFn] | None) -> None:
-        self._reached = reached
+    def __init__(self, starts: Sequence[GradFn], wanted: set[GradFn] | None) -> None:
+        self._starts = starts
         self._wanted = wanted
+        self._reached: set[GradFn] | None = None
         self.notes: dict[Any, Any] = {}
 
     @property
@@ -45,7 +54,11 @@ class Running:
 
     def reaches(self, node: GradFn) -> bool:
         """Whether the pass comes by this node."""
-        return node in self._reached and (self._wanted is None or node in self._wanted)
+        if self._wanted is not None:
+            return node in self._wanted
+        if self._reached is None:
+            self._reached = _reachable(self._starts)
+        return node in self._reached
 
 
 def run_backward(
@@ -75,13 +88,14 @@ def run_backward(
     starts = [node for (node, _), _ in roots]
     captured: dict[tuple[int, int], Any] = {}
     needed: set[GradFn] | None = None
-    visits = _count_dependencies(starts)
+    waiting = _count_edges(starts)
     if wanted is not None:
         captured = {(id(node), output): None for node, output in wanted}
         needed = _leading_to(starts, {node for node, _ in wanted})
 
+    arrived: Arrived = {}
     for (node, output), g in roots:
-        _deliver(visits[node], node, output, g)
+        _deliver(arrived, node, output, g)
     # Latest node first, as in PyTorch; a heap because several can be ready at once. While the tape
     # is a chain, the next node needs none.
     ready: list[tuple[int, int, GradFn]] = []
@@ -89,15 +103,15 @@ def run_backward(
     if len(starts) == 1:
         only = starts[0]
     else:
-        ready = [(-n.number, id(n), n) for n in dict.fromkeys(starts) if not visits[n][WAITING]]
+        ready = [(-n.number, id(n), n) for n in dict.fromkeys(starts) if not waiting[n]]
         heapq.heapify(ready)
     own = state.own
     outer = own.position, own.grad_enabled, own.running
-    own.grad_enabled, own.running = create_graph, Running(visits, needed)
+    own.grad_enabled, own.running = create_graph, Running(starts, needed)
     checked = Anomaly.enabled
 
     def reach(leaf: Any) -> None:
-        cotangents = visits[leaf][ARRIVED]
+        cotangents = arrived.pop(leaf, None)
         if cotangents is not None:
             if leaf.watchers is None and needed is None and accumulate:
                 accumulate_grad(leaf, cotangents[0], create_graph)
@@ -119,11 +133,9 @@ def run_backward(
             if node.__class__ is AccumulateGrad:  # a leaf that is itself a root
                 reach(node)
                 continue
-            visit = visits[node]
-            cotangents = visit[ARRIVED]
+            cotangents = arrived.pop(node, None)
             results: Sequence[Any] | None = None
             if cotangents is not None:
-                visit[ARRIVED] = None
                 runs = needed is None or _has_needed(node, needed)
                 watchers = node.watchers
                 if captured and runs:
@@ -144,23 +156,23 @@ def run_backward(
                         results = _run_node_hooks(node, watchers, results, cotangents, create_graph)
                     if not retain_graph:
                         node.release()
-            for edge, g in zip(node.edges, repeat(None) if results is None else results):
-                if edge is None:
+            for target, output, g in zip(
+                node.nodes, node.places, repeat(None) if results is None else results
+            ):
+                if target is None:
                     continue
-                target, output = edge
-                visit = visits[target]
                 if g is not None and (needed is None or target in needed):
                     if (
                         g.shape == target.shape
                         and g.dtype is target.dtype
-                        and visit[ARRIVED] is None
+                        and target not in arrived
                     ):
-                        visit[ARRIVED] = [g]  # what `_deliver` does, where there is little to do
+                        arrived[target] = [g]  # what `_deliver` does, where there is little to do
                     else:
-                        _deliver(visit, target, output, g)
-                left = visit[WAITING] - 1
-                visit[WAITING] = left
-                if left:
+                        _deliver(arrived, target, output, g)
+                left = waiting.get(target, 1)
+                if left > 1:
+                    waiting[target] = left - 1
                     continue
                 if target.__class__ is AccumulateGrad:
                     leaves.append(target)
@@ -181,24 +193,36 @@ def run_backward(
     return [captured[id(node), output] for node, output in wanted]
 
 
-def _count_dependencies(starts: Sequence[GradFn]) -> dict[GradFn, Visit]:
-    """For each node reachable from the starts, how many edges lead to it."""
-    visits: dict[GradFn, Visit] = {}
-    for node in starts:
-        visits[node] = [0, None]
-    stack = [*visits]
+def _count_edges(starts: Sequence[GradFn]) -> dict[GradFn, int]:
+    """For each node reachable from the starts, how many edges lead to it. Those are left out to
+    which nothing refers but the edge by which they are found: most nodes of a long chain.
+    """
+    counts = dict.fromkeys(starts, 0)
+    stack = [*counts]
+    references = sys.getrefcount
     while stack:
-        for edge in stack.pop().edges:
-            if edge is not None:
-                target = edge[0]
-                visit = visits.get(target)
-                if visit is None:
-                    visits[target] = [1, None]
-                    if target.edges:
-                        stack.append(target)
-                else:
-                    visit[WAITING] += 1
-    return visits
+        for target in stack.pop().nodes:
+            if target is None:
+                continue
+            if references(target) > _BY_ONE_EDGE:
+                count = counts.get(target)
+                counts[target] = 1 if count is None else count + 1
+                if count is not None:
+                    continue
+            if target.nodes:
+                stack.append(target)
+    return counts
+
+
+def _reachable(starts: Sequence[GradFn]) -> set[GradFn]:
+    reached = set(starts)
+    stack = [*reached]
+    while stack:
+        for target in stack.pop().nodes:
+            if target is not None and target not in reached:
+                reached.add(target)
+                stack.append(target)
+    return reached
 
 
 def _leading_to(starts: Sequence[GradFn], targets: set[GradFn]) -> set[GradFn]:
@@ -209,19 +233,19 @@ def _leading_to(starts: Sequence[GradFn], targets: set[GradFn]) -> set[GradFn]:
     while stack:
         node, expanded = stack.pop()
         if expanded:
-            if node in targets or any(e is not None and e[0] in needed for e in node.edges):
+            if node in targets or _has_needed(node, needed):
                 needed.add(node)
             continue
         if node in visited:
             continue
         visited.add(node)
         stack.append((node, True))
-        stack.extend((edge[0], False) for edge in node.edges if edge is not None)
+        stack.extend((target, False) for target in node.nodes if target is not None)
     return needed
 
 
 def _has_needed(node: GradFn, needed: set[GradFn]) -> bool:
-    return any(edge is not None and edge[0] in needed for edge in node.edges)
+    return any(target in needed for target in node.nodes)
 
 
 def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: list[Any]) -> None:
@@ -230,13 +254,13 @@ def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: lis
             captured[id(node), output] = g
 
 
-def _deliver(visit: Visit, node: GradFn, output: int, g: Any) -> None:
+def _deliver(arrived: Arrived, node: GradFn, output: int, g: Any) -> None:
     """Add a cotangent to what has arrived at one result of a node."""
     if g.shape != node.shape or g.dtype is not node.dtype:
         g = _fitted(g, node, output)
-    cotangents = visit[ARRIVED]
+    cotangents = arrived.get(node)
     if cotangents is None:
-        cotangents = visit[ARRIVED] = [None] * node.outputs
+        cotangents = arrived[node] = [None] * node.outputs
     before = cotangents[output]
     if before is None:
         cotangents[output] = g

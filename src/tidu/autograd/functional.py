@@ -15,8 +15,9 @@ from tidu.autograd.modes import enable_grad, set_grad_enabled
 from tidu.autograd.tape import Tape
 from tidu.base.source import at, here
 from tidu.base.state import state
+from tidu.ops.moving.joining import stack
 from tidu.ops.moving.movement import reshape
-from tidu.ops.moving.sections import select, stack
+from tidu.ops.moving.sections import select
 from tidu.ops.sources import full
 
 Tensors = tuple[Any, ...]

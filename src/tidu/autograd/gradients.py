@@ -16,7 +16,8 @@ from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.base.source import at, here
 from tidu.ir.value import Value, leaf
-from tidu.ops.moving.sections import select, stack
+from tidu.ops.moving.joining import stack
+from tidu.ops.moving.sections import select
 from tidu.ops.sources import full
 
 

@@ -6,7 +6,7 @@ import functools
 import itertools
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -24,6 +24,7 @@ from tidu.ops.pick import pick
 from tidu.ops.sources import arange_
 
 Edge = tuple["GradFn", int]
+FIRST = itertools.repeat(0)  # the places of edges that all lead to the first result of their node
 _numbers = itertools.count()
 
 
@@ -65,16 +66,27 @@ class Watchers:
 class GradFn:
     """One node of the tape.
 
-    `edges` has one entry for each input that may need a gradient (None where it does not). `shape`
-    and `dtype` are those of the result, to which every arriving cotangent is brought. A node has
-    few slots and no dictionary: a graph is made of very many of them.
+    `nodes` has one entry for each input that may need a gradient: the node that made it, or None
+    where it needs none. `places` tells which of that node's results it was. `shape` and `dtype` are
+    those of the result, to which every arriving cotangent is brought. A graph is made of very many
+    nodes: they have few slots and no dictionary, and are not told apart by objects of their own.
     """
 
-    __slots__ = ("__weakref__", "dtype", "edges", "number", "position", "shape", "watchers")
+    __slots__ = (
+        "__weakref__",
+        "dtype",
+        "nodes",
+        "number",
+        "places",
+        "position",
+        "shape",
+        "watchers",
+    )
 
     shape: Any
     dtype: Any
-    edges: tuple[Edge | None, ...]
+    nodes: tuple[GradFn | None, ...]
+    places: Iterable[int]
     position: Position | None
     number: int
     watchers: Watchers | None
@@ -85,7 +97,7 @@ class GradFn:
     ) -> None:
         self.shape = shape
         self.dtype = dtype
-        self.edges = edges
+        self.nodes, self.places = ends_of(edges)
         self.position = position
         self.number = next(_numbers)
         self.watchers = None
@@ -120,6 +132,13 @@ class GradFn:
         return self.number
 
     @property
+    def edges(self) -> tuple[Edge | None, ...]:
+        """Where the cotangents of the inputs go, None for an input that needs none."""
+        return tuple(
+            [None if n is None else (n, place) for n, place in zip(self.nodes, self.places)]
+        )
+
+    @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
 
@@ -133,6 +152,13 @@ class GradFn:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {hex(id(self))}>"
+
+
+def ends_of(edges: Sequence[Edge | None]) -> tuple[tuple[GradFn | None, ...], Iterable[int]]:
+    """What a node keeps of its edges: `nodes` and `places`."""
+    nodes = tuple([None if edge is None else edge[0] for edge in edges])
+    places = tuple([0 if edge is None else edge[1] for edge in edges])
+    return nodes, places if any(places) else FIRST
 
 
 class Handle:
@@ -160,9 +186,9 @@ class Handle:
 class OpNode(GradFn):
     """The node of an op from the registry: its vjp does the work. Subclasses differ in name."""
 
-    __slots__ = ("attrs", "op", "saved")
+    __slots__ = ("attrs", "saved")
 
-    op: Op
+    op: Op  # of the class: it makes a class of nodes for each op
     attrs: tuple[Any, ...]
     # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
     saved: tuple[Any, ...] | None
@@ -187,7 +213,7 @@ class OpNode(GradFn):
                 saved = (*saved, *attrs)
             elif len(saved) == 3:  # two operands; calls without * are the quickest
                 out, x, y = saved
-                for_x, for_y = self.edges
+                for_x, for_y = self.nodes
                 return (
                     None if for_x is None or vjps[0] is None else vjps[0](g, out, x, y),
                     None if for_y is None or vjps[1] is None else vjps[1](g, out, x, y),
@@ -195,21 +221,21 @@ class OpNode(GradFn):
             elif len(saved) == 2:  # one
                 return (vjps[0](g, saved[0], saved[1]),)
             results = []
-            for edge, vjp in zip(self.edges, vjps):
-                results.append(None if edge is None or vjp is None else vjp(g, *saved))
+            for node, vjp in zip(self.nodes, vjps):
+                results.append(None if node is None or vjp is None else vjp(g, *saved))
             return results
         # One function for all; what is not needed stays lazy, and is dropped.
         every = vjps(g, *saved, *attrs)
-        return [None if edge is None else c for edge, c in zip(self.edges, every, strict=True)]
+        return [None if node is None else c for node, c in zip(self.nodes, every, strict=True)]
 
     def _backward_of_list(self, g: Any, out: Any, inputs: tuple[Any, ...]) -> Sequence[Any]:
         vjps, attrs = self.op.vjps, self.attrs
         if vjps.__class__ is tuple:
             every = vjps[0](g, out, inputs, *attrs)
-            return [None if edge is None else c for edge, c in zip(self.edges, every, strict=True)]
+            return [None if node is None else c for node, c in zip(self.nodes, every, strict=True)]
         return [
-            None if edge is None else vjps(i, g, out, inputs, *attrs)
-            for i, edge in enumerate(self.edges)
+            None if node is None else vjps(i, g, out, inputs, *attrs)
+            for i, node in enumerate(self.nodes)
         ]
 
     def _unpack(self, saved: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -284,8 +310,8 @@ _new_tuple = tuple.__new__
 
 
 @functools.cache
-def _node_class(name: str, outputs: int) -> type[OpNode]:
-    return type(name, (OpNode,), {"__slots__": (), "outputs": outputs})
+def _node_class(name: str, op: Op) -> type[OpNode]:
+    return type(name, (OpNode,), {"__slots__": (), "op": op, "outputs": op.outputs})
 
 
 def record(
@@ -293,35 +319,36 @@ def record(
     values: tuple[Any, ...],
     attrs: tuple[Any, ...],
     out: Value,
-    edges: tuple[Edge | None, ...],
+    nodes: tuple[GradFn | None, ...],
+    places: Iterable[int],
     grad_name: str | None,
     own: ThreadState,
 ) -> OpNode:
     """Put one operation on the tape. Only what its derivatives read is kept alive."""
     kind = op.node_class if grad_name is None else None
     if kind is None:
-        kind = _node_class(grad_name or op.grad_name, op.outputs)
+        kind = _node_class(grad_name or op.grad_name, op)
         if grad_name is None:
             op.node_class = kind
     node: OpNode = _new(kind)  # what `GradFn(...)` does, at a lower price
     node.shape = out.shape
     node.dtype = out.dtype
-    node.edges = edges
+    node.nodes = nodes
+    node.places = places
     node.position = out.position
     node.number = next(_numbers)
     node.watchers = None
-    node.op = op
     node.attrs = attrs
     if op.variadic:
         node.saved = _saved_of_list(op, values, out)
     else:
-        count = len(edges)
+        count = len(nodes)
         if count == 1:
             mask = 1
         elif count == 2:
-            mask = 1 if edges[1] is None else 2 if edges[0] is None else 3
+            mask = 1 if nodes[1] is None else 2 if nodes[0] is None else 3
         else:
-            mask = sum([1 << place for place, edge in enumerate(edges) if edge is not None])
+            mask = sum([1 << bit for bit, source in enumerate(nodes) if source is not None])
         keep = op.keepers.get(mask)
         if keep is None:
             keep = op.keepers[mask] = _keeper(op, mask, len(values))

@@ -1,14 +1,14 @@
 """Where the elements of NumPy arrays are, asked for many arrays at once.
 
 NumPy's own ways to ask (`ctypes.data`, `__array_interface__`) cost about a microsecond each, and a
-training step has hundreds of arrays. A native function reads the same fields of the array objects;
-their places in memory are part of NumPy's binary interface, and are checked before they are used.
+training step has hundreds of arrays. A native function reads the same fields of the array objects
+in a list; their places in memory are part of the binary interfaces of NumPy and Python, and are
+checked before they are used.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,16 @@ from tidu.compiler import cache, llvm
 # Bytes from the start of an array object to the pointer to its elements, and to its flags.
 _DATA, _FLAGS = 16, 64
 _C_CONTIGUOUS = 1
+# Bytes from the start of a list object to the pointer to its entries.
+_ENTRIES = 24
 
 _TEXT = f"""
-; Put the address of the elements of each array into the table. Returns how many arrays came before
-; the first that is not in row-major order, which is all of them if there is none.
-define i64 @tidu_addresses(ptr %arrays, ptr %table, i64 %count) nounwind {{
+; Put the address of the elements of each array in a list into the table. Returns how many arrays
+; came before the first that is not in row-major order, which is all of them if there is none.
+define i64 @tidu_addresses(ptr %list, ptr %table, i64 %count) nounwind {{
 entry:
+  %entries.at = getelementptr i8, ptr %list, i64 {_ENTRIES}
+  %arrays = load ptr, ptr %entries.at
   %some = icmp sgt i64 %count, 0
   br i1 %some, label %loop, label %done
 
@@ -54,36 +58,34 @@ done:
 
 
 class Addresses:
-    """Fills a part of a table, `count` slots from the address `table` on."""
+    """Fills the slots of a table from the address `table` on."""
 
-    def __init__(self, table: int, count: int) -> None:
-        self._ids = (ctypes.c_int64 * count)()
+    def __init__(self, table: int) -> None:
         self._table = ctypes.c_void_p(table)
-        self._count = ctypes.c_int64(count)
         self._function = _function()
 
-    def fill(self, arrays: list[Any]) -> None:
-        """Arrays that are not in row-major order are replaced by copies, in the list itself."""
-        self._ids[:] = list(map(id, arrays))
+    def fill(self, arrays: list[Any], count: int) -> None:
+        """The slots of the first `count` arrays. Those that are not in row-major order are replaced
+        by copies, in the list itself.
+        """
         while True:
-            place = self._function(self._ids, self._table, self._count)
-            if place == len(arrays):
+            place = self._function(id(arrays), self._table, count)
+            if place == count:
                 return
-            arrays[place] = array = np.ascontiguousarray(arrays[place])
-            self._ids[place] = id(array)
+            arrays[place] = np.ascontiguousarray(arrays[place])
 
 
 class _Asked:
-    """The same without native code, where array objects look different."""
+    """The same without native code, where objects look different."""
 
-    def __call__(self, ids: Any, table: Any, count: Any) -> int:
-        slots = (ctypes.c_int64 * count.value).from_address(table.value)
-        for place, number in enumerate(ids):
-            array = ctypes.cast(number, ctypes.py_object).value
+    def __call__(self, arrays: int, table: Any, count: int) -> int:
+        slots = (ctypes.c_int64 * count).from_address(table.value)
+        every: list[Any] = ctypes.cast(arrays, ctypes.py_object).value
+        for place, array in enumerate(every[:count]):
             if not array.flags.c_contiguous:
                 return place
             slots[place] = array.ctypes.data
-        return int(count.value)
+        return count
 
 
 _found: Any = None
@@ -101,8 +103,12 @@ def _function() -> Any:
 
 
 def _layout_is_known() -> bool:
-    samples: Sequence[Any] = (np.zeros((2, 3)), np.zeros((4, 3), np.int8).T, np.zeros(()))
-    return all(
+    if list.__basicsize__ != _ENTRIES + 16:  # where the entries are, and for how many there is room
+        return False
+    samples: list[Any] = [np.zeros((2, 3)), np.zeros((4, 3), np.int8).T, np.zeros(())]
+    entries = ctypes.c_int64.from_address(id(samples) + _ENTRIES).value
+    found = (ctypes.c_int64 * len(samples)).from_address(entries)
+    return list(found) == list(map(id, samples)) and all(
         ctypes.c_int64.from_address(id(a) + _DATA).value == a.ctypes.data
         and bool(ctypes.c_int32.from_address(id(a) + _FLAGS).value & _C_CONTIGUOUS)
         == a.flags.c_contiguous

@@ -15,6 +15,7 @@ from tidu.backends.numpy_scalars import NumpyScalars
 from tidu.base.dtypes import dtype, from_numpy
 from tidu.base.source import at
 from tidu.base.state import Pending, state
+from tidu.compiler.graph import reachable
 from tidu.ir.op import Op
 from tidu.ir.value import Value, leaf
 
@@ -203,6 +204,8 @@ def _from_decomposition(op: Op) -> Callable[..., Any]:
         finally:
             state.own.pending = outer
             state.own.position = position
+        if Pending.scattered:  # there may be Values of a signal handler among them
+            inner = reachable(inner, [result])
         for value in inner:
             run_value(value)
         return tuple(r.buffer for r in result) if isinstance(result, tuple) else result.buffer

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 Position = tuple[CodeType, int]
 
@@ -76,25 +76,13 @@ class ThreadState:
         self.pending = Pending.of_thread()
 
 
-if TYPE_CHECKING:
+class _Current(threading.local):
+    """`state.own` is what the running thread has to itself. Finding out which thread that is has
+    its price: where much is asked, keep it.
+    """
 
-    class _Current(ThreadState):
-        own: ThreadState
-else:
-
-    class _Current(threading.local):
-        """`state.x` is the x of the running thread. Finding out which thread that is costs more
-        than most of what is asked: where it matters, ask for `state.own` once.
-        """
-
-        def __init__(self) -> None:
-            self.__dict__["own"] = ThreadState()
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.own, name)
-
-        def __setattr__(self, name: str, value: Any) -> None:
-            setattr(self.own, name, value)
+    def __init__(self) -> None:
+        self.own = ThreadState()
 
 
 state = _Current()

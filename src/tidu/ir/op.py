@@ -132,7 +132,6 @@ class Op:
         "dtypes",
         "emit",
         "grad_name",
-        "host",
         "identity",
         "indexed",
         "infer",
@@ -184,7 +183,6 @@ class Op:
     public: tuple[str, ...]
     inplace: bool
     outputs: int
-    host: bool
     raises: bool
     lasts: bool
     dtypes: str
@@ -370,7 +368,6 @@ def define(
     public: str = "",
     inplace: bool = False,
     outputs: int = 1,
-    host: bool = False,
     raises: bool = False,
     lasts: bool = False,
     dtypes: str = "all",
@@ -386,7 +383,8 @@ def define(
     inputs      names of the tensor inputs; "*tensors" for an op on a list of them
     attrs       names of the attributes (hashable), which follow the inputs
     kind        elementwise, reduction, movement, indexing, contraction, source (the same number
-                everywhere), range, pick (one result of an op with several), host or composite
+                everywhere), range, pick (one result of an op with several), host (a call to NumPy
+                in every tier: sorting, factorisations) or composite
     numpy       the NumPy implementation: (*arrays, *attrs) -> array
     emit        the scalar emission: (builder, *scalars, *attrs) -> scalar
     decompose   (*inputs, *attrs) -> the same in terms of other ops, for composites
@@ -410,7 +408,6 @@ def define(
     public      where users find it: paths such as "torch.exp Tensor.exp torch.special.exp"
     inplace     whether Tensor gets a method with a trailing underscore
     outputs     number of results; more than one are read through `pick`
-    host        runs as a call to NumPy in every tier (sorting, factorisations)
     dtypes      what the tests run it on: all, number, float, wide (float without halves), integer
                 or bool
     reference   the PyTorch function to compare with, if it is not torch.<name>
@@ -434,7 +431,7 @@ def define(
     op.node_class, op.keepers = None, {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace
-    op.outputs, op.host, op.raises, op.dtypes = outputs, host, raises, dtypes
+    op.outputs, op.raises, op.dtypes = outputs, raises, dtypes
     op.lasts = lasts
     op.reference, op.tolerance = reference, tolerance
     registry[name] = op

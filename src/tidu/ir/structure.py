@@ -24,10 +24,13 @@ _UNHELD = _baseline()
 class Key:
     """The structure of a region, hashed once."""
 
-    __slots__ = ("_hash", "structure")
+    __slots__ = ("_hash", "reshaped", "structure")
 
     def __init__(self, structure: tuple[Any, ...]) -> None:
         self.structure = structure
+        # Which results of its program have another shape than the held Values that they are for;
+        # None until it is known.
+        self.reshaped: list[int] | None = None
         self._hash = hash(structure)
 
     @property
@@ -131,7 +134,8 @@ class Outline:
         "expected",
         "first",
         "key",
-        "leaf_kinds",
+        "leaf_dtypes",
+        "leaf_shapes",
         "number_kinds",
         "ops",
         "others",
@@ -174,7 +178,8 @@ class Outline:
             for place, x in enumerate(row)
         )
         self.first = _picker(first)
-        self.leaf_kinds = [(x.shape, x.dtype) for x in leaves]
+        self.leaf_shapes = [x.shape for x in leaves]
+        self.leaf_dtypes = [x.dtype for x in leaves]
         self.number_kinds = [row[place].__class__ for place in number_places]
         self.others = [(row[place].__class__, row[place]) for place in other_places]
         self.unheld = unheld
@@ -194,14 +199,15 @@ class Outline:
             return None
         row = list(chain.from_iterable(inputs))
         first = self.first(row)
-        leaf_count = len(self.leaf_kinds)
+        leaf_count = len(self.leaf_shapes)
         number_count = len(self.number_kinds)
         leaves = list(first[:leaf_count])
         numbers = list(first[leaf_count : leaf_count + number_count])
         if (
             not all(map(is_, row, self.expected((*region, *first))))
             or not _are_leaves(leaves, region)
-            or [(x.shape, x.dtype) for x in leaves] != self.leaf_kinds
+            or [x.shape for x in leaves] != self.leaf_shapes
+            or [x.dtype for x in leaves] != self.leaf_dtypes
             or list(map(type, numbers)) != self.number_kinds
             or not self._has_others(first[leaf_count + number_count :])
         ):

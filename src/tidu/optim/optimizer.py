@@ -1,9 +1,7 @@
-"""Optimizer: parameter groups, the state of parameters, state dicts, hooks, and the step."""
+"""Optimizer: parameter groups, the state of parameters, state dicts, and the step."""
 
 from __future__ import annotations
 
-import functools
-import itertools
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -19,17 +17,26 @@ from tidu.ops.updates import add_scaled
 from tidu.optim.advance import Advance, advance, advance_on_tape
 from tidu.optim.options import number_of, scalar_tensor
 from tidu.optim.scalars import HostScalars
-from tidu.tensor import Tensor, enable_grad, launch, settle
+from tidu.optim.stepping import (
+    Hooks,
+    outermost_step,
+    register,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from tidu.tensor import Tensor, enable_grad
+
+__all__ = [
+    "Optimizer",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+]
 
 Group: TypeAlias = dict[str, Any]
 State: TypeAlias = dict[str, Any]
 StateDict: TypeAlias = dict[str, Any]
 Closure: TypeAlias = Callable[[], Any]
-Hooks: TypeAlias = "OrderedDict[int, Callable[..., Any]]"
 ParamsT: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
-
-_global_pre_hooks: Hooks = OrderedDict()
-_global_post_hooks: Hooks = OrderedDict()
 
 
 class _Required:
@@ -40,59 +47,6 @@ class _Required:
 
 
 required = _Required()
-
-
-def _register(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-    handle = Handle(hooks, hook)
-    if prepend:
-        hooks.move_to_end(handle.id, last=False)
-    return handle
-
-
-def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> Handle:
-    """Call `hook(optimizer, args, kwargs)` before every step of every optimizer.
-
-    It may return new `(args, kwargs)`. Follows
-    torch.optim.optimizer.register_optimizer_step_pre_hook.
-    """
-    return _register(_global_pre_hooks, hook)
-
-
-def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> Handle:
-    """Call `hook(optimizer, args, kwargs)` after every step of every optimizer."""
-    return _register(_global_post_hooks, hook)
-
-
-class _Contents:
-    """What parameters and their state hold before a step: a step that fails, or is interrupted,
-    shall not have happened.
-    """
-
-    __slots__ = ("entries", "optimizer", "storages", "values")
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-        self.entries = {key: state.copy() for key, state in optimizer.state.items()}
-        self.storages = [p._storage for group in optimizer.param_groups for p in group["params"]]
-        self.storages += [
-            entry._storage
-            for state in self.entries.values()
-            for entry in state.values()
-            if entry.__class__ is Tensor
-        ]
-        self.values = [storage.value for storage in self.storages]
-
-    def restore(self) -> None:
-        for storage, value in zip(self.storages, self.values, strict=True):
-            if storage.value is not value:
-                storage.value = value
-                storage.version += 1
-                storage.edits += 1
-        states = self.optimizer.state
-        for key in [key for key in states if key not in self.entries]:
-            del states[key]
-        for key, state in self.entries.items():
-            states[key] = state
 
 
 def _list_parameters(param_group: Group) -> None:
@@ -117,50 +71,6 @@ def _list_parameters(param_group: Group) -> None:
     param_group["param_names"] = names
 
 
-def _outermost_step(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Run the hooks around `step`, and close the region of the lazy graph that ends with it.
-
-    A `step` that calls that of its base class counts as one: hooks run once, around the outer one.
-    """
-
-    @functools.wraps(step)
-    def wrapper(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        if self._stepping:
-            return step(self, *args, **kwargs)
-        call: tuple[Any, ...] = (self, *args)
-        for hook in itertools.chain(_global_pre_hooks.values(), self._step_pre_hooks.values()):
-            changed = hook(self, call, kwargs)
-            if changed is None:
-                continue
-            if not (isinstance(changed, tuple) and len(changed) == 2):
-                raise RuntimeError(
-                    f"a step pre-hook must return None or a tuple (new_args, new_kwargs), "
-                    f"but {hook} returned {changed!r}"
-                )
-            call, kwargs = changed
-        settle()  # so that what may be restored is known to be there
-        before = _Contents(self)
-        self._stepping = True
-        self._opt_called = True
-        try:
-            result = step(*call, **kwargs)
-        except BaseException:
-            before.restore()
-            raise
-        finally:
-            self._stepping = False
-        for hook in itertools.chain(self._step_post_hooks.values(), _global_post_hooks.values()):
-            hook(self, call, kwargs)
-        try:
-            launch(before.restore)
-        except BaseException:
-            before.restore()
-            raise
-        return result
-
-    return wrapper
-
-
 class Optimizer:
     """Base class of all optimizers; follows torch.optim.Optimizer.
 
@@ -169,6 +79,7 @@ class Optimizer:
     give itself. A subclass overrides `step`, or, to have closures, gradient modes and weight decay
     done for it, `_update` and `_init_state`.
 
+    >>> body, head = model[0].parameters(), model[2].parameters()
     >>> optimizer = SGD([{"params": body}, {"params": head, "lr": 0.1}], lr=0.01)
     >>> optimizer.zero_grad(); loss.backward(); optimizer.step()
     """
@@ -182,7 +93,7 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "step" in cls.__dict__:
-            cls.step = _outermost_step(cls.__dict__["step"])  # type: ignore[method-assign]
+            cls.step = outermost_step(cls.__dict__["step"])  # type: ignore[method-assign]
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -213,14 +124,17 @@ class Optimizer:
 
     # ---- one step
 
-    @_outermost_step
+    @outermost_step
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         A closure is called first, with gradients enabled, and its loss returned.
 
         >>> def closure():
-        ...     optimizer.zero_grad(); loss = loss_fn(model(x), y); loss.backward(); return loss
+        ...     optimizer.zero_grad()
+        ...     loss = torch.nn.functional.cross_entropy(model(x), labels)
+        ...     loss.backward()
+        ...     return loss
         >>> loss = optimizer.step(closure)
         """
         loss = None
@@ -316,7 +230,8 @@ class Optimizer:
 
         Raises ValueError for tensors that are not leaves, or that another group has already.
 
-        >>> optimizer.add_param_group({"params": model.head.parameters(), "lr": 0.1})
+        >>> head = torch.nn.Linear(3, 1)
+        >>> optimizer.add_param_group({"params": head.parameters(), "lr": 0.1})
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
@@ -482,35 +397,35 @@ class Optimizer:
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call `hook(optimizer, args, kwargs)` before each step; it may return both anew."""
-        return _register(self._step_pre_hooks, hook)
+        return register(self._step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call `hook(optimizer, args, kwargs)` after each step."""
-        return _register(self._step_post_hooks, hook)
+        return register(self._step_post_hooks, hook)
 
     def register_state_dict_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> Handle:
         """Call `hook(optimizer)` before `state_dict` gathers the state."""
-        return _register(self._state_dict_pre_hooks, hook, prepend)
+        return register(self._state_dict_pre_hooks, hook, prepend)
 
     def register_state_dict_post_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> Handle:
         """Call `hook(optimizer, state_dict)` with what was gathered; it may return another one."""
-        return _register(self._state_dict_post_hooks, hook, prepend)
+        return register(self._state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> Handle:
         """Call `hook(optimizer, state_dict)` before it is loaded; it may return another one."""
-        return _register(self._load_state_dict_pre_hooks, hook, prepend)
+        return register(self._load_state_dict_pre_hooks, hook, prepend)
 
     def register_load_state_dict_post_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> Handle:
         """Call `hook(optimizer)` after a state dict has been loaded."""
-        return _register(self._load_state_dict_post_hooks, hook, prepend)
+        return register(self._load_state_dict_post_hooks, hook, prepend)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]

@@ -19,9 +19,11 @@ from tidu.autograd.modes import (
 )
 from tidu.base.random.generator import Generator
 from tidu.execute import launch, realize, settle
+from tidu.tensor.applying import apply
 from tidu.tensor.binding import bind_registry, namespaces
 from tidu.tensor.creation import *
 from tidu.tensor.methods import bind_methods, typed
+from tidu.tensor.operators import bind_operators
 from tidu.tensor.queries import *
 from tidu.tensor.random import (
     bernoulli,
@@ -38,7 +40,9 @@ from tidu.tensor.random import (
     randperm,
 )
 from tidu.tensor.settings import *
-from tidu.tensor.tensor import Storage, Tensor, apply, from_array, from_value, write_each
+from tidu.tensor.storage import Storage
+from tidu.tensor.tensor import Tensor, from_array, from_value, write_each
 
 bind_registry()
+bind_operators()
 bind_methods()

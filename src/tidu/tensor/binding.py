@@ -14,7 +14,8 @@ from tidu.base.source import at, here, locate
 from tidu.base.state import state
 from tidu.execute import buffer_of
 from tidu.ir.op import Op, functions, registry
-from tidu.tensor.tensor import Tensor, apply
+from tidu.tensor.applying import apply
+from tidu.tensor.tensor import Tensor
 
 # "torch", "torch.nn.functional", "torch.linalg", ... -> name -> function
 namespaces: dict[str, dict[str, Callable[..., Any]]] = {}
@@ -76,6 +77,9 @@ def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
         try:
             result = call(*args, **_renamed(kwargs, parameters)) if kwargs else call(*args)
         except Exception as error:
+            mistake = _not_a_tensor(error, name, parameters, args)
+            if mistake is not None:
+                raise mistake from None
             locate(error)
             raise
         if out is None:
@@ -91,6 +95,21 @@ def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
     function.__module__ = space.replace("torch", "tidu", 1)
     function.__doc__ = call.__doc__
     return function
+
+
+def _not_a_tensor(
+    error: Exception, name: str, parameters: tuple[str, ...], args: tuple[Any, ...]
+) -> TypeError | None:
+    """The answer to an argument that is no tensor, where `error` says that it lacks something."""
+    if not isinstance(error, AttributeError):
+        return None
+    for position, (parameter, x) in enumerate(zip(parameters, args, strict=False), 1):
+        if x is error.obj and not isinstance(x, Tensor):
+            return TypeError(
+                f"{name}(): argument '{parameter}' (position {position}) must be Tensor, not "
+                f"{type(x).__name__}; torch.tensor(...) makes a tensor of it{at(here())}"
+            )
+    return None
 
 
 def _at_once(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from tidu.autograd.tape import CopySlices, Edge, GradFn, record
+from tidu.autograd.tape import CopySlices, Edge, GradFn, ends_of, record
 from tidu.base.source import at, here
 from tidu.base.state import state
 from tidu.ir.op import Op, Spec
-from tidu.ops.moving.movement import reshape
+from tidu.ops.moving.movement import inverse_order, reshape
 
 if TYPE_CHECKING:
     from tidu.tensor.tensor import Tensor
@@ -49,9 +49,9 @@ class DeadEnd(GradFn):
         return ()
 
 
-def dead_end(view: Tensor) -> Edge:
+def dead_end(view: Tensor) -> DeadEnd:
     value = view._value
-    return DeadEnd(value.shape, value.dtype, (), value.position), 0
+    return DeadEnd(value.shape, value.dtype, (), value.position)
 
 
 def follow(view: Tensor) -> None:
@@ -69,7 +69,9 @@ def follow(view: Tensor) -> None:
         value = base._value
         for op, attrs in path(base, view):
             out = op.value((value,), attrs)
-            node = record(op, (value,), attrs, out, (edge,), "AsStridedBackward0", state.own)
+            node = record(
+                op, (value,), attrs, out, *ends_of((edge,)), "AsStridedBackward0", state.own
+            )
             edge = (node, 0)
             value = out
     view._set_history(edge)
@@ -88,14 +90,10 @@ def path(base: Tensor, view: Tensor) -> Chain:
     back: list[tuple[Op, tuple[Any, ...]]] = []
     for number, (op, attrs) in enumerate(theirs):
         if number >= common:
-            undo = (reshape, (shape,)) if op is reshape else (op, (_inverse(*attrs),))
+            undo = (reshape, (shape,)) if op is reshape else (op, (inverse_order(*attrs),))
             back.insert(0, undo)
         shape = op.infer(op, (Spec(shape, base.dtype),), attrs)[1]
     return (*back, *ours[common:])
-
-
-def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted(range(len(order)), key=order.__getitem__))
 
 
 def check_in_place(tensor: Tensor) -> None:

@@ -10,7 +10,8 @@ from tidu.base import dtypes
 from tidu.base.shapes import flatten_sizes, sizes_from
 from tidu.ir.op import function
 from tidu.ops.elementwise import positive
-from tidu.ops.moving.movement import cat_, reshape, slice_
+from tidu.ops.moving.joining import cat_
+from tidu.ops.moving.movement import reshape, slice_
 from tidu.ops.moving.strided import as_strided_, last_place
 from tidu.ops.sources import full
 from tidu.tensor import creation

@@ -1,4 +1,4 @@
-"""Storage and Tensor: mutable cells over immutable Values, and their place on the tape."""
+"""Tensor: a view of a Storage, and its place on the tape."""
 
 from __future__ import annotations
 
@@ -13,28 +13,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tidu.autograd.gradients import backward
-from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Handle, Tape, record, write_through
+from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Handle, Tape, write_through
 from tidu.base import dtypes
 from tidu.base.changes import changes
 from tidu.base.devices import CPU, device, layout, strided
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Shape, Size, contiguous_strides, is_contiguous, view_strides
+from tidu.base.shapes import Shape, Size, contiguous_strides, is_contiguous
 from tidu.base.source import at, here
-from tidu.base.state import ThreadState, state
+from tidu.base.state import state
 from tidu.execute import buffer_of
-from tidu.ir.op import PLAIN, Op, Spec
+from tidu.ir.op import Op, Spec
 from tidu.ir.value import Value, leaf
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import add, fill, overwrite
-from tidu.ops.moving.movement import reshape
-from tidu.ops.pick import pick
+from tidu.ops.elementwise import add
 from tidu.ops.rules import class_name
-from tidu.ops.sources import full
 from tidu.tensor.history import (
-    INFERENCE,
-    NO_GRAD,
-    SEVERAL,
-    SEVERAL_VIEWS,
     adopt,
     check_in_place,
     dead_end,
@@ -42,46 +35,9 @@ from tidu.tensor.history import (
     rewrite,
     rewrite_checked,
 )
+from tidu.tensor.storage import Counter, InferenceStorage, Storage
 
 Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
-
-
-class Counter:
-    """How often memory was written through `.data` and the views of it."""
-
-    __slots__ = ("edits",)
-
-    def __init__(self) -> None:
-        self.edits = 0
-
-
-class Storage:
-    """A mutable cell: the current Value of some memory, and how often it was written.
-
-    `version` counts all writes, `edits` those that the tape knows of: `.data` has a counter of its
-    own.
-    """
-
-    __slots__ = ("__weakref__", "edits", "value", "version")
-
-    inference = False
-
-    def __init__(self, value: Value) -> None:
-        self.value = value
-        self.version = self.edits = 0
-
-
-class InferenceStorage(Storage):
-    """Memory made in inference mode: outside, it can neither be written nor saved for backward."""
-
-    __slots__ = ()
-
-    inference = True
-    exists = False  # whether there ever was one; nobody pays for the checks before
-
-    def __init__(self, value: Value) -> None:
-        super().__init__(value)
-        InferenceStorage.exists = True
 
 
 class Tensor:
@@ -133,6 +89,9 @@ class Tensor:
         def __or__(self, other: Any) -> Any: ...
         def __getitem__(self, key: Any) -> Any: ...
         def __setitem__(self, key: Any, value: Any) -> None: ...
+        def zero_(self) -> Tensor: ...
+        def fill_(self, value: Any) -> Tensor: ...
+        def copy_(self, src: Any, non_blocking: bool = False) -> Tensor: ...
 
     # What is seen ---------------------------------------------------------------------------------
 
@@ -193,6 +152,11 @@ class Tensor:
 
     def _edge(self) -> Edge | None:
         """Where the gradient of this tensor goes, or None where it needs none."""
+        node = self._node()
+        return None if node is None else (node, self._output)
+
+    def _node(self) -> GradFn | None:
+        """The node of which this tensor is result number `_output`, or None as for `_edge`."""
         base = self._base
         if base is not None:
             counter = self._counter
@@ -201,9 +165,9 @@ class Tensor:
                 follow(self)
         node = self._grad_fn
         if node is not None:
-            return node, self._output
+            return node
         if self._leaf_requires_grad:
-            return self._leaf_node(), 0
+            return self._leaf_node()
         if base is not None and base.requires_grad:
             return dead_end(self)
         return None
@@ -391,6 +355,8 @@ class Tensor:
                 "True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
                 "these gradients."
             )
+        if self._leaf_requires_grad:
+            changes.of(self)
         self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
         return self
 
@@ -405,6 +371,11 @@ class Tensor:
     def data(self, other: Tensor) -> None:
         if not isinstance(other, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(other).__name__}")
+        if self.requires_grad and not other.dtype.is_floating_point:
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex "
+                f"dtype, but got {other.dtype}{at(here())}"
+            )
         changes.of(self)
         self._storage = other._storage
         self._chain, self._cached, self._seen = other._chain, other._cached, other._seen
@@ -484,7 +455,7 @@ class Tensor:
         """An expanded tensor has several elements in one place: writing to it has no meaning."""
         if any(op.view is not None and op.view.write is None for op, _ in self._chain or ()):
             shape = self._value.shape
-            if any(
+            if 0 not in shape and any(
                 n > 1 and stride == 0 for n, stride in zip(shape, self._strides()[0], strict=True)
             ):
                 raise RuntimeError(
@@ -496,23 +467,6 @@ class Tensor:
     def accumulate_(self, g: Value | int) -> None:
         """Add to a gradient or a count, in place and beside the tape."""
         self._write(add.value((self._value, g)))
-
-    def zero_(self) -> Tensor:
-        """Overwrite with zeros."""
-        if self._chain is not None or (state.own.grad_enabled and self.requires_grad):
-            return self._assign(apply(fill, (self, 0), (), "ZeroBackward0"))
-        self._check_inference()
-        value = self._storage.value
-        self._write(full.value((0,), (value.shape, value.dtype)))
-        return self
-
-    def copy_(self, src: Any, non_blocking: bool = False) -> Tensor:
-        """Overwrite with the numbers of `src`, broadcast and converted to this dtype."""
-        if not isinstance(src, Tensor):
-            raise TypeError(
-                f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}"
-            )
-        return self._assign(apply(overwrite, (self, src)))
 
     # Numbers --------------------------------------------------------------------------------------
 
@@ -553,11 +507,6 @@ def _strides_of(shape: Shape, d: dtype, chain: Chain) -> tuple[tuple[int, ...], 
     return strides, offset
 
 
-@functools.lru_cache(4096)
-def _can_share(shape: Shape, strides: tuple[int, ...], new_shape: Shape) -> bool:
-    return view_strides(shape, strides, new_shape) is not None
-
-
 def from_value(value: Value) -> Tensor:
     """A Tensor over fresh memory that holds `value`, without history."""
     made = _new(Tensor)
@@ -587,194 +536,6 @@ def from_array(array: Any, d: dtype | None = None) -> Tensor:
     return from_value(leaf(array, d or dtypes.from_numpy(array.dtype)))
 
 
-def apply(
-    op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_name: str | None = None
-) -> Any:
-    """Apply an op to Tensors, Values and Python numbers:
-    a Value, a Tensor around it, an entry on the tape.
-    """
-    own = state.own
-    recording = own.grad_enabled and op.vjps is not None
-    values: list[Any] = []
-    edges: list[Edge | None] = []
-    needed = False
-    for x in inputs:
-        edge = None
-        if isinstance(x, Tensor):
-            if x._chain is None:
-                values.append(x._storage.value)
-                if recording:
-                    node = x._grad_fn
-                    if node is not None:
-                        edge = (node, x._output)
-                        needed = True
-                    elif x._leaf_requires_grad:
-                        edge = (x._accumulator or x._leaf_node(), 0)
-                        needed = True
-            else:
-                values.append(x._value)
-                if recording:
-                    edge = x._edge()
-                    needed = needed or edge is not None
-        else:
-            values.append(x if x.__class__ in PLAIN else _plain(op, x))
-        edges.append(edge)
-    arguments = tuple(values)
-    out = op.value(arguments, attrs, own)
-    made = _new(Tensor)
-    if op.view is None or not _share_memory(op, inputs[0], attrs, out, made, grad_name, own):
-        if op.outputs != 1:
-            return _several(op, arguments, attrs, out, tuple(edges) if needed else None, grad_name)
-        if op is reshape:
-            grad_name = "UnsafeViewBackward0"  # it had to copy
-        if own.inference and not recording:
-            made._storage = InferenceStorage(out)
-        else:
-            made._storage = storage = _new(Storage)  # what `Storage(out)` does, at a lower price
-            storage.value = out
-            storage.version = storage.edits = 0
-    if needed and out.dtype.is_floating_point:
-        made._grad_fn = node = record(op, arguments, attrs, out, tuple(edges), grad_name, own)
-        if InferenceStorage.exists:
-            _refuse_saved_inference(inputs, node.saved)
-    return made
-
-
-def apply_pair(op: Op, x: Any, y: Any) -> Any:
-    """`apply(op, (x, y))` in one piece, for the commonest operations of all: arithmetic, where each
-    operand is a Tensor or a Python number.
-    """
-    own = state.own
-    if own.inference or InferenceStorage.exists:
-        return apply(op, (x, y))
-    recording = own.grad_enabled and op.vjps is not None
-    edge_x = edge_y = None
-    if isinstance(x, Tensor):
-        if x._chain is None:
-            a = x._storage.value
-            node = x._grad_fn
-        else:
-            a, node = x._value, None
-        if recording:
-            edge_x = x._edge() if node is None else (node, x._output)
-    else:
-        a = x
-    if isinstance(y, Tensor):
-        if y._chain is None:
-            b = y._storage.value
-            node = y._grad_fn
-        else:
-            b, node = y._value, None
-        if recording:
-            edge_y = y._edge() if node is None else (node, y._output)
-    else:
-        b = y
-    inputs = (a, b)
-    out = op.value(inputs, (), own)
-    made = _new(Tensor)
-    made._storage = storage = _new(Storage)
-    storage.value = out
-    storage.version = storage.edits = 0
-    if (edge_x is not None or edge_y is not None) and out.dtype.is_floating_point:
-        made._grad_fn = record(op, inputs, (), out, (edge_x, edge_y), None, own)
-    return made
-
-
-def _refuse_saved_inference(inputs: tuple[Any, ...], saved: Any) -> None:
-    for x, kept in zip(inputs, saved[1:], strict=True):
-        if kept.__class__ is Value and isinstance(x, Tensor) and x._storage.inference:
-            raise RuntimeError(
-                "Inference tensors cannot be saved for backward. Make a clone() to get a normal "
-                "tensor and use that in autograd, or use torch.no_grad() instead of "
-                f"torch.inference_mode().{at(here())}"
-            )
-
-
-def _share_memory(
-    op: Op,
-    source: Any,
-    attrs: tuple[Any, ...],
-    out: Value,
-    made: Tensor,
-    grad_name: str | None,
-    own: ThreadState,
-) -> bool:
-    """Make `made` a view of `source`, unless the result cannot be one."""
-    if not isinstance(source, Tensor):
-        return False
-    chain = source._chain
-    storage = source._storage
-    base = source._base
-    if chain is None:
-        made._chain = ((op, attrs),)
-    else:
-        if op is reshape:
-            if not _can_share(source._value.shape, source._strides()[0], out.shape):
-                return False
-            # A reshape of a reshape is one reshape, so that a chain of them does not grow.
-            if chain[-1][0] is reshape and base is not None and len(chain) > len(base._chain or ()):
-                chain = chain[:-1]
-        made._chain = (*chain, (op, attrs))
-    made._storage = storage
-    made._cached = out
-    made._seen = storage.version
-    made._base = source if base is None else base
-    counter = source._counter
-    if counter is None:
-        made._tracked = storage.edits
-    else:
-        made._counter = counter
-        made._tracked = counter.edits
-    if source._creation:
-        made._creation = source._creation
-    elif not own.grad_enabled:
-        made._creation = INFERENCE if own.inference else NO_GRAD
-    elif grad_name in SEVERAL_VIEWS:
-        made._creation = SEVERAL
-    return True
-
-
-def _several(
-    op: Op,
-    values: tuple[Any, ...],
-    attrs: tuple[Any, ...],
-    out: Value,
-    edges: Any,
-    grad_name: str | None,
-) -> tuple[Tensor, ...]:
-    """The results of an op with several, as Tensors that share one node of the tape."""
-    own = state.own
-    node = None if edges is None else record(op, values, attrs, out, edges, grad_name, own)
-    outer, own.position = own.position, out.position
-    try:
-        picked = [pick.value((out,), (number,)) for number in range(op.outputs)]
-    finally:
-        own.position = outer
-    results = []
-    for number, value in enumerate(picked):
-        made = from_value(value)
-        if node is not None and made.dtype.is_floating_point:
-            made._grad_fn, made._output = node, number
-        results.append(made)
-    return tuple(results)
-
-
-def _plain(op: Op, x: Any) -> Any:
-    """What users put beside tensors: NumPy numbers and arrays become Python numbers and leaves."""
-    if isinstance(x, np.generic):
-        return x.item()
-    if isinstance(x, (bool, int, float)):
-        return x
-    if isinstance(x, np.ndarray):
-        return leaf(x.copy(), dtypes.from_numpy(x.dtype))
-    if isinstance(x, complex):
-        raise TypeError(f"{op.name}(): complex numbers are not supported")
-    raise TypeError(
-        f"{op.name}(): argument must be Tensor or a number, not {type(x).__name__}. Make a tensor "
-        "of it with torch.tensor(...)."
-    )
-
-
 def wrap(value: Value, edge: Edge | None) -> Tensor:
     """A Tensor of a Value, continuing the tape at `edge`."""
     made = from_value(value)
@@ -802,4 +563,3 @@ Tape.value_of = attrgetter("_value")
 Tape.edge_of = methodcaller("_edge")
 Tape.rewrite = staticmethod(rewrite_checked)
 Tape.adopt = staticmethod(adopt)
-Tensor.apply_op = staticmethod(apply)  # type: ignore[attr-defined]

@@ -66,7 +66,11 @@ def erfinv(s: Builder, x: Any) -> Any:
     tail = _inverse_tail(s, q)
     # Around 0, where 1 - y loses digits, one step of Newton's on erf itself.
     near = s.select(s.lt(y, half), y, zero)
-    guess = s.select(s.lt(y, half), tail, zero)
+    # Close to 0 nothing is left of them: there, √π/2 (y + π/12 y³ + …) is the guess.
+    cubic = s.fma(s.mul(y, y), s.const(math.pi / 12, x), one)
+    start = s.mul(s.mul(y, cubic), s.const(math.sqrt(math.pi) / 2, x))
+    small = s.lt(y, s.const(1e-3, x))
+    guess = s.select(small, start, s.select(s.lt(y, half), tail, zero))
     slope = s.mul(s.const(2 / math.sqrt(math.pi), x), s.exp(s.neg(s.mul(guess, guess))))
     polished = s.sub(guess, s.div(s.sub(s.erf(guess), near), slope))
     size = s.select(s.lt(y, half), polished, tail)

@@ -1,0 +1,222 @@
+"""Applying operations to tensors: a Value, a Tensor around it, an entry on the tape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tidu.autograd.tape import FIRST, GradFn, record
+from tidu.base import dtypes
+from tidu.base.shapes import Shape, view_strides
+from tidu.base.source import at, here
+from tidu.base.state import ThreadState, state
+from tidu.ir.op import PLAIN, Op
+from tidu.ir.value import Value, leaf
+from tidu.ops.moving.movement import reshape
+from tidu.ops.pick import pick
+from tidu.tensor.history import INFERENCE, NO_GRAD, SEVERAL, SEVERAL_VIEWS
+from tidu.tensor.storage import InferenceStorage, Storage
+from tidu.tensor.tensor import Tensor, from_value
+
+_new = object.__new__
+
+
+def apply(
+    op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...] = (), grad_name: str | None = None
+) -> Any:
+    """Apply an op to Tensors, Values and Python numbers:
+    a Value, a Tensor around it, an entry on the tape.
+    """
+    own = state.own
+    recording = own.grad_enabled and op.vjps is not None
+    values: list[Any] = []
+    nodes: list[GradFn | None] = []
+    places: Iterable[int] = FIRST
+    needed = False
+    for x in inputs:
+        node = None
+        if isinstance(x, Tensor):
+            if x._chain is None:
+                values.append(x._storage.value)
+                if recording:
+                    node = x._grad_fn
+                    if node is None and x._leaf_requires_grad:
+                        node = x._accumulator or x._leaf_node()
+            else:
+                values.append(x._value)
+                if recording:
+                    node = x._node()
+            if node is not None:
+                needed = True
+                if x._output:
+                    places = ()  # which they are is looked up below
+        else:
+            values.append(x if x.__class__ in PLAIN else _plain(op, x))
+        nodes.append(node)
+    if places is not FIRST:
+        places = tuple([x._output if isinstance(x, Tensor) else 0 for x in inputs])
+    arguments = tuple(values)
+    out = op.value(arguments, attrs, own)
+    made = _new(Tensor)
+    if op.view is None or not _share_memory(op, inputs[0], attrs, out, made, grad_name, own):
+        if op.outputs != 1:
+            node = None
+            if needed:
+                node = record(op, arguments, attrs, out, tuple(nodes), places, grad_name, own)
+            return _several(op, out, node)
+        if op is reshape:
+            grad_name = "UnsafeViewBackward0"  # it had to copy
+        if own.inference and not recording:
+            made._storage = InferenceStorage(out)
+        else:
+            made._storage = storage = _new(Storage)  # what `Storage(out)` does, at a lower price
+            storage.value = out
+            storage.version = storage.edits = 0
+    if needed and out.dtype.is_floating_point:
+        kept = record(op, arguments, attrs, out, tuple(nodes), places, grad_name, own)
+        made._grad_fn = kept
+        if InferenceStorage.exists:
+            _refuse_saved_inference(inputs, kept.saved)
+    return made
+
+
+def apply_pair(op: Op, x: Any, y: Any) -> Any:
+    """`apply(op, (x, y))` in one piece, for the commonest operations of all: arithmetic, where each
+    operand is a Tensor or a Python number.
+    """
+    own = state.own
+    if own.inference or InferenceStorage.exists:
+        return apply(op, (x, y))
+    recording = own.grad_enabled and op.vjps is not None
+    node_x = node_y = None
+    place_x = place_y = 0
+    if isinstance(x, Tensor):
+        if x._chain is None:
+            a = x._storage.value
+            node_x = x._grad_fn
+        else:
+            a = x._value
+        if recording:
+            node_x = node_x or x._node()
+            place_x = x._output
+    else:
+        a = x
+    if isinstance(y, Tensor):
+        if y._chain is None:
+            b = y._storage.value
+            node_y = y._grad_fn
+        else:
+            b = y._value
+        if recording:
+            node_y = node_y or y._node()
+            place_y = y._output
+    else:
+        b = y
+    inputs = (a, b)
+    out = op.value(inputs, (), own)
+    made = _new(Tensor)
+    made._storage = storage = _new(Storage)
+    storage.value = out
+    storage.version = storage.edits = 0
+    if recording and (node_x or node_y) and out.dtype.is_floating_point:
+        places = (place_x, place_y) if place_x or place_y else FIRST
+        made._grad_fn = record(op, inputs, (), out, (node_x, node_y), places, None, own)
+    return made
+
+
+def _refuse_saved_inference(inputs: tuple[Any, ...], saved: Any) -> None:
+    for x, kept in zip(inputs, saved[1:], strict=True):
+        if kept.__class__ is Value and isinstance(x, Tensor) and x._storage.inference:
+            raise RuntimeError(
+                "Inference tensors cannot be saved for backward. Make a clone() to get a normal "
+                "tensor and use that in autograd, or use torch.no_grad() instead of "
+                f"torch.inference_mode().{at(here())}"
+            )
+
+
+def _share_memory(
+    op: Op,
+    source: Any,
+    attrs: tuple[Any, ...],
+    out: Value,
+    made: Tensor,
+    grad_name: str | None,
+    own: ThreadState,
+) -> bool:
+    """Make `made` a view of `source`, unless the result cannot be one."""
+    if not isinstance(source, Tensor):
+        return False
+    chain = source._chain
+    storage = source._storage
+    base = source._base
+    if chain is None:
+        made._chain = ((op, attrs),)
+    else:
+        if op is reshape:
+            if not _can_share(source._value.shape, source._strides()[0], out.shape):
+                return False
+            # A reshape of a reshape is one reshape, so that a chain of them does not grow.
+            if chain[-1][0] is reshape and base is not None and len(chain) > len(base._chain or ()):
+                chain = chain[:-1]
+        made._chain = (*chain, (op, attrs))
+    made._storage = storage
+    made._cached = out
+    made._seen = storage.version
+    made._base = source if base is None else base
+    counter = source._counter
+    if counter is None:
+        made._tracked = storage.edits
+    else:
+        made._counter = counter
+        made._tracked = counter.edits
+    if source._creation:
+        made._creation = source._creation
+    elif not own.grad_enabled:
+        made._creation = INFERENCE if own.inference else NO_GRAD
+    elif grad_name in SEVERAL_VIEWS:
+        made._creation = SEVERAL
+    return True
+
+
+def _several(op: Op, out: Value, node: GradFn | None) -> tuple[Tensor, ...]:
+    """The results of an op with several, as Tensors that share one node of the tape."""
+    own = state.own
+    outer, own.position = own.position, out.position
+    try:
+        picked = [pick.value((out,), (number,)) for number in range(op.outputs)]
+    finally:
+        own.position = outer
+    results = []
+    for number, value in enumerate(picked):
+        made = from_value(value)
+        if node is not None and made.dtype.is_floating_point:
+            made._grad_fn, made._output = node, number
+        results.append(made)
+    return tuple(results)
+
+
+def _plain(op: Op, x: Any) -> Any:
+    """What users put beside tensors: NumPy numbers and arrays become Python numbers and leaves."""
+    if isinstance(x, np.generic):
+        return x.item()
+    if isinstance(x, (bool, int, float)):
+        return x
+    if isinstance(x, np.ndarray):
+        return leaf(x.copy(), dtypes.from_numpy(x.dtype))
+    if isinstance(x, complex):
+        raise TypeError(f"{op.name}(): complex numbers are not supported")
+    raise TypeError(
+        f"{op.name}(): argument must be Tensor or a number, not {type(x).__name__}. Make a tensor "
+        "of it with torch.tensor(...)."
+    )
+
+
+@functools.lru_cache(4096)
+def _can_share(shape: Shape, strides: tuple[int, ...], new_shape: Shape) -> bool:
+    return view_strides(shape, strides, new_shape) is not None
+
+
+Tensor.apply_op = staticmethod(apply)  # type: ignore[attr-defined]
