@@ -65,19 +65,13 @@ _LINES = {
   %sum = add i64 %here, %thrice
   %to.at = getelementptr i64, ptr %to, i64 %unit
   store i64 %sum, ptr %to.at""",
-    # y[8 worker] = unit
-    "note": """
-  %line = mul i64 %worker, 8
-  %at = getelementptr i64, ptr %y, i64 %line
-  store i64 %unit, ptr %at""",
-    # x[unit] = 2 y[8 worker]
-    "recall": """
-  %line = mul i64 %worker, 8
-  %from = getelementptr i64, ptr %y, i64 %line
-  %noted = load i64, ptr %from
-  %twice = mul i64 %noted, 2
-  %at = getelementptr i64, ptr %x, i64 %unit
-  store i64 %twice, ptr %at""",
+    # x[p] = 3 x[p] + q, a single unit
+    "append": """
+  %at = getelementptr i64, ptr %x, i64 %p
+  %old = load i64, ptr %at
+  %thrice = mul i64 %old, 3
+  %new = add i64 %thrice, %q
+  store i64 %new, ptr %at""",
 }
 
 
@@ -88,20 +82,21 @@ def kernels() -> dict[str, int]:
     return llvm.load([llvm.compile_module("".join(texts))], _LINES)
 
 
-def group(units: int, *names: str, barrier: bool = True, p: int = 0, q: int = 0) -> threads.Group:
-    params = np.array([p, q], np.int64)
-    return threads.Group(units, barrier, [(kernels()[name], params) for name in names])
+def call(
+    units: int, name: str, *, barrier: bool = True, track: int = 0, p: int = 0, q: int = 0
+) -> threads.Call:
+    return threads.Call(kernels()[name], np.array([p, q], np.int64), units, barrier, track)
 
 
-def run(groups: Sequence[threads.Group], x: Array, y: Array | None = None) -> None:
+def run(calls: Sequence[threads.Call], x: Array, y: Array | None = None) -> None:
     y = np.zeros(8 * 256, np.int64) if y is None else y
     table = np.array([0, 0, x.ctypes.data, y.ctypes.data])
-    threads.run(threads.NativeProgram(groups), table.ctypes.data)
+    threads.run(threads.NativeProgram(calls), table.ctypes.data)
 
 
-def mixing(rounds: int, units: int) -> list[threads.Group]:
-    """Each group reads what other workers made in the group before."""
-    return [group(units, "mix", p=r % 2, q=units) for r in range(rounds)]
+def mixing(rounds: int, units: int) -> list[threads.Call]:
+    """Each call reads what other workers made in the call before."""
+    return [call(units, "mix", p=r % 2, q=units) for r in range(rounds)]
 
 
 def mixed(start: Array, rounds: int) -> Array:
@@ -117,4 +112,4 @@ def check_mixing(rounds: int = 200, units: int = 24) -> None:
     x, y = np.arange(units), np.zeros(units, np.int64)
     want = mixed(x, rounds)
     run(mixing(rounds, units), x, y)
-    assert np.array_equal(x if rounds % 2 == 0 else y, want), "the groups ran out of order"
+    assert np.array_equal(x if rounds % 2 == 0 else y, want), "the calls ran out of order"

@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.backends.native_programs import check_mixing, group, kernels, mixed, mixing, run
+from tests.backends.native_programs import call, check_mixing, kernels, mixed, mixing, run
 from tidu.backends import spmd, threads
 from tidu.compiler import llvm
 
@@ -56,12 +57,12 @@ def check(script: str, **environment: str) -> str:
 def test_every_unit_is_done_once(workers: int, units: int) -> None:
     threads.set_num_threads(workers)
     x = np.zeros(units + 1, np.int64)
-    run([group(units, "count")] * 5, x)
+    run([call(units, "count")] * 5, x)
     assert x.tolist() == [5] * units + [0]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
-def test_a_group_after_a_barrier_sees_all_of_the_group_before(workers: int) -> None:
+def test_a_call_after_a_barrier_sees_all_of_the_call_before(workers: int) -> None:
     threads.set_num_threads(workers)
     for _ in range(5):
         check_mixing(rounds=301)
@@ -69,32 +70,71 @@ def test_a_group_after_a_barrier_sees_all_of_the_group_before(workers: int) -> N
 
 @needs_linux
 @pytest.mark.parametrize("workers", [2, 3, 8])
-def test_each_worker_does_a_contiguous_share(workers: int) -> None:
+def test_each_share_is_contiguous_and_done_by_one_worker(workers: int) -> None:
     threads.set_num_threads(workers)
-    x = np.full(100, -1)
-    run([group(100, "sign")], x)
-    shares = [-(-100 * w // workers) for w in range(workers + 1)]
-    assert x.tolist() == [w for w in range(workers) for _ in range(shares[w], shares[w + 1])]
+    marks = [-(-100 * w // workers) for w in range(workers + 1)]
+    for _ in range(20):
+        x = np.full(100, -1)
+        run([call(100, "sign")], x)
+        for begin, end in pairwise(marks):
+            assert len(set(x[begin:end])) == 1
+        assert set(x) <= set(range(workers))
 
 
-def test_a_single_unit_is_done_by_the_first_worker() -> None:
-    threads.set_num_threads(3)
-    x = np.full(8, -1)
-    run([group(8, "sign"), group(1, "sign")], x)
-    assert x[0] == 0
+def _tracks(tracks: int, rounds: int) -> list[threads.Call]:
+    """Phases in which each track appends a few numbers to a place of its own, the places moving
+    from track to track.
+    """
+    calls = []
+    for r in range(rounds):
+        for track in range(tracks):
+            for number in range(1 + (r + track) % 3):
+                first = track == 0 and number == 0
+                place = (track + r) % tracks
+                calls.append(call(1, "append", barrier=first, track=track, p=place, q=r + number))
+    return calls
+
+
+def _appended(tracks: int, rounds: int) -> list[int]:
+    x = np.zeros(tracks, np.int64)
+    with np.errstate(over="ignore"):
+        for r in range(rounds):
+            for track in range(tracks):
+                for number in range(1 + (r + track) % 3):
+                    x[(track + r) % tracks] = 3 * x[(track + r) % tracks] + r + number
+    return list(x)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+@pytest.mark.parametrize("tracks", [1, 2, 3, 8])
+def test_calls_of_a_track_follow_each_other_and_tracks_meet_at_barriers(
+    workers: int, tracks: int
+) -> None:
+    threads.set_num_threads(workers)
+    for rounds in (1, 2, 300):
+        x = np.zeros(tracks, np.int64)
+        run(_tracks(tracks, rounds), x)
+        assert list(x) == _appended(tracks, rounds)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
-def test_several_kernels_of_a_group_run_unit_by_unit(workers: int) -> None:
+def test_tracks_without_calls_and_shared_calls_may_be_in_one_phase(workers: int) -> None:
     threads.set_num_threads(workers)
-    x = np.zeros(50, np.int64)
-    run([group(50, "note", "recall")], x)
-    assert x.tolist() == list(range(0, 100, 2))
+    x = np.zeros(12, np.int64)
+    calls = [
+        call(1, "append", track=3, p=10, q=5),
+        call(10, "count", barrier=False),
+        call(1, "append", barrier=False, track=1, p=11, q=7),
+        call(1, "append", barrier=False, track=3, p=10, q=6),
+        call(10, "count", barrier=False),
+    ]
+    run(calls, x)
+    assert x.tolist() == [2] * 10 + [21, 7]
 
 
-def test_a_group_without_units_and_an_empty_program_do_nothing() -> None:
+def test_a_call_without_units_and_an_empty_program_do_nothing() -> None:
     x = np.zeros(4, np.int64)
-    run([group(0, "count"), group(4, "count"), group(0, "count", "note")], x)
+    run([call(0, "count"), call(4, "count"), call(0, "count", barrier=False)], x)
     run([], x)
     assert x.tolist() == [1, 1, 1, 1]
 
@@ -137,7 +177,7 @@ class Launched:
         assert threads.launch(self.program, self.table.ctypes.data)
 
     def check(self) -> None:
-        assert np.array_equal(self.result, self.want), "the groups ran out of order"
+        assert np.array_equal(self.result, self.want), "the calls ran out of order"
 
 
 @needs_linux
@@ -240,12 +280,12 @@ def test_programs_of_single_units_start_no_thread() -> None:
         """
 import os
 import numpy as np
-from tests.backends.native_programs import group, run
+from tests.backends.native_programs import call, run
 before = len(os.listdir("/proc/self/task"))
 x = np.zeros(8, np.int64)
-run([group(1, "count")] * 3, x)
+run([call(1, "count")] * 3, x)
 assert x[0] == 3 and len(os.listdir("/proc/self/task")) == before
-run([group(2, "count")], x)
+run([call(2, "count")], x)
 assert len(os.listdir("/proc/self/task")) == before + 3
 """,
         TIDU_NUM_THREADS="4",
@@ -442,7 +482,7 @@ def test_without_worker_threads_the_caller_does_everything(monkeypatch: pytest.M
     assert "pthread" not in text and "syscall" not in text
     address = llvm.load([llvm.compile_module(text)], ["tidu_run"])["tidu_run"]
     native = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
-    program = threads.NativeProgram([group(9, "mix", p=r, q=9) for r in (0, 1)])
+    program = threads.NativeProgram([call(9, "mix", p=r, q=9) for r in (0, 1)])
     x, y = np.arange(9), np.zeros(9, np.int64)
     want = mixed(x, 2)
     table = np.array([0, 0, x.ctypes.data, y.ctypes.data])
@@ -453,7 +493,7 @@ def test_without_worker_threads_the_caller_does_everything(monkeypatch: pytest.M
 def test_a_program_keeps_the_parameters_of_its_kernels() -> None:
     params = np.array([7, 7])
     before = sys.getrefcount(params)
-    program = threads.NativeProgram([threads.Group(1, False, [(kernels()["count"], params)])])
+    program = threads.NativeProgram([threads.Call(kernels()["count"], params, 1, False)])
     assert sys.getrefcount(params) > before
     del program
     assert sys.getrefcount(params) == before

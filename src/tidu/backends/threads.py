@@ -3,7 +3,7 @@
 A program can also be launched: the others run it while the calling thread goes on, until it comes
 to join them. Threads are made when the first program comes that is wide enough for them, stay for
 the life of the process, spin for a moment after each program and then sleep. Programs of several
-Python threads wait for each other. All of that is native code (`spmd.py`), which no exception can
+Python threads wait for each other. All of that is native code (`spmd`), which no exception can
 interrupt.
 """
 
@@ -29,37 +29,56 @@ else:
     llvm = DeferredModule("tidu.compiler.llvm")
 
 
-class Group(NamedTuple):
-    """Kernels that are run for the same units, unit by unit if there are several of them."""
+class Call(NamedTuple):
+    """A kernel, and how it is run: its units shared by all, or, of one unit, in a track."""
 
+    function: int  # its address
+    params: npt.NDArray[np.int64]
     units: int
-    barrier: bool  # whether all workers must have done the earlier groups
-    kernels: Sequence[tuple[int, npt.NDArray[np.int64]]]  # address and parameters
+    barrier: bool  # whether all workers must have done the earlier calls
+    track: int = 0
+
+
+class _Phase:
+    """What workers do without waiting for each other."""
+
+    def __init__(self) -> None:
+        self.shared: list[int] = []
+        self.tracks: list[list[int]] = []
+        self.width = 0  # how many workers it has something for
+
+    def add(self, call: Call) -> None:
+        addresses = [call.function, call.params.ctypes.data]
+        if call.units == 1:
+            self.tracks += [[] for _ in range(call.track + 1 - len(self.tracks))]
+            self.tracks[call.track] += addresses
+        else:
+            self.shared += [call.units, *addresses]
+        self.width = max(self.width, call.units, len(self.tracks))
+
+    def words(self) -> list[int]:
+        words = [len(self.shared) // 3, len(self.tracks), *self.shared]
+        for track in self.tracks:
+            words += [len(track) // 2, *track]
+        return [1 + len(words), *words]
 
 
 class NativeProgram:
-    """Groups in the form that the workers read. It keeps the parameters alive, not the code."""
+    """Calls in the form that the workers read. It keeps the parameters alive, not the code."""
 
     __slots__ = ("_params", "_words", "address", "width")
 
-    def __init__(self, groups: Sequence[Group]) -> None:
-        self.width = max((group.units for group in groups), default=0)
-        self._params = [params for group in groups for _, params in group.kernels]
-        for params in self._params:
-            assert params.dtype == np.int64 and params.flags.c_contiguous
-        words = [self.width, 0]
-        start = 0
-        for number, group in enumerate(groups):
-            if number == 0 or group.barrier:
-                start = len(words)
-                words += [2, 0]
-                words[1] += 1
-            words[start + 1] += 1
-            words += [group.units, len(group.kernels)]
-            for kernel, params in group.kernels:
-                words += [kernel, params.ctypes.data]
-            words[start] = len(words) - start
-        self._words = np.array(words, np.int64)
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._params = [call.params for call in calls]
+        phases: list[_Phase] = []
+        for call in calls:
+            assert call.params.dtype == np.int64 and call.params.flags.c_contiguous
+            if call.barrier or not phases:
+                phases.append(_Phase())
+            phases[-1].add(call)
+        self.width = max((phase.width for phase in phases), default=0)
+        words = [word for phase in phases for word in phase.words()]
+        self._words = np.array([self.width, len(phases), *words], np.int64)
         self.address = self._words.ctypes.data
 
 

@@ -70,10 +70,11 @@ def _call(
 
 def _arena(plan: Plan, names: Names) -> Iterator[str]:
     """Buffers that are in use at the same time lie apart."""
-    lives: dict[int, tuple[int, int]] = {}
+    uses: dict[int, list[int]] = {}
     for place, call in enumerate(plan.calls):
         for number in set.union(*_uses(call)):
-            lives[number] = (lives.get(number, (place, place))[0], place)
+            uses.setdefault(number, []).append(place)
+    phases = _phases(plan)
     placed: list[tuple[int, int, int]] = []
     for number, start in sorted(plan.offsets.items(), key=lambda x: x[1]):
         buffer = plan.buffers[number]
@@ -84,18 +85,49 @@ def _arena(plan: Plan, names: Names) -> Iterator[str]:
             yield f"{names[number]} is at bytes {start} to {end} of an arena of {plan.arena}"
         for other, low, high in placed:
             apart = end <= low or high <= start
-            if not apart and _together(lives.get(number), lives.get(other)):
+            if apart or number not in uses or other not in uses:
+                continue
+            if not (
+                _follow(plan, phases, uses[number], uses[other])
+                or _follow(plan, phases, uses[other], uses[number])
+            ):
                 yield f"{names[other]} and {names[number]} are in use together at byte {start}"
         placed.append((number, start, end))
 
 
-def _together(one: tuple[int, int] | None, other: tuple[int, int] | None) -> bool:
-    return one is not None and other is not None and one[0] <= other[1] and other[0] <= one[1]
+def _phases(plan: Plan) -> list[int]:
+    """The phase of each call: between host calls and barriers."""
+    phases: list[int] = []
+    for call in plan.calls:
+        last = phases[-1] if phases else 0
+        after_host = bool(phases) and isinstance(plan.calls[len(phases) - 1], HostCall)
+        phases.append(last + (isinstance(call, HostCall) or after_host or call.barrier))
+    return phases
+
+
+def _follow(plan: Plan, phases: list[int], some: list[int], others: list[int]) -> bool:
+    """Whether each of the other calls surely runs after each of some."""
+    return all(
+        phases[i] < phases[j]
+        or (phases[i] == phases[j] and i < j and _on_one_track(plan.calls[i], plan.calls[j]))
+        for i in some
+        for j in others
+    )
+
+
+def _on_one_track(call: NativeCall | HostCall, other: NativeCall | HostCall) -> bool:
+    """Whether calls of one phase follow each other."""
+    return (
+        isinstance(call, NativeCall)
+        and isinstance(other, NativeCall)
+        and call.units == other.units == 1
+        and call.track == other.track
+    )
 
 
 def _barriers(plan: Plan, names: Names) -> Iterator[str]:
-    """Between calls of several workers that use the same memory, one of them writing, all workers
-    have waited for each other.
+    """Between calls that use the same memory, one of them writing, all workers have waited for each
+    other, unless they follow each other on one track.
     """
     since: list[tuple[int, NativeCall]] = []
     for place, call in enumerate(plan.calls):
@@ -105,7 +137,7 @@ def _barriers(plan: Plan, names: Names) -> Iterator[str]:
         if call.barrier:
             since = []
         for before, other in since:
-            if call.units == other.units == 1:
+            if _on_one_track(call, other):
                 continue
             number = _conflict(plan, call, other)
             if number is not None:

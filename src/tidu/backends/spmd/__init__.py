@@ -1,0 +1,28 @@
+"""The native side of the worker threads, as LLVM IR text. To be read in this order:
+
+`phases.py`     what a program is to the runner, and how one share of a phase is done
+`waiting.py`    how a thread waits for another: spinning, then sleeping on a futex
+`claims.py`     who does which share, and when a phase is over
+`launching.py`  publishing a program to the workers, joining one, making the threads
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from tidu.backends.spmd import claims, launching, phases, waiting
+
+MAX_WORKERS = claims.MAX_WORKERS
+
+
+def can_work_together() -> bool:
+    """Whether this system has what the workers wait with: Linux, on a processor known here."""
+    return sys.platform == "linux" and platform.machine() in waiting.FUTEX and sys.maxsize > 2**32
+
+
+def text() -> str:
+    """The module for this machine. Without worker threads, its one function is `tidu_run`."""
+    if not can_work_together():
+        return phases.TEXT + phases.ALONE
+    return phases.TEXT + waiting.text(platform.machine()) + claims.TEXT + launching.TEXT
