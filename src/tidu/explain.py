@@ -29,9 +29,11 @@ def explain_compile(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     that is returned prints; its `result` is what the function has returned.
 
     >>> print(tidu.explain_compile(lambda x: tidu.softmax(x, 1), tidu.randn(64, 10)))
+    program 1 of 1, ...
     """
     return explanation.explain(lambda: function(*args, **kwargs))
 
 
 if "kernels" in os.environ.get("TIDU_LOG", "").split(",") and programs.make is natively:
     programs.make = lambda graph: explanation.logged(graph)
+    programs.keeps = False  # there are no expressions on disk to tell of

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tidu.backends.cpu import CpuProgram
+from tidu.backends.cpu import CpuProgram, plan_of
 from tidu.backends.timing import seconds_of_calls
 from tidu.compiler.control import set_stance
 from tidu.compiler.graph import Graph
@@ -57,10 +57,9 @@ class Explanation:
 class _Measured(CpuProgram):
     """A program that is measured after its first run."""
 
-    keeps_plan = True
-
     def __init__(self, graph: Graph, tell: Callable[[ProgramReport], None]) -> None:
-        super().__init__(graph)
+        self.whole = plan_of(graph)
+        super().__init__(self.whole)
         self.graph: Graph | None = graph
         self.tell = tell
 
@@ -72,7 +71,7 @@ class _Measured(CpuProgram):
         graph, self.graph = self.graph, None
         if graph is not None:
             seconds = seconds_of_calls(graph, leaves, numbers)
-            self.tell(ProgramReport(self.plan, len(graph.values), seconds))
+            self.tell(ProgramReport(self.whole, len(graph.values), seconds))
         return results
 
 

@@ -1,18 +1,21 @@
 """Compiled programs by the structure of their regions, and the thread that makes them.
 
-A region seen a second time is captured; a thread of its own compiles it while the same region goes
-on being run by the backend.
+A region may have been compiled by another process: its program is then on disk. One that is not is
+captured when it is seen for the second time; a thread of its own compiles it while the same region
+goes on being run by the backend.
 """
 
 from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tidu.backends.base import Program
@@ -20,65 +23,91 @@ from tidu.base.deferred import DeferredModule
 from tidu.base.determinism import Determinism
 from tidu.base.state import Pending, state
 from tidu.compiler.statistics import statistics
+from tidu.ir.structure import Key
 
 if TYPE_CHECKING:
-    from tidu.backends import cpu, null
+    from tidu.backends import cpu, null, shelf
+    from tidu.backends.shelf import Shelf
     from tidu.compiler.graph import Graph
 else:
     cpu = DeferredModule("tidu.backends.cpu")
     null = DeferredModule("tidu.backends.null")
+    shelf = DeferredModule("tidu.backends.shelf")
 
 # Counts are forgotten when there are more than this, and the oldest programs when there are more
 # than that.
 _MOST_SEEN, _MOST_PROGRAMS = 4096, 512
-_MOMENT = 0.0005  # seconds
+# How long a thread has the interpreter to itself while there is something to compile, and how long
+# it then has to be away for another to get hold of it; in seconds.
+_TURN, _MOMENT = 0.0005, 0.00005
+_imported = time.time()
+
+
+@cache
+def _shelf() -> Shelf:
+    return shelf.Shelf(_imported)
 
 
 class Programs:
     """What has been seen how often, and what has been compiled.
 
-    `immediate` compiles what is seen for the first time, before it is run. `make` compiles.
+    `immediate` compiles what is seen for the first time, before it is run. `make` compiles. With
+    `keeps`, plans are kept on disk, and looked for there.
     """
 
-    def __init__(self, *, immediate: bool, make: Callable[[Graph], Program]) -> None:
+    def __init__(
+        self, *, immediate: bool, make: Callable[[Graph], Program], keeps: bool = False
+    ) -> None:
         self.immediate = immediate
         self.make = make
-        self.seen: dict[Hashable, int] = {}
+        self.keeps = keeps
+        self.seen: dict[Key, int] = {}
         # None while a program is being compiled, and where it cannot be.
-        self.made: dict[Hashable, Program | None] = {}
-        self._queue: queue.SimpleQueue[tuple[Hashable, Graph]] = queue.SimpleQueue()
+        self.made: dict[Key, Program | None] = {}
+        # What is to be compiled, and without a graph, what is to be looked for on disk.
+        self._queue: queue.SimpleQueue[tuple[Key, Graph | None]] = queue.SimpleQueue()
+        self._first: Key | None = None  # what was seen before anything else
         self._thread: threading.Thread | None = None
         # Two counts, as each has one thread that changes it.
         self._ordered = 0
         self._finished = 0
+        self._turn = 0.0  # when the calling thread's began
         self._warned = False
 
-    def ready(self, key: Hashable, captured: Callable[[], Graph]) -> Program | None:
+    def ready(self, key: Key, captured: Callable[[], Graph]) -> Program | None:
         """The program for a structure if there is one by now. One seen again will have one."""
         self.make_way()
         try:
             return self.made[key]
         except KeyError:
             pass
+        if not self.seen:
+            self._first = key
         count = self.seen.get(key, 0) + 1
         if count == 1 and len(self.seen) >= _MOST_SEEN:
             self.seen.clear()
         self.seen[key] = count
         if self.immediate or Determinism.enabled:
-            self.made[key] = program = self._compile(captured())
-            return program
+            return self._at_once(key, captured)
+        if self.keeps and (key is not self._first if count == 1 else key == self._first):
+            found = self._on_disk(key)
+            if found is not None:
+                return found
         if count == 2:
+            self._put(key, None)
             self._order(key, captured())
         return None
 
     def make_way(self) -> None:
-        """Let the compiling thread work, if it has anything to do.
+        """Let the compiling thread have its turn, if it has anything to do.
 
-        It gives the interpreter away at each call into LLVM and each look at a file, and would wait
-        for it for milliseconds each time while the calling thread never lets go of it.
+        It gives the interpreter away at each call into LLVM and each look at a file. A thread that
+        runs NumPy lets go of the interpreter for moments too short for another to wake up in, and
+        Python, which sees it change hands, then takes it from nobody: it must be given.
         """
-        if self._ordered != self._finished:
+        if self._ordered != self._finished and time.perf_counter() - self._turn > _TURN:
             time.sleep(_MOMENT)
+            self._turn = time.perf_counter()
 
     def wait(self, seconds: float = 60.0) -> bool:
         """Until everything ordered has been compiled; False if that takes longer."""
@@ -93,12 +122,12 @@ class Programs:
     def apart(self, make: Callable[[Graph], Program]) -> Iterator[None]:
         """Compile everything at once with `make` for a while, and forget it afterwards."""
         self.wait()
-        kept = self.seen, self.made, self.immediate, self.make
-        self.seen, self.made, self.immediate, self.make = {}, {}, True, make
+        before = self.seen, self.made, self.immediate, self.make, self.keeps
+        self.seen, self.made, self.immediate, self.make, self.keeps = {}, {}, True, make, False
         try:
             yield
         finally:
-            self.seen, self.made, self.immediate, self.make = kept
+            self.seen, self.made, self.immediate, self.make, self.keeps = before
 
     def after_fork(self) -> None:
         """The child has no compiling thread; what was waiting is ordered when it is seen again."""
@@ -109,10 +138,35 @@ class Programs:
             del self.made[key]
             self.seen[key] = 1
 
-    def _order(self, key: Hashable, graph: Graph) -> None:
-        while len(self.made) >= _MOST_PROGRAMS:
-            self.made.pop(next(iter(self.made)))
-        self.made[key] = None
+    def _on_disk(self, key: Key) -> Program | None:
+        """The program for a structure if its plan is on disk.
+
+        That takes hardly more time than to run a region op by op once, and no less if both are done
+        at once. But nothing is looked for before the second region of a process: many have only
+        one, and nobody shall wait longer for a first step because there is a second.
+        """
+        if not _shelf().may_have(key):
+            return None
+        if self._ordered == self._finished:
+            return self._look_for(key)
+        self._order(key, None)  # the compiling thread may have locked what would be needed
+        return None
+
+    def _at_once(self, key: Key, captured: Callable[[], Graph]) -> Program:
+        program = self._look_for(key)
+        if program is None:
+            program = self._compile(captured())
+            self._put(key, program)
+            self._keep(key, program)
+        return program
+
+    def _put(self, key: Key, program: Program | None) -> None:
+        if len(self.made) >= _MOST_PROGRAMS:
+            oldest, *_ = self.made  # at once: another thread may be doing the same
+            self.made.pop(oldest, None)
+        self.made[key] = program
+
+    def _order(self, key: Key, graph: Graph | None) -> None:
         self._ordered += 1
         self._queue.put((key, graph))
         if self._thread is None:
@@ -125,21 +179,47 @@ class Programs:
         while True:
             key, graph = self._queue.get()
             try:
-                program = self._compile(graph)
-                if key in self.made:
-                    self.made[key] = program
+                with _short_turns():
+                    if graph is None:
+                        self._look_for(key)
+                    elif self.made.get(key) is None:  # else it was found meanwhile
+                        program = self._compile(graph)
+                        if key in self.made:
+                            self.made[key] = program
+                        self._keep(key, program)
             except Exception as error:
                 self._warn(error)
             finally:
                 self._finished += 1
                 key = graph = program = None  # type: ignore[assignment]
 
+    def _look_for(self, key: Key) -> Program | None:
+        """The program for a structure whose plan is on disk."""
+        if not self.keeps:
+            return None
+        started = time.perf_counter()
+        program = _shelf().find(key)
+        if program is not None:
+            self._count(started)
+            program.forget_plan()
+            self._put(key, program)
+        return program
+
     def _compile(self, graph: Graph) -> Program:
         started = time.perf_counter()
         program = self.make(graph)
+        self._count(started)
+        return program
+
+    def _count(self, started: float) -> None:
         statistics.programs += 1
         statistics.compile_seconds += time.perf_counter() - started
-        return program
+
+    def _keep(self, key: Key, program: Program) -> None:
+        """Write a program to disk; from then on it is only to be run."""
+        if self.keeps:
+            _shelf().keep(key, program)
+        program.forget_plan()
 
     def _warn(self, error: Exception) -> None:
         if not self._warned:
@@ -157,9 +237,20 @@ class Programs:
         return {"compiled": compiled, "numpy": len(self.seen) - compiled}
 
 
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let Python take the interpreter from whoever has it sooner than it usually does."""
+    kept = sys.getswitchinterval()
+    sys.setswitchinterval(min(kept, _TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(kept)
+
+
 def natively(graph: Graph) -> Program:
     """Compile for the processors of this machine."""
-    return cpu.CpuProgram(graph)
+    return cpu.CpuProgram(cpu.plan_of(graph))
 
 
 def _without_machine_code(graph: Graph) -> Program:
@@ -170,6 +261,8 @@ _null = os.environ.get("TIDU_BACKEND", "") == "null"
 programs = Programs(
     immediate=_null or os.environ.get("TIDU_TIER", "") == "1",
     make=_without_machine_code if _null else natively,
+    # What is found on disk has passed by the verifier.
+    keeps=not _null and os.environ.get("TIDU_VERIFY", "") != "1",
 )
 os.register_at_fork(after_in_child=programs.after_fork)
 statistics.tiers = programs.tiers

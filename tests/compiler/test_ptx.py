@@ -12,7 +12,7 @@ import pytest
 from tests.golden.programs import regions
 from tidu.compiler.llvm import emit_ptx
 from tidu.compiler.pipeline import compile_graph
-from tidu.compiler.program import Function, module_texts
+from tidu.compiler.program import Function, modules
 
 # The oldest processors that NVIDIA's assembler still knows, and recent ones.
 PROCESSORS = ("sm_75", "sm_90")
@@ -27,8 +27,8 @@ def kernels() -> dict[str, Function]:
     return found
 
 
-def modules(kernels: dict[str, Function]) -> list[str]:
-    return module_texts(kernels, most=len(kernels))
+def texts(kernels: dict[str, Function]) -> list[str]:
+    return [module.text for module in modules(kernels, most=len(kernels))]
 
 
 def test_there_are_kernels_of_every_golden_program(kernels: dict[str, Function]) -> None:
@@ -45,7 +45,7 @@ def test_kernels_for_a_processor_without_vectors_have_none(kernels: dict[str, Fu
 def test_each_kernel_becomes_an_entry_of_the_same_interface(
     kernels: dict[str, Function], processor: str
 ) -> None:
-    ptx = "\n".join(emit_ptx(text, processor) for text in modules(kernels))
+    ptx = "\n".join(emit_ptx(text, processor) for text in texts(kernels))
     entries = dict(re.findall(r"\.visible \.entry (\w+)\((.*?)\)", ptx, flags=re.DOTALL))
     assert entries.keys() == kernels.keys()
     for name, parameters in entries.items():
@@ -58,7 +58,7 @@ def test_each_kernel_becomes_an_entry_of_the_same_interface(
 def test_the_assembler_takes_what_comes_out(
     kernels: dict[str, Function], processor: str, tmp_path: Path
 ) -> None:
-    for number, text in enumerate(modules(kernels)):
+    for number, text in enumerate(texts(kernels)):
         source, binary = tmp_path / f"{number}.ptx", tmp_path / f"{number}.cubin"
         source.write_text(emit_ptx(text, processor), encoding="ascii")
         done = subprocess.run(

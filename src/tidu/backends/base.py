@@ -82,6 +82,9 @@ class Program:
         """Where the results are, whether they are there already or not."""
         raise NotImplementedError
 
+    def forget_plan(self) -> None:
+        """Let go of what a run has no use for, if there is such."""
+
     def cancel(self) -> None:
         """Wait for the first half, which was in vain."""
         raise NotImplementedError

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import starmap
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -16,21 +17,19 @@ from tidu.backends import threads
 from tidu.backends.arrays import Addresses
 from tidu.backends.base import DeclinedError, Halves, Program
 from tidu.backends.blas import blas_address
+from tidu.backends.kernels import kernels
 from tidu.base import dtypes
 from tidu.compiler import cache, gemm, llvm
 from tidu.compiler.gemm import GemmParams
 from tidu.compiler.graph import Graph
 from tidu.compiler.pipeline import compile_graph
-from tidu.compiler.program import Function, NativeCall, Plan, module_texts
-from tidu.compiler.statistics import statistics
-from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Stored, has_several
+from tidu.compiler.program import NativeCall, Plan
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Stored
 from tidu.ir.argument import FloatArgument, IntArgument
 from tidu.ir.value import Value, leaf
 
 # The table of a run: an error code, room for what belongs to it, then buffers and numbers.
 _FIRST_SLOT = 2
-# How many kernels are put into one module: each module costs a millisecond whatever is in it.
-_KERNELS_IN_MODULE = 8
 # Operations in a program that take some 100 µs: twice as long as waking another thread.
 _WORTH_LAUNCHING = 4_000_000
 
@@ -71,52 +70,6 @@ class Arena:
 _arena = Arena()
 
 
-class Functions:
-    """The addresses of all kernels that have been compiled in this process, by their names."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.addresses: dict[str, int] = {}
-
-    def get(self, functions: dict[str, Function]) -> dict[str, int]:
-        with self.lock:
-            missing = {n: f for n, f in functions.items() if n not in self.addresses}
-            if missing:
-                self.addresses.update(_compile(missing))
-                statistics.kernels += len(missing)
-            return self.addresses
-
-    def after_fork(self) -> None:
-        """The thread that held the lock is not in the child."""
-        self.lock = threading.Lock()
-
-
-_functions = Functions()
-os.register_at_fork(after_in_child=_functions.after_fork)
-
-
-def _compile(functions: dict[str, Function]) -> dict[str, int]:
-    """Compile and link; two threads share the work, which is done without the GIL."""
-    texts = module_texts(functions, _KERNELS_IN_MODULE)
-    objects: list[Any] = [None] * len(texts)
-    errors: list[Exception] = []
-
-    def work(first: int) -> None:
-        try:
-            for i in range(first, len(texts), 2):
-                objects[i] = cache.object_code(texts[i])
-        except Exception as error:
-            errors.append(error)
-
-    helper = threading.Thread(target=work, args=(1,), daemon=True)
-    helper.start()
-    work(0)
-    helper.join()
-    if errors:
-        raise errors[0]
-    return llvm.load(objects, functions)
-
-
 # Takes the place of a leaf that is not there yet.
 _NOTHING = np.empty(0)
 
@@ -126,15 +79,20 @@ class _Part:
     the numbers.
     """
 
-    __slots__ = ("group", "leaves", "numbers", "work", "writes")
+    __slots__ = ("leaves", "native", "numbers", "work", "writes")
 
-    def __init__(self, call: NativeCall, group: threads.Group, plan: Plan) -> None:
-        self.group = group
-        self.leaves = {place for place, n in enumerate(plan.leaves) if n in call.reads}
+    def __init__(self, call: NativeCall, one: threads.Call, leaves: dict[int, int]) -> None:
+        self.native = one
+        self.leaves = {leaves[n] for n in call.reads if n in leaves}
         arguments = [x[1] for x in call.parameters if x.__class__ is tuple and x[0] != "slot"]
         self.numbers = max(arguments, default=-1) + 1
         self.writes = call.writes
         self.work = call.work * call.units
+
+
+def plan_of(graph: Graph) -> Plan:
+    """What this machine's processors are to do for a region."""
+    return compile_graph(graph, llvm.vector_bytes())
 
 
 class CpuProgram(Program):
@@ -144,46 +102,40 @@ class CpuProgram(Program):
     calls make, the arena, and last the numbers: floats, then integers.
     """
 
-    # Whether to remember what it was made of, expressions and texts, once it can be run.
-    keeps_plan = False
-
-    def __init__(self, graph: Graph) -> None:
-        self.plan = plan = compile_graph(graph, llvm.vector_bytes())
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         results = plan.results()
-        given = {*plan.leaves, *plan.constants}
-        self.made = [n for n in results if n not in given and not self._by_host(n)]
+        by_host = [b.number for x in plan.calls if isinstance(x, HostCall) for b in x.results]
+        given = {*plan.leaves, *plan.constants, *by_host}
+        self.made = [n for n in results if n not in given]
         slots: dict[int, int] = {}
-        for number in (*plan.leaves, *self.made, *plan.constants, *results, *plan.offsets):
+        for number in (
+            *plan.leaves, *self.made, *plan.constants, *results, *plan.offsets, *by_host,
+        ):  # fmt: skip
             slots.setdefault(number, _FIRST_SLOT + len(slots))
-        for call in plan.calls:
-            if isinstance(call, HostCall):
-                for buffer in call.results:
-                    slots.setdefault(buffer.number, _FIRST_SLOT + len(slots))
         self.slots = slots
         first = _FIRST_SLOT + len(slots)
-        kinds = graph.numbers
+        kinds = plan.numbers
         self.floats = [i for i, kind in enumerate(kinds) if kind is float]
         self.integers = [i for i, kind in enumerate(kinds) if kind is not float]
         self.arguments = {n: first + i for i, n in enumerate((*self.floats, *self.integers))}
         self.table = np.zeros(first + len(kinds), np.int64)
         self.address = self.table.ctypes.data
-        start = self.address + 8 * first
-        self.float_slots = (ctypes.c_double * len(self.floats)).from_address(start)
-        start += 8 * len(self.floats)
-        self.integer_slots = (ctypes.c_int64 * len(self.integers)).from_address(start)
+        self.number_format = Struct(f"{len(self.floats)}d{len(self.integers)}q")
+        self.number_slots = self.table[first:].data
         self.error = ctypes.c_int64.from_address(self.address)
-        self.addresses = Addresses(
-            self.address + 8 * _FIRST_SLOT,
-            len(plan.leaves) + len(self.made) + len(plan.constants),
-        )
+        self.addresses = Addresses(self.address + 8 * _FIRST_SLOT)
         self.shapes = [(plan.buffers[n].shape, plan.buffers[n].dtype.numpy) for n in self.made]
         self.constants = {n: np.ascontiguousarray(a) for n, a in plan.constants.items()}
         for number, array in self.constants.items():
             self.table[slots[number]] = array.ctypes.data
-        # Whether a leaf is all the results of an op with several.
-        self.nested = any(map(has_several, graph.leaves))
-        addresses = _functions.get(plan.functions)
-        self.segments = list(self._segments(addresses))
+        self.nested = plan.nested
+        addresses = kernels.get(plan.functions)
+        runnable = [
+            None if isinstance(call, HostCall) else self._runnable(call, addresses)
+            for call in plan.calls
+        ]
+        self.segments = list(self._segments(runnable))
         self.arena_address = 0
         self.order = [*plan.leaves, *self.made, *plan.constants]
         # Where each output is among leaves, what is made and constants. No host call makes any.
@@ -196,35 +148,33 @@ class CpuProgram(Program):
             if all(segment.__class__ is threads.NativeProgram for segment in self.segments)
             else None
         )
+        leaves = {n: place for place, n in enumerate(plan.leaves)}
         self.parts = [
-            _Part(call, self._group(call, addresses), plan)
-            for call in plan.calls
-            if isinstance(call, NativeCall)
+            _Part(call, one, leaves)
+            for call, one in zip(plan.calls, runnable, strict=True)
+            if isinstance(call, NativeCall) and one is not None
         ]
         self.work = sum(part.work for part in self.parts)
-        if not self.keeps_plan:
-            self.plan = replace(plan, calls=[], functions={})
 
-    def _by_host(self, number: int) -> bool:
-        return any(
-            isinstance(call, HostCall) and any(b.number == number for b in call.results)
-            for call in self.plan.calls
-        )
+    def forget_plan(self) -> None:
+        """Let go of the part of the plan that a run has no use for: expressions and texts."""
+        self.plan = replace(self.plan, calls=[], functions={})
 
-    def _segments(self, addresses: dict[str, int]) -> Any:
-        groups: list[threads.Group] = []
-        for call in self.plan.calls:
-            if isinstance(call, HostCall):
-                if groups:
-                    yield threads.NativeProgram(groups)
-                    groups = []
-                yield call
+    def _segments(self, runnable: Sequence[threads.Call | None]) -> Iterator[Any]:
+        """What is run one after the other: native programs, and the host calls between them."""
+        native: list[threads.Call] = []
+        for call, one in zip(self.plan.calls, runnable, strict=True):
+            if one is not None:
+                native.append(one)
                 continue
-            groups.append(self._group(call, addresses))
-        if groups:
-            yield threads.NativeProgram(groups)
+            if native:
+                yield threads.NativeProgram(native)
+                native = []
+            yield call
+        if native:
+            yield threads.NativeProgram(native)
 
-    def _group(self, call: NativeCall, addresses: dict[str, int]) -> threads.Group:
+    def _runnable(self, call: NativeCall, addresses: dict[str, int]) -> threads.Call:
         kernel = addresses.get(call.kernel, 0)
         if isinstance(call.what, Product):
             kernel, parameters = _gemm_address(call.what), self._gemm(call)
@@ -232,7 +182,7 @@ class CpuProgram(Program):
             parameters = self._correlation(call.what)
         else:
             parameters = self._parameters(call.parameters)
-        return threads.Group(call.units, call.barrier, [(kernel, parameters)])
+        return threads.Call(kernel, parameters, call.units, call.barrier, call.track)
 
     def _correlation(self, step: Correlate) -> Any:
         params = step.params
@@ -321,8 +271,8 @@ class CpuProgram(Program):
             return None
         later = frozenset().union(*(part.writes for part in second))
         return Halves(
-            threads.NativeProgram([part.group for part in first]),
-            threads.NativeProgram([part.group for part in second]),
+            threads.NativeProgram([part.native for part in first]),
+            threads.NativeProgram([part.native for part in second]),
             [place for place, buffers in enumerate(outputs) if later.isdisjoint(buffers)],
             max(part.numbers for part in first),
         )
@@ -348,8 +298,8 @@ class CpuProgram(Program):
         with _arena:
             _arena.land()
             self._check()
-            begun[: len(leaves)] = leaves
-            self._fill(begun, numbers)
+            begun[: len(leaves)] = leaves  # the rest is as it was
+            self._fill(begun, len(leaves), numbers)
             if ahead and self._launched(halves.second, begun):
                 return True
             threads.run(halves.second, self.address)
@@ -369,17 +319,18 @@ class CpuProgram(Program):
             self.arena_address = base
         if self.nested:
             leaves = [a for x in leaves for a in (x if x.__class__ is tuple else (x,))]
-        arrays = [*leaves, *(np.empty(shape, kind) for shape, kind in self.shapes)]
+        arrays = [*leaves, *starmap(np.empty, self.shapes)]
         self.error.value = 0
         arrays += self.constants.values()
-        self._fill(arrays, numbers)
+        self._fill(arrays, len(arrays), numbers)
         return arrays
 
-    def _fill(self, arrays: list[Any], numbers: Sequence[Any]) -> None:
-        self.addresses.fill(arrays)
-        if numbers:
-            self.float_slots[:] = [numbers[i] for i in self.floats]
-            self.integer_slots[:] = [numbers[i] for i in self.integers]
+    def _fill(self, arrays: list[Any], count: int, numbers: Sequence[Any]) -> None:
+        """Put the addresses of the first arrays, and all numbers, into the table."""
+        self.addresses.fill(arrays, count)
+        if self.integers:
+            numbers = [numbers[i] for i in (*self.floats, *self.integers)]
+        self.number_format.pack_into(self.number_slots, 0, *numbers)
 
     def _check(self) -> None:
         if self.error.value:

@@ -14,7 +14,7 @@ from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.compiler.graph import Graph
 from tidu.compiler.pipeline import compile_graph
-from tidu.compiler.program import module_texts
+from tidu.compiler.program import modules
 from tidu.compiler.steps import Buffer
 from tidu.ir.value import Value
 
@@ -27,7 +27,8 @@ class NullProgram(Program):
 
     def __init__(self, graph: Graph) -> None:
         self.plan = compile_graph(graph, VECTOR_BYTES)
-        self.texts = module_texts(self.plan.functions, most=len(self.plan.functions) or 1)
+        functions = self.plan.functions
+        self.texts = [module.text for module in modules(functions, most=len(functions) or 1)]
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         return [

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from tidu.backends import threads
-from tidu.backends.cpu import CpuProgram
+from tidu.backends.cpu import CpuProgram, plan_of
 from tidu.compiler.graph import Graph
-from tidu.compiler.steps import HostCall
 
 # A call is repeated until it has taken so long or has been run so often.
 _SECONDS, _MOST_RUNS = 0.005, 25
@@ -35,16 +34,13 @@ class _CallByCall(CpuProgram):
     """
 
     def __init__(self, graph: Graph) -> None:
-        super().__init__(graph)
+        super().__init__(plan_of(graph))
         self.places = None
         self.seconds: list[float] = []
 
-    def _segments(self, addresses: dict[str, int]) -> Iterator[Any]:
-        for call in self.plan.calls:
-            if isinstance(call, HostCall):
-                yield call
-            else:
-                yield threads.NativeProgram([self._group(call, addresses)])
+    def _segments(self, runnable: Sequence[threads.Call | None]) -> Iterator[Any]:
+        for call, one in zip(self.plan.calls, runnable, strict=True):
+            yield call if one is None else threads.NativeProgram([one])
 
     def _do(self, segment: Any, known: dict[int, Any], numbers: Sequence[Any]) -> None:
         times: list[float] = []

@@ -61,7 +61,7 @@ class set_stance:  # noqa: N801 (the name users know)
     other stances of torch.compiler.set_stance are "default".
 
     >>> with torch.compiler.set_stance("force_eager"):
-    ...     step()
+    ...     loss = train(x, labels)
     """
 
     def __init__(self, stance: str = "default", **options: Any) -> None:

@@ -8,15 +8,15 @@ Each pass is a function from one form to the next and leaves the form that it wa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from tidu.compiler import fuse, lower, program
+from tidu.compiler import fuse, lower, places, program, schedule
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused
 from tidu.compiler.graph import Graph, expand
 from tidu.compiler.program import Plan
-from tidu.compiler.steps import Steps
+from tidu.compiler.steps import Steps, has_several
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Lowered:
 
     steps: Steps
     make: Expressions  # what made the expressions, and makes more of them
-    numbers: int  # how many Python numbers a run is given
+    numbers: tuple[type, ...]  # of each Python number that a run is given: float or int
+    nested: bool  # whether a leaf is all the results of an op with several
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def _expand(graph: Graph, target: Target) -> Graph:
 
 def _lower(graph: Graph, target: Target) -> Lowered:
     lowering = lower.Lowering(graph, target.vector_bytes)
-    return Lowered(lowering.run(), lowering.make, len(graph.numbers))
+    nested = any(map(has_several, graph.leaves))
+    return Lowered(lowering.run(), lowering.make, tuple(graph.numbers), nested)
 
 
 def _fuse(lowered: Lowered, target: Target) -> Merged:
@@ -63,7 +65,10 @@ def _fuse(lowered: Lowered, target: Target) -> Merged:
 
 def _plan(merged: Merged, target: Target) -> Plan:
     lowered = merged.lowered
-    return program.plan(lowered.steps, merged.order, lowered.make, target.vector_bytes)
+    made = program.plan(lowered.steps, merged.order, lowered.make, target.vector_bytes)
+    made.calls = schedule.arrange(made.calls)
+    places.place(made)
+    return replace(made, numbers=lowered.numbers, nested=lowered.nested)
 
 
 PASSES = (
