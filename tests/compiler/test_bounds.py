@@ -100,7 +100,7 @@ def test_an_index_out_of_range_is_the_error_of_the_first_tier(
     want = _outcome(0, ACCESSES[name], indices)
     got = _outcome(1, ACCESSES[name], indices)
     assert got == want
-    assert issubclass(want[0], (IndexError, RuntimeError))  # PyTorch's gather raises the latter
+    assert issubclass(want[0], IndexError)  # also where it is PyTorch's RuntimeError besides
     assert "test_bounds.py" in want[1]
     assert declined == [True]
 

@@ -15,6 +15,7 @@ from tests.compiler.tiers import tier
 from tests.golden.programs import graphs
 from tidu import Tensor
 from tidu.backends.null import VECTOR_BYTES
+from tidu.compiler.fuse import Kernel
 from tidu.compiler.pipeline import Lowered, forms
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.render import render
@@ -88,6 +89,131 @@ def test_what_a_product_reads_is_stored_in_its_own_order_whatever_else_uses_it()
     (product,) = [s for s in passes(run)["lower"].steps.steps if isinstance(s, Product)]
     assert product.a.transposed
     assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_slices_that_are_all_of_a_value_do_not_store_it() -> None:
+    x, bias = numbers(50, 64), numbers(64)
+
+    def run() -> list[Tensor]:
+        left, right = (x + bias).split(32, 1)
+        return [left.sigmoid() * right.tanh()]
+
+    assert len(stored(run)) == 1
+    assert_same_in_both_tiers(run)
+
+
+def test_what_is_stored_keeps_the_order_of_what_it_is_made_of() -> None:
+    x = numbers(6, 40, 50)
+
+    def run() -> list[Tensor]:
+        turned = x.transpose(0, 1).sigmoid()
+        return [turned.sum((1, 2)), turned.amax(0)]
+
+    first = stored(run)[0]
+    assert first.buffer.shape == (6, 40, 50)
+    assert first.store.strides == (50, 40 * 50, 1)
+    assert_same_in_both_tiers(run)
+
+
+def grown(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Something that grows by one part after another, each made of all before it."""
+    total = x.sum()
+    for _ in range(count):
+        new = (x * x.mean((0, 2), keepdim=True)).mean(1, keepdim=True).sigmoid()
+        x = tidu.cat((x, new), 1)
+        total = total + (x * x).sum()
+    return x * 2.0, total
+
+
+def test_what_grows_by_joining_is_stored_once() -> None:
+    x = numbers(4, 3, 50)
+
+    def run() -> list[Tensor]:
+        return [*grown(x.exp(), 12)]
+
+    joined = [root.buffer.shape for root in stored(run) if root.buffer.size > 4 * 4 * 50]
+    assert joined.count((4, 15, 50)) == 14  # the first part and twelve others, and the result
+    assert len(joined) == 14
+    assert_same_in_both_tiers(run)
+
+
+def test_derivatives_through_what_grows_by_joining() -> None:
+    def run() -> list[Tensor]:
+        x = numbers(4, 3, 50).requires_grad_()
+        last, total = grown(x, 5)
+        (last.sum() + total).backward()
+        return [last, total, x.grad]
+
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_parts_of_a_join_that_others_read_too() -> None:
+    """A product reads one part, NumPy one, a convolution one; a part may be two, or a result."""
+    x, weight, taps = numbers(4, 6, 16), numbers(16, 5), numbers(2, 6, 3)
+
+    def run() -> list[Tensor]:
+        a, b, c = x.sigmoid(), (x * 2.0).tanh(), x.exp()
+        block = tidu.cat((a, b, c, b), 0)
+        columns = tidu.cat((a, c), 2)
+        pairs = tidu.stack((a.reshape(24, 16), b.reshape(24, 16)), 1)
+        convolved = F.conv1d(c, taps)
+        return [block, columns * 3.0, pairs.sum(1), a @ weight, b.sort(2).values, convolved, c]
+
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_a_part_of_two_joins() -> None:
+    x = numbers(4, 6)
+
+    def run() -> list[Tensor]:
+        a, b = x.sigmoid(), x.exp()
+        return [tidu.cat((a, b, a), 0) * 2.0, tidu.cat((b, a), 0) * 3.0]
+
+    assert_same_in_both_tiers(run)
+
+
+@pytest.mark.parametrize("count", [1, 3, 400])
+def test_joins_of_joins_of_joins(count: int) -> None:
+    def run() -> list[Tensor]:
+        x = numbers(2, 5).sigmoid()
+        for _ in range(count):
+            x = tidu.cat((x, x[-1:] * 0.5 + 0.1), 0)
+        return [x * 1.0, x.t() @ x]
+
+    assert_same_in_both_tiers(run)
+
+
+def test_a_kernel_writes_several_parts_of_one_buffer_and_reads_another() -> None:
+    """The steps of a recurrent layer: gates, states and cells of all of them are joined."""
+    layer, x = tidu.nn.LSTM(8, 32), numbers(5, 8, 8)
+
+    def run() -> list[Tensor]:
+        layer.zero_grad()
+        out, (state, cell) = layer(x)
+        (out * out).sum().backward()
+        return [out, state, cell, *(p.grad for p in layer.parameters())]
+
+    (forward,) = graphs(lambda: lambda: layer(x)[0])
+    kernels = [s for s in dict(forms(forward, VECTOR_BYTES))["fuse"].order if isinstance(s, Kernel)]
+    assert sum(len(kernel.roots) >= 6 for kernel in kernels) == 5
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_the_update_of_a_parameter_is_one_kernel_however_many_there_are() -> None:
+    parameters = [tidu.nn.Parameter(numbers(7 + i)) for i in range(60)]
+    optimizer = tidu.optim.Adam(parameters, lr=0.1)
+    for number, parameter in enumerate(parameters):
+        parameter.grad = numbers(7 + number, seed=1)
+    optimizer.step()
+    tidu.realize()
+
+    def run() -> None:
+        tidu.nn.utils.clip_grad_value_(parameters, 0.5)
+        optimizer.step()
+
+    (graph,) = graphs(lambda: run)
+    kernels = [s for s in dict(forms(graph, VECTOR_BYTES))["fuse"].order if isinstance(s, Kernel)]
+    assert len([k for k in kernels if k.space]) == len(parameters)
 
 
 def test_equal_operations_are_done_once() -> None:

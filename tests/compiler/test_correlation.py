@@ -176,8 +176,8 @@ def strides(array: Array, *dimensions: int) -> list[int]:
 
 def run(params: CorrelateParams | CorrelateWeightParams, address: int, arrays: list[Array]) -> None:
     table = np.array([0, 0, *(array.ctypes.data for array in arrays)])
-    group = threads.Group(params.units, False, [(address, params.array())])
-    threads.run(threads.NativeProgram([group]), table.ctypes.data)
+    call = threads.Call(address, params.array(), params.units, False)
+    threads.run(threads.NativeProgram([call]), table.ctypes.data)
 
 
 def correlate(

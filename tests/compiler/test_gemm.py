@@ -95,8 +95,8 @@ class Case:
         )  # fmt: skip
         arrays = (self.stored_a, self.stored_b, self.stored_c)
         table = np.array([0, 0, *(array.ctypes.data for array in arrays)])
-        group = threads.Group(params.units, False, [(kernel(self.kind), params.array())])
-        threads.run(threads.NativeProgram([group]), table.ctypes.data)
+        call = threads.Call(kernel(self.kind), params.array(), params.units, False)
+        threads.run(threads.NativeProgram([call]), table.ctypes.data)
         return self.stored_c[..., :n].copy()
 
     def check(self, cut: gemm.Panels) -> None:
@@ -220,6 +220,6 @@ def test_offsets_are_in_elements() -> None:
         a_offset=10, b_offset=100, c_offset=200,
     )  # fmt: skip
     table = np.array([0, 0, flat.ctypes.data])
-    group = threads.Group(params.units, False, [(kernel(float32), params.array())])
-    threads.run(threads.NativeProgram([group]), table.ctypes.data)
+    call = threads.Call(kernel(float32), params.array(), params.units, False)
+    threads.run(threads.NativeProgram([call]), table.ctypes.data)
     assert np.array_equal(flat[200 : 200 + 45].reshape(5, 9)[:, :6], want)

@@ -161,6 +161,27 @@ def test_what_ieee_defines_of_two_numbers(name: str, dtype: str) -> None:
         _same(got, tier_zero, f"{name}: compiled and NumPy", name in BINARY)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["logaddexp", "logaddexp2"])
+def test_the_smallest_digits_of_a_logarithm_of_a_sum_show(name: str, dtype: str) -> None:
+    great = np.zeros(40, dtype)
+    small = -np.linspace(1, 80, 40).astype(dtype)
+    compiled, *_ = _three(lambda m, x, y: getattr(m, name)(x, y), [great, small], dtype)
+    wanted = getattr(np, name)(great, small)
+    np.testing.assert_allclose(compiled[0], wanted, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_both_operands_of_a_choice_beside_nan_get_its_gradient(name: str) -> None:
+    numbers = [np.nan, np.nan, 1.0, 2.0, -np.inf], [np.nan, 1.0, np.nan, 3.0, -np.inf]
+    found = []
+    for library in (tidu, torch):
+        x, y = (library.tensor(list(n), requires_grad=True) for n in numbers)
+        getattr(library, name)(x, y).backward(library.ones(5))
+        found.append((x.grad.tolist(), y.grad.tolist()))
+    assert found[0] == found[1]
+
+
 FUNCTIONS = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos",
     "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc", "sigmoid", "rsqrt",

@@ -177,7 +177,14 @@ def padding() -> Callable[[], Any]:
 
 
 @program
-def argmax() -> Callable[[], Any]:
+def cumulative() -> Callable[[], Any]:
     """A call to NumPy between native kernels."""
+    x = tidu.randn(64, 10)
+    return lambda: tidu.softmax(x, 1).cumsum(1).sqrt()
+
+
+@program
+def argmax() -> Callable[[], Any]:
+    """The place of the greatest element, as the least of the places where it stands."""
     x = tidu.randn(64, 10)
     return lambda: tidu.softmax(x, 1).gather(1, x.argmax(1, keepdim=True)).sqrt()

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.compiler.expressions import COMPUTE, CONSTANT, GUARDED, IOTA, LOAD, Expression
+from tidu.compiler.expressions import (
+    COMPUTE,
+    CONSTANT,
+    GUARDED,
+    IOTA,
+    LOAD,
+    Expression,
+    below,
+)
 from tidu.compiler.scalars import Register, VectorScalars
 from tidu.ir.op import Op
 
@@ -41,7 +49,7 @@ def cost(x: Expression, space: Shape) -> Cost:
     whole = prod(space)
     dims: dict[int, frozenset[int]] = {}
     instructions = memory = 0.0
-    for node in _below(x):
+    for node in below(x):
         depends = _own_dimensions(node).union(*(dims[y.number] for y in node.inputs))
         dims[node.number] = depends
         if prod(space[d] for d in depends) * _MUCH_LESS <= whole:
@@ -55,23 +63,13 @@ def cost(x: Expression, space: Shape) -> Cost:
     return Cost(instructions, memory)
 
 
-def is_cheap_to_repeat(x: Expression, space: Shape, uses: int) -> bool:
+def is_cheap_to_repeat(x: Expression, space: Shape, uses: float) -> bool:
     """Whether computing `x` for each of its uses costs no more than storing and reading it."""
-    once = cost(x, space).total
-    width = _MEMORY * _width(x)
-    return uses * once <= once + width + uses * width
-
-
-def _below(x: Expression) -> list[Expression]:
-    """All nodes of an expression, inputs before what is made of them."""
-    found: dict[int, Expression] = {}
-    stack = [x]
-    while stack:
-        top = stack.pop()
-        if top.number not in found:
-            found[top.number] = top
-            stack.extend(top.inputs)
-    return [found[number] for number in sorted(found)]
+    once = cost(x, space)
+    width = _width(x)
+    if uses <= 1:  # by several, each of which needs a part
+        return once.memory <= 2 * width
+    return uses * once.total <= once.total + _MEMORY * width * (1 + uses)
 
 
 def _own_dimensions(x: Expression) -> frozenset[int]:

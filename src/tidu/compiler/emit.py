@@ -25,7 +25,7 @@ from tidu.compiler.expressions import (
     Expressions,
     Layout,
 )
-from tidu.compiler.fuse import Kernel, root_loads
+from tidu.compiler.fuse import Kernel, Place, place_of, root_loads
 from tidu.compiler.loops import Loops, coalesced, plan_loops
 from tidu.compiler.scalars import Register
 from tidu.compiler.steps import Root
@@ -84,15 +84,15 @@ class _Emitter(KernelMemory):
 
     def __init__(self, kernel: Kernel, stored: set[int], vector_bytes: int) -> None:
         super().__init__(kernel, plan_loops(kernel, vector_bytes), vector_bytes)
-        self.roots = {root.buffer.number: root for root in kernel.roots}
+        self.roots = {place_of(root): root for root in kernel.roots}
         self.stages: dict[int, int] = {}
-        self.repeated: dict[int, bool] = {}
+        self.repeated: dict[Place, bool] = {}
         self.stored = stored | self.revisited()
         self.kept_depth = len(self.plan.outer)
         self.segment = 0
-        self.finished: dict[int, Register] = {}  # by buffer: what a reduction came to
-        self.accumulators: dict[int, tuple[str, dtype]] = {}
-        self.totals: dict[int, str] = {}  # what the blocks of a long sum have come to
+        self.finished: dict[Place, Register] = {}  # what a reduction came to
+        self.accumulators: dict[Place, tuple[str, dtype]] = {}
+        self.totals: dict[Place, str] = {}  # what the blocks of a long sum have come to
 
     def run(self) -> Emitted:
         for root in self.kernel.roots:
@@ -160,10 +160,9 @@ class _Emitter(KernelMemory):
         found = self.stages.get(x.number)
         if found is None:
             found = max((self.stage(y) for y in x.inputs), default=0)
-            if x.kind == LOAD and x.what[0] in self.roots:
-                root = self.roots[x.what[0]]
-                if root.scatter is None and not root.after:
-                    found = self.stage(root.expression) + (root.reduction is not None)
+            root = self.roots.get(x.what[:2]) if x.kind == LOAD else None
+            if root is not None and root.scatter is None and not root.after:
+                found = self.stage(root.expression) + (root.reduction is not None)
             self.stages[x.number] = found
         return found
 
@@ -174,7 +173,7 @@ class _Emitter(KernelMemory):
         found = set()
         for root in self.kernel.roots:
             for load in root_loads(root):
-                other = self.roots.get(load.what[0])
+                other = self.roots.get(load.what[:2])
                 if (
                     other is not None
                     and other.reduction is None
@@ -186,18 +185,18 @@ class _Emitter(KernelMemory):
 
     def is_repeated(self, root: Root) -> bool:
         """Whether a later pass computes what a root stores rather than reading it."""
-        number = root.buffer.number
-        found = self.repeated.get(number)
+        place = place_of(root)
+        found = self.repeated.get(place)
         if found is None:
             instructions = cost(root.expression, self.kernel.space).instructions
-            found = self.repeated[number] = instructions <= _CHEAP
+            found = self.repeated[place] = instructions <= _CHEAP
         return found
 
     def kept_results(self, number: int) -> None:
         for root in self.kernel.roots:
             if self.is_kept(root) and self.stage_of(root) == number:
                 x = self.value(root.expression)
-                self.finished[root.buffer.number] = x
+                self.finished[place_of(root)] = x
                 if root.buffer.number in self.stored:
                     self.store(root, x)
 
@@ -214,7 +213,7 @@ class _Emitter(KernelMemory):
 
     def blocks(self, roots: list[Root]) -> Blocks | None:
         """How the outermost loop over what is reduced is cut, if there are long sums."""
-        summed = [r for r in roots if r.buffer.number in self.totals]
+        summed = [r for r in roots if place_of(r) in self.totals]
         if not summed:
             return None
         trips = [self.trips(d) for d in self.plan.inner]
@@ -240,28 +239,28 @@ class _Emitter(KernelMemory):
         kind = dtypes.float32 if kind.is_half else kind
         scalars = self.scalars(self.entry, self.accumulator_lanes())
         name = self.line(self.entry, f"alloca {scalars.type_of(kind)}")
-        self.accumulators[root.buffer.number] = (name, kind)
+        self.accumulators[place_of(root)] = (name, kind)
         if kind.is_floating_point and prod(map(self.trips, self.plan.inner)) > _LONG_SUM:
             total = self.line(self.entry, f"alloca {scalars.type_of(kind)}")
-            self.totals[root.buffer.number] = total
+            self.totals[place_of(root)] = total
 
     def start(self, root: Root) -> None:
-        name, kind = self.accumulators[root.buffer.number]
+        name, kind = self.accumulators[place_of(root)]
         assert root.reduction is not None and root.reduction.identity is not None
         lines = self.levels[-1].lines
         scalars = self.scalars(lines, self.accumulator_lanes())
         neutral = scalars.constant(root.reduction.identity(kind), kind)
         lines.append(f"store {scalars.type_of(kind)} {neutral.name}, ptr {name}")
-        total = self.totals.get(root.buffer.number)
+        total = self.totals.get(place_of(root))
         if total is not None:
             lines.append(f"store {scalars.type_of(kind)} {neutral.name}, ptr {total}")
 
     def total(self, root: Root, lines: Lines) -> Register:
         """Put what has been accumulated to the total, and begin anew."""
-        name, kind = self.accumulators[root.buffer.number]
+        name, kind = self.accumulators[place_of(root)]
         assert root.reduction is not None and root.reduction.emit is not None
         assert root.reduction.identity is not None
-        total = self.totals[root.buffer.number]
+        total = self.totals[place_of(root)]
         scalars = self.scalars(lines, self.accumulator_lanes())
         of = scalars.type_of(kind)
         sums = [Register(self.line(lines, f"load {of}, ptr {x}"), kind) for x in (total, name)]
@@ -272,7 +271,7 @@ class _Emitter(KernelMemory):
         return made
 
     def accumulate(self, root: Root) -> None:
-        name, kind = self.accumulators[root.buffer.number]
+        name, kind = self.accumulators[place_of(root)]
         assert root.reduction is not None and root.reduction.emit is not None
         lanes = self.accumulator_lanes()
         lines = self.levels[-1].lines
@@ -289,12 +288,12 @@ class _Emitter(KernelMemory):
         lines.append(f"store {of} {after.name}, ptr {name}")
 
     def finish(self, root: Root) -> None:
-        name, kind = self.accumulators[root.buffer.number]
+        name, kind = self.accumulators[place_of(root)]
         assert root.reduction is not None and root.reduction.emit is not None
         lines = self.levels[-1].lines
         lanes = self.accumulator_lanes()
         scalars = self.scalars(lines, lanes)
-        if root.buffer.number in self.totals:
+        if place_of(root) in self.totals:
             x = self.total(root, lines)
         else:
             x = Register(self.line(lines, f"load {scalars.type_of(kind)}, ptr {name}"), kind)
@@ -329,7 +328,7 @@ class _Emitter(KernelMemory):
                 x = root.reduction.emit(scalars, low, high)
         if kind is not root.buffer.dtype:
             x = scalars.cast(x, root.buffer.dtype)
-        self.finished[root.buffer.number] = x
+        self.finished[place_of(root)] = x
         if root.buffer.number in self.stored:
             self.store(root, x)
 
@@ -396,7 +395,7 @@ class _Emitter(KernelMemory):
 
     def own(self, x: Expression) -> Root | None:
         """The root of this kernel whose element of this iteration a load asks for."""
-        root = self.roots.get(x.what[0])
+        root = self.roots.get(x.what[:2])
         if root is None or root.scatter is not None or root.after:
             return None
         if root.reduction is None and not self.is_kept(root):
@@ -411,7 +410,7 @@ class _Emitter(KernelMemory):
         if x.kind == LOAD:
             root = self.own(x)
             if root is not None:
-                done = self.finished.get(x.what[0])
+                done = self.finished.get(x.what[:2])
                 return done if done is not None else self.value(root.expression)
         depth = self.depth(x)
         if self.guard:

@@ -125,6 +125,38 @@ class Expressions:
         return made
 
 
+def usual_order(x: Expression, shape: Shape) -> tuple[int, ...]:
+    """The dimensions from the outermost as most of what `x` loads for every element lies in memory.
+
+    Row-major order, if that is as frequent.
+    """
+    by_rows = tuple(range(len(shape)))
+    wide = [d for d in by_rows if shape[d] != 1]
+    counts: dict[tuple[int, ...], int] = {}
+    for node in below(x):
+        if node.kind == LOAD and not node.what[2]:
+            strides = node.what[1].strides
+            if all(strides[d] > 0 for d in wide):
+                order = tuple(sorted(wide, key=lambda d: -strides[d]))
+                counts[order] = counts.get(order, 0) + 1
+    best = max(counts, key=lambda order: (counts[order], order == tuple(wide)), default=None)
+    if best is None or best == tuple(wide):
+        return by_rows
+    return (*(d for d in by_rows if shape[d] == 1), *best)
+
+
+def below(x: Expression) -> list[Expression]:
+    """All nodes of an expression, inputs before what is made of them."""
+    found: dict[int, Expression] = {}
+    stack = [x]
+    while stack:
+        top = stack.pop()
+        if top.number not in found:
+            found[top.number] = top
+            stack.extend(top.inputs)
+    return [found[number] for number in sorted(found)]
+
+
 # Changes of layouts -------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import gcd, prod
 
 from tidu.base.shapes import Shape
 from tidu.compiler.expressions import (
@@ -21,6 +21,7 @@ from tidu.compiler.expressions import (
     lifted,
     split,
 )
+from tidu.compiler.plain import UNWRITTEN
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Root, Step, Steps
 
 # How many kernels back a root may be taken, and how large a kernel may grow.
@@ -35,7 +36,7 @@ class Kernel:
 
     space: Shape
     reduced: frozenset[int]
-    roots: list[Root] = field(default_factory=list)
+    roots: list[Root] = field(default_factory=list, metadata=UNWRITTEN)
 
     @property
     def operations(self) -> int:
@@ -50,10 +51,18 @@ class Kernel:
 
 Fused = Kernel | Product | Correlate | HostCall
 
+# Where a root stores: the elements that loads with the same buffer and layout ask for.
+Place = tuple[int, Layout]
+
+
+def place_of(root: Root) -> Place:
+    return root.buffer.number, root.store
+
 
 def fuse(steps: Steps, make: Expressions) -> list[Fused]:
     """Merge roots into kernels; the order of what comes back is one in which all can run."""
-    return _Fusion(make).run(steps.steps)
+    results = {b.number for x in steps.outputs for b in (x if x.__class__ is tuple else (x,))}
+    return _Fusion(make, results).run(steps.steps)
 
 
 def loads(x: Expression, seen: set[int]) -> Iterator[Expression]:
@@ -84,11 +93,13 @@ def loaded(root: Root) -> frozenset[int]:
 
 
 class _Fusion:
-    def __init__(self, make: Expressions) -> None:
+    def __init__(self, make: Expressions, results: set[int]) -> None:
         self.make = make
+        self.results = results
         self.order: list[Fused] = []
         self.around: dict[int, list[Fused]] = {}  # by buffer, see `Root.around`
         self.written: dict[int, int] = {}  # by buffer: the place in the order where it is complete
+        self.using: dict[int, list[int]] = {}  # by buffer: the places of kernels that use it
 
     def run(self, steps: list[Step]) -> list[Fused]:
         for step in steps:
@@ -103,6 +114,8 @@ class _Fusion:
                 # Several roots may write parts of one buffer.
                 before = self.written.get(step.buffer.number, -1)
                 self.written[step.buffer.number] = max(before, place)
+                for number in (*loaded(step), step.buffer.number):
+                    self.using.setdefault(number, []).append(place)
             else:
                 for buffer in _results(step):
                     self.written[buffer.number] = len(self.order)
@@ -126,6 +139,10 @@ class _Fusion:
         places: list[int] = [*range(len(self.order) - 1, start - 1, -1)]
         if 0 <= earliest < start and root.expression.kind == LOAD:
             places.append(earliest)  # a copy goes with what it copies, however long ago that was
+        if root.buffer.number in self.results:
+            # Results have memory of their own, so they may as well be made long before.
+            users = {p for b in reads for p in self.using.get(b, ())[-_WINDOW:]}
+            places += sorted((p for p in users if max(earliest, 0) <= p < start), reverse=True)
         for place in places:
             kernel = self.order[place]
             if isinstance(kernel, Kernel) and self.fits(kernel, root, reads):
@@ -136,8 +153,6 @@ class _Fusion:
         if any(r.scatter is not None or r.after for r in kernel.roots):
             return False
         writes = kernel.writes()
-        if root.buffer.number in writes:
-            return False
         touched = writes.union(*map(loaded, kernel.roots))
         if not reads & touched or len(reads | touched) > _MOST_BUFFERS:
             return False
@@ -145,7 +160,7 @@ class _Fusion:
             return False
         for alignment in (_whole, _kept):
             merged = alignment(self.make, kernel, root)
-            if merged is not None and _forwards(merged, root.buffer, writes):
+            if merged is not None and _forwards(merged, writes):
                 kernel.space, kernel.reduced = merged[:2]
                 kernel.roots = [_inside(kernel, r) for r in merged[2]]
                 return True
@@ -230,12 +245,34 @@ def _kept(make: Expressions, kernel: Kernel, root: Root) -> Merged | None:
     return space, reduced, [*roots, replace(root, space=space)]
 
 
-def _forwards(merged: Merged, buffer: Buffer, writes: set[int]) -> bool:
-    """Whether the new root uses what the others make in the iteration that makes it."""
-    *others, root = merged[2]
-    stores = {r.buffer.number: r.store for r in others}
+def _forwards(merged: Merged, writes: set[int]) -> bool:
+    """Whether the new root uses what the others make in the iteration that makes it, or elements
+    of the same buffers that none of them makes.
+    """
+    space, _, (*others, root) = merged
+    stores: dict[int, list[Layout]] = {}
+    for other in others:
+        stores.setdefault(other.buffer.number, []).append(other.store)
     return all(
-        load.what[1] == stores[load.what[0]] and not load.what[2]
+        not load.what[2]
+        and (
+            load.what[1] in stores[load.what[0]]
+            or all(_apart(load.what[1], store, space) for store in stores[load.what[0]])
+        )
         for load in root_loads(root)
         if load.what[0] in writes
     )
+
+
+def _apart(one: Layout, other: Layout, space: Shape) -> bool:
+    """Whether two layouts have no place in common, as far as that is easily seen."""
+    if one.strides != other.strides or min(one.strides, default=0) < 0:
+        return False
+    # Along steps that are longer than this distance, both only move together.
+    distance = abs(one.offset - other.offset)
+    span, steps = 0, sorted(zip(one.strides, space, strict=True))
+    while steps and steps[0][0] <= distance + span:
+        stride, size = steps.pop(0)
+        span += stride * (size - 1)
+    coarse = gcd(*(stride for stride, _ in steps))
+    return span < distance and (not steps or coarse > distance + span)

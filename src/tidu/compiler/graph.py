@@ -103,7 +103,7 @@ class _Expansion:
             own.pending = outer
             own.position = position
         outputs = [self.now[id(value)] for value in graph.outputs]
-        values = _reachable(self.made, outputs)
+        values = reachable(self.made, outputs)
         return Graph(values, graph.leaves, outputs, graph.numbers, self.constants)
 
     def _visit(self, value: Value) -> None:
@@ -201,6 +201,9 @@ def _decomposed(value: Value, op: Op) -> tuple[list[Value], Any] | None:
         return None
     if narrow and result.dtype is not value.dtype:
         result = registry["cast"].value((result,), (value.dtype,))
+    own.pending.values = []  # what a signal handler makes from now on is none of these
+    if Pending.scattered:  # and it may have made some before
+        inner = reachable(inner, [result])
     return inner, result
 
 
@@ -210,7 +213,7 @@ def _widened(x: Any) -> Any:
     return x
 
 
-def _reachable(values: list[Value], outputs: list[Any]) -> list[Value]:
+def reachable(values: list[Value], outputs: list[Any]) -> list[Value]:
     """Those of `values` that an output is made of, in the same order."""
     needed: set[int] = set()
     for output in outputs:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
+from tidu.compiler.costs import cost
 from tidu.compiler.expressions import (
     COMPUTE,
     GUARDED,
@@ -183,7 +184,7 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
     elif vector in kept:
         kept = [d for d in kept if d != vector] + [vector]
     inner = [d for d in sorted(reduced) if d != vector] + ([vector] if vector in reduced else [])
-    work = prod(space) * (1 + kernel.operations + 2 * len(kernel.reads()))
+    work = prod(space) * _work_of_one(kernel)
     if vector is None:
         work *= _WITHOUT_VECTORS
     elif lanes > space[vector]:
@@ -194,6 +195,15 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
         divided = free[0] if space[free[0]] >= 16 else max(free, key=lambda d: space[d])
         units, chunk = units_of(work, space[divided], lanes if divided == vector else 1)
     return Loops(vector, lanes, kept, inner, divided, chunk, units)
+
+
+def _work_of_one(kernel: Kernel) -> int:
+    """What an element of all roots costs. Two instructions count as one operation: they wait for
+    each other less than for memory.
+    """
+    instructions = sum(cost(root.expression, kernel.space).instructions for root in kernel.roots)
+    operations = max(kernel.operations, int(instructions) // 2)
+    return 1 + operations + 2 * len(kernel.reads())
 
 
 def units_of(work: int, size: int, step: int) -> tuple[int, int]:

@@ -8,14 +8,12 @@ result of a reduction, or where several others would compute it again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Shape, broadcast
+from tidu.base.shapes import Shape
 from tidu.compiler import convolve
 from tidu.compiler.costs import is_cheap_to_repeat
 from tidu.compiler.expressions import (
@@ -36,15 +34,16 @@ from tidu.compiler.expressions import (
     lifted,
     moved,
     reshaped,
+    usual_order,
     without_ones,
 )
 from tidu.compiler.graph import Graph
+from tidu.compiler.joins import Joins, are_apart, is_join, pieces_of, within
 from tidu.compiler.operands import straighten
+from tidu.compiler.products import lower_product
 from tidu.compiler.steps import (
     Buffer,
     HostCall,
-    Operand,
-    Product,
     Root,
     Scatter,
     Steps,
@@ -53,7 +52,7 @@ from tidu.compiler.steps import (
     results_of,
 )
 from tidu.ir.argument import FloatArgument, IntArgument
-from tidu.ir.op import Op, Piece, Pieces, registry
+from tidu.ir.op import Op, registry
 from tidu.ir.value import Value
 
 # An expression of more operations than this is stored, whoever uses it.
@@ -92,11 +91,13 @@ class Lowering:
         self.steps = Steps()
         self.found: dict[int, Any] = {}  # by id of a Value: its expression, or a tuple of them
         self.uses: dict[int, int] = {}
-        self.consumers: dict[int, Value] = {}
+        # By id: how often all elements of a Value are read. A slice reads only some of them.
+        self.readings: dict[int, float] = {}
         self.convolutions: dict[int, list[Value]] = {}  # by id of a Value: those that read it
         self.in_memory: set[int] = set()  # by id: Values that have to be stored for some reader
-        self.left: set[int] = set()  # joins that are done as part of another
+        self.whole_for: set[int] = set()  # those of them that lie in row-major order for it
         self.wanted: set[int] = set()
+        self.joins = Joins(self)
 
     def run(self) -> Steps:
         graph, steps = self.graph, self.steps
@@ -106,16 +107,18 @@ class Lowering:
             buffer = self.buffer(constant.shape, constant.dtype)
             steps.constants[buffer.number] = constant.buffer
             self.found[id(constant)] = self.whole(buffer)
-        for value in graph.values:
+        for value in reversed(graph.values):
             for x in value.inputs:
                 if x.__class__ is Value:
                     self.uses[id(x)] = self.uses.get(id(x), 0) + 1
-                    self.consumers[id(x)] = value
+                    readings = self.readings.get(id(x), 0.0)
+                    self.readings[id(x)] = readings + self.readings_of(x, value)
                     if convolve.supports(value):
-                        self.convolutions.setdefault(id(x), []).append(value)
+                        self.convolutions.setdefault(id(x), []).insert(0, value)
         for output in graph.outputs:
             self.wanted.update(map(id, output if output.__class__ is tuple else (output,)))
         self.find_stored()
+        self.joins.find()
         for value in graph.values:
             self.lower(value)
         for output in graph.outputs:
@@ -139,12 +142,16 @@ class Lowering:
             read: tuple[Any, ...] = ()
             access = _access(value, op)
             gathers = access is not None and access.value is None
-            if gathers or (op.layout is not None and id(value) in self.in_memory):
+            moves = op.layout is not None
+            if gathers or (moves and id(value) in self.in_memory):
                 read = value.inputs[:1]
             special = has_several(value) or _is_empty(value) or self.rule(op, value) is None
             if special or op.kind == "contraction":
                 read = value.inputs
-            self.in_memory.update(id(x) for x in read if x.__class__ is Value)
+            numbers = [id(x) for x in read if x.__class__ is Value]
+            self.in_memory.update(numbers)
+            if special or gathers or (moves and id(value) in self.whole_for):
+                self.whole_for.update(numbers)
 
     # Buffers --------------------------------------------------------------------------------------
 
@@ -183,6 +190,28 @@ class Lowering:
         made = self.found[id(value)] = self.whole(buffer)
         return made
 
+    def store_part(self, value: Value, x: Expression) -> None:
+        """Make `x` a root that is written to its place in a join."""
+        buffer, layout = self.joins.place(value, x)
+        self.write(buffer, x, tuple(value.shape), layout, value)
+        self.found[id(value)] = self.make.load(buffer.number, layout, value.dtype)
+        self.joins.filled.add(id(value))
+
+    def store_ordered(self, value: Value, x: Expression) -> None:
+        """Make `x` a root, in the order in which what it is made of lies in memory."""
+        by_rows = id(value) in self.in_memory or id(value) in self.wanted
+        buffer, layout = self.ordered(value, x, by_rows=by_rows)
+        self.write(buffer, x, tuple(value.shape), layout, value)
+        self.found[id(value)] = self.make.load(buffer.number, layout, value.dtype)
+
+    def ordered(self, value: Value, like: Expression, *, by_rows: bool) -> tuple[Buffer, Layout]:
+        """A buffer for a Value in row-major order, or in the order of what `like` is made of."""
+        shape = tuple(value.shape)
+        order = tuple(range(len(shape))) if by_rows else usual_order(like, shape)
+        buffer = self.buffer(tuple(shape[d] for d in order), value.dtype)
+        strides = dict(zip(order, contiguous(buffer.shape).strides, strict=True))
+        return buffer, Layout(tuple(strides[d] for d in range(len(shape))), 0)
+
     def root(self, x: Expression, shape: Shape, d: dtype, value: Value | None = None) -> Buffer:
         buffer = self.buffer(shape, d)
         self.write(buffer, x, tuple(shape), contiguous(shape), value)
@@ -211,9 +240,6 @@ class Lowering:
         assert op is not None
         rule = None
         if not has_several(value) and not _is_empty(value):
-            if op.pieces is not None and self.is_part_of_another(value, op):
-                self.left.add(id(value))
-                return
             rule = self.rule(op, value)
         try:
             made = None if rule is None else rule(value, op)
@@ -228,16 +254,28 @@ class Lowering:
         readers = self.convolutions.get(id(value), [])
         if readers and id(value) not in self.wanted and convolve.place(self, value, readers):
             return
+        if id(value) in self.joins.parts:
+            self.store_part(value, made)
+            return
         # A single number that is wanted, a loss, is there early: somebody may wait for it.
         is_loss = id(value) in self.wanted and prod(value.shape) == 1
         stays = id(value) in self.in_memory or made.size > _LARGEST or is_loss
         if stays or not self.repeats(value, made):
-            self.store(value, made)
+            self.store_ordered(value, made)
+
+    def readings_of(self, x: Value, reader: Value) -> float:
+        """How often another Value reads all of `x`: of a slice, that is what reads the slice."""
+        assert reader.op is not None
+        if reader.op.layout is None or has_several(x) or prod(reader.shape) >= prod(x.shape):
+            return 1.0
+        return max(1.0, self.readings.get(id(reader), 0.0)) * prod(reader.shape) / prod(x.shape)
 
     def repeats(self, value: Value, made: Expression) -> bool:
         """Whether all that use a Value compute it for themselves."""
-        uses = self.uses.get(id(value), 0)
-        return uses <= 1 or is_cheap_to_repeat(made, tuple(value.shape), uses)
+        if self.uses.get(id(value), 0) <= 1:
+            return True
+        space, readings = tuple(value.shape), self.readings[id(value)]
+        return is_cheap_to_repeat(made, space, readings)
 
     def rule(self, op: Op, value: Value) -> Any:
         if op.kind == "pick":
@@ -337,6 +375,8 @@ class Lowering:
         """A buffer written piece by piece; or no buffer, where the rest is zero."""
         inputs = value.inputs
         assert op.pieces is not None
+        if is_join(value):
+            return self.join(value)
         zero, pieces = op.pieces(_shapes(value), *value.attrs)
         if zero and len(pieces) == 1 and all(step == 1 for _, _, step in pieces[0].ranges):
             return self.place(inputs[pieces[0].input], pieces[0].ranges, value.shape)
@@ -344,7 +384,7 @@ class Lowering:
         if around is not None:
             return self.place(inputs[pieces[1].input], pieces[1].ranges, value.shape, around)
         buffer = self.buffer(value.shape, value.dtype)
-        apart = _are_apart(zero, pieces, value)
+        apart = are_apart(zero, pieces, value)
         if zero:
             nothing = self.number(0, value.dtype)
             whole = tuple((0, n, 1) for n in value.shape)
@@ -352,35 +392,21 @@ class Lowering:
         for piece in pieces:
             if any(start >= stop for start, stop, _ in piece.ranges):
                 continue
-            for x, ranges in self.leaves_of(inputs[piece.input], piece.ranges):
-                shape = tuple(len(range(*r)) for r in ranges)
-                part = (
-                    self.broadcast(x, shape)
-                    if x.__class__ is Value
-                    else self.number(x, value.dtype)
-                )
-                self.piece(buffer, part, ranges, value, adds=piece.adds, ordered=not apart)
+            x, shape = inputs[piece.input], tuple(len(range(*r)) for r in piece.ranges)
+            part = self.broadcast(x, shape) if x.__class__ is Value else self.number(x, value.dtype)
+            self.piece(buffer, part, piece.ranges, value, adds=piece.adds, ordered=not apart)
         return self.whole(buffer)
 
-    def is_part_of_another(self, value: Value, op: Op) -> bool:
-        """Whether a join is itself only joined to others: its parts then go there directly."""
-        consumer = self.consumers.get(id(value))
-        if self.uses.get(id(value), 0) != 1 or id(value) in self.wanted or consumer is None:
-            return False
-        return all(
-            x.op is not None and x.op.pieces is not None and _is_join(x) for x in (value, consumer)
-        )
-
-    def leaves_of(self, x: Any, ranges: Any) -> Iterator[tuple[Any, Any]]:
-        """The parts of a piece that was left to be joined here, and where they go."""
-        if x.__class__ is not Value or id(x) not in self.left:
-            yield x, ranges
-            return
-        for piece in _pieces_of(x)[1]:
-            if any(start >= stop for start, stop, _ in piece.ranges):
-                continue
-            inside = tuple(_within(a, b) for a, b in zip(ranges, piece.ranges, strict=True))
-            yield from self.leaves_of(x.inputs[piece.input], inside)
+    def join(self, value: Value) -> Expression:
+        """A buffer in which most parts lie already, and copies of the others."""
+        given = [value.inputs[piece.input] for piece in pieces_of(value)[1]]
+        buffer, layout = self.joins.place(value, self.found[id(given[0])])
+        for number, (x, piece) in enumerate(zip(given, pieces_of(value)[1], strict=True)):
+            if not self.joins.has(value, number) and 0 not in x.shape:
+                part = within(layout, piece.ranges)
+                self.write(buffer, self.found[id(x)], tuple(x.shape), part, value)
+        self.joins.filled.add(id(value))
+        return self.make.load(buffer.number, layout, value.dtype)
 
     def place(self, x: Value, ranges: Any, shape: Shape, around: float = 0) -> Expression:
         return self.placed(self.found[id(x)], tuple(x.shape), ranges, tuple(shape), around)
@@ -390,7 +416,7 @@ class Lowering:
         if len(pieces) != 2 or pieces[1].adds or any(r[2] != 1 for r in pieces[1].ranges):
             return None
         base, part = inputs[pieces[0].input], inputs[pieces[1].input]
-        if base.__class__ is not Value or part.__class__ is not Value or id(base) in self.left:
+        if base.__class__ is not Value or part.__class__ is not Value:
             return None
         x = self.found[id(base)]
         if tuple(base.shape) != tuple(value.shape) or x.kind != COMPUTE or len(x.inputs) != 1:
@@ -509,56 +535,11 @@ class Lowering:
         )
         return self.whole(whole)
 
-    # Products -------------------------------------------------------------------------------------
-
     def product(self, value: Value, op: Op) -> Expression | None:
-        x, y = value.inputs
-        d = value.dtype
-        if not d.is_floating_point or x.shape[-1] == 0:
-            return None
-        wide = dtypes.float32 if d.is_half else d
-        a_shape = (1, *x.shape) if len(x.shape) == 1 else tuple(x.shape)
-        b_shape = (*y.shape, 1) if len(y.shape) == 1 else tuple(y.shape)
-        batch = broadcast("matmul", a_shape[:-2], b_shape[:-2])
-        m, k, n = a_shape[-2], a_shape[-1], b_shape[-1]
-        a = self.matrix(x, a_shape, batch, wide)
-        b = self.matrix(y, b_shape, batch, wide)
-        buffer = self.buffer((*batch, m, n), wide)
-        shape = _Batches([*batch], m, n, k, *(
-            _Strides(list(layout.strides[:-2]), *layout.strides[-2:])
-            for layout in (a.what[1], b.what[1], contiguous(buffer.shape))
-        )).joined()  # fmt: skip
-        if len(shape.batch) > 2:
-            return None
-        self.steps.steps.append(
-            Product(
-                shape.m, n, k, tuple(shape.batch),
-                self.blas(a, shape.a, shape.m, k), self.blas(b, shape.b, k, n),
-                Operand(buffer, 0, False, n, tuple(shape.c.batch)), wide, value,
-            )
-        )  # fmt: skip
-        result = self.make.relaid(self.whole(buffer), reshaped(buffer.shape, tuple(value.shape)))
-        return result if wide is d else self.cast(result, d)
+        return lower_product(self, value)
 
     def cast(self, x: Expression, d: dtype) -> Expression:
         return self.compute(registry["cast"], (d,), (x,), d)
-
-    def matrix(self, x: Value, shape: Shape, batch: Shape, d: dtype) -> Expression:
-        """A load whose last two strides BLAS can read, in the shape (*batch, rows, columns)."""
-        found: Expression = self.found[id(x)]
-        if x.dtype is not d:
-            found = self.whole(self.root(self.cast(found, d), x.shape, d, x))
-        found = self.make.relaid(found, reshaped(tuple(x.shape), shape))
-        if not _is_matrix(found, shape):
-            plain = self.store(x, self.found[id(x)])
-            found = self.make.relaid(plain, reshaped(tuple(x.shape), shape))
-        return self.make.relaid(found, broadcast_to(shape, (*batch, *shape[-2:])))
-
-    def blas(self, x: Expression, strides: _Strides, rows: int, columns: int) -> Operand:
-        buffer, layout, _ = x.what
-        found = _leading(strides.row, strides.column, rows, columns)
-        assert found is not None
-        return Operand(self.steps.buffers[buffer], layout.offset, *found, tuple(strides.batch))
 
     def correlation(self, value: Value, op: Op) -> Expression:
         return convolve.lower_correlation(self, value, op)
@@ -656,35 +637,6 @@ def _is_empty(value: Value) -> bool:
     return 0 in value.shape or any(x.__class__ is Value and 0 in x.shape for x in value.inputs)
 
 
-def _pieces_of(value: Value) -> Pieces:
-    assert value.op is not None and value.op.pieces is not None
-    return value.op.pieces(_shapes(value), *value.attrs)
-
-
-def _are_apart(zero: bool, pieces: tuple[Piece, ...], value: Value) -> bool:
-    """Whether pieces can be written in any order: none covers another, together they are all."""
-    if zero or any(piece.adds for piece in pieces):
-        return False
-    return sum(prod(len(range(*r)) for r in piece.ranges) for piece in pieces) == prod(value.shape)
-
-
-def _is_join(value: Value) -> bool:
-    """Whether a Value consists of its inputs, each in a place of its own."""
-    zero, pieces = _pieces_of(value)
-    parts = [value.inputs[piece.input] for piece in pieces]
-    return _are_apart(zero, pieces, value) and all(
-        x.__class__ is Value and tuple(x.shape) == tuple(len(range(*r)) for r in piece.ranges)
-        for x, piece in zip(parts, pieces, strict=True)
-    )
-
-
-def _within(outer: tuple[int, int, int], inner: tuple[int, int, int]) -> tuple[int, int, int]:
-    """A slice of a slice."""
-    count, step = len(range(*inner)), outer[2] * inner[2]
-    start = outer[0] + inner[0] * outer[2]
-    return start, start + (count - 1) * step + 1, step
-
-
 def _is_whole(layout: Layout, shape: Shape) -> bool:
     """Whether elements lie in row-major order from the first on."""
     space, squeeze = without_ones(tuple(shape))
@@ -700,68 +652,3 @@ def _parts(size: int, others: int) -> int:
             if size // parts * others <= _CHUNK * 2:
                 break
     return best
-
-
-def _leading(row: int, column: int, rows: int, columns: int) -> tuple[bool, int] | None:
-    """(transposed, leading dimension) of a matrix for BLAS, None where neither stride is 1."""
-    if (column == 1 or columns == 1) and (row >= columns or rows == 1):
-        return False, max(row if rows > 1 else columns, columns, 1)
-    if (row == 1 or rows == 1) and (column >= rows or columns == 1):
-        return True, max(column if columns > 1 else rows, rows, 1)
-    return None
-
-
-def _is_matrix(x: Expression, shape: Shape) -> bool:
-    if x.kind != LOAD or x.what[2]:
-        return False
-    row, column = x.what[1].strides[-2:]
-    return _leading(row, column, shape[-2], shape[-1]) is not None
-
-
-@dataclass(slots=True)
-class _Strides:
-    batch: list[int]
-    row: int
-    column: int
-
-
-@dataclass(slots=True)
-class _Batches:
-    """A batch of products, of which dimensions are joined where the strides allow it."""
-
-    batch: list[int]
-    m: int
-    n: int
-    k: int
-    a: _Strides
-    b: _Strides
-    c: _Strides
-
-    def joined(self) -> _Batches:
-        for d in reversed(range(len(self.batch))):
-            if self.batch[d] == 1:
-                self._drop(d)
-        for d in reversed(range(len(self.batch) - 1)):
-            if all(x.batch[d] == x.batch[d + 1] * self.batch[d + 1] for x in self._all()):
-                self.batch[d + 1] *= self.batch[d]
-                self._drop(d)
-        while self.batch and self.b.batch[-1] == 0 and self._rows_continue():
-            if self.m == 1:
-                self.a.row, self.c.row = self.a.batch[-1], self.c.batch[-1]
-            self.m *= self.batch[-1]
-            self._drop(len(self.batch) - 1)
-        return self
-
-    def _all(self) -> tuple[_Strides, ...]:
-        return self.a, self.b, self.c
-
-    def _rows_continue(self) -> bool:
-        """Whether the rows of the next product follow those of the last at the same distance."""
-        if self.m == 1:
-            return self.a.column == 1 and self.a.batch[-1] >= self.k and self.c.batch[-1] == self.n
-        return all(x.batch[-1] == self.m * x.row for x in (self.a, self.c))
-
-    def _drop(self, d: int) -> None:
-        del self.batch[d]
-        for x in self._all():
-            del x.batch[d]

@@ -57,8 +57,6 @@ class Names:
         return f"{self[number]} {buffer.dtype.short}{list(buffer.shape)}"
 
 
-# Addresses ----------------------------------------------------------------------------------------
-
 Terms = list[tuple[int, str]]  # factors, and what they are factors of
 Guarded = frozenset[str]  # the counters that are looked at before an access is made
 
@@ -129,9 +127,6 @@ def _coordinates(
     return None if offset or any(t[0] for t in terms) else found
 
 
-# Expressions --------------------------------------------------------------------------------------
-
-
 class Printer:
     """Expressions as lines; those that are used again, or long, are given names."""
 
@@ -144,6 +139,7 @@ class Printer:
         self.count = 0
 
     def text(self, x: Expression, guarded: Guarded = frozenset()) -> str:
+        """`x` as text, or its name if it has one; what is used more than once gets one."""
         known = self.known.get(x.number)
         if known is not None:
             return known
@@ -159,6 +155,7 @@ class Printer:
         return name
 
     def fresh(self, x: Expression, guarded: Guarded) -> str:
+        """`x` as text, without a look at names."""
         if x.kind == ARGUMENT:
             return f"n{x.what[0]}"
         if x.kind == CONSTANT:
@@ -188,11 +185,13 @@ class Printer:
         places: Sequence[Expression],
         guarded: Guarded = frozenset(),
     ) -> str:
+        """An element of a buffer, at a layout and at indices."""
         given = [(i.stride, self.text(p, guarded)) for i, p in zip(indices, places, strict=True)]
         whole = self.names.buffers[buffer]
         return element(self.names[buffer], whole, self.space, layout, given, guarded)
 
     def guarded(self, x: Expression, outer: Guarded) -> str:
+        """`x` where its guards hold, and what stands in its place elsewhere."""
         guards, fill = x.what
         counters = variables(len(self.space))
         inner = outer.union(name for g in guards for _, name in _terms(g.layout, counters))
@@ -224,6 +223,7 @@ class Printer:
 
 
 def attribute_text(x: Any) -> str:
+    """An attribute as it stands behind the inputs of an operation."""
     return x.short if isinstance(x, dtype) else repr(x)
 
 

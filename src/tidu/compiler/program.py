@@ -1,4 +1,5 @@
-"""A plan: fused steps as native kernels in groups, host calls between them, and where memory is.
+"""A plan: fused steps as native kernels and host calls. `schedule.py` says when each of them runs,
+`places.py` where memory is.
 
 Everything here is data; `tidu.backends.cpu` turns it into something that runs.
 """
@@ -6,20 +7,17 @@ Everything here is data; `tidu.backends.cpu` turns it into something that runs.
 from __future__ import annotations
 
 import hashlib
-from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tidu.compiler.emit import Emitted, emit
 from tidu.compiler.expressions import Expressions
-from tidu.compiler.fuse import Fused, Kernel, loaded, root_loads
+from tidu.compiler.fuse import Fused, Kernel, loaded, place_of, root_loads
 from tidu.compiler.gemm import ceiling, panels
 from tidu.compiler.loops import Loops
+from tidu.compiler.plain import UNWRITTEN
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Steps, Stored
-
-# What starts in the arena starts at a multiple of this many bytes, a line of the cache.
-_ALIGNMENT = 64
 
 
 @dataclass(slots=True)
@@ -33,9 +31,11 @@ class NativeCall:
     what: Kernel | Product | Correlate
     reads: frozenset[int]
     writes: frozenset[int]
-    barrier: bool = False
-    loops: Loops | None = None  # of a kernel, over the space of `nest`
-    nest: Kernel | None = None
+    barrier: bool = False  # whether it begins a phase: all workers have done the calls before
+    track: int = 0  # of what has one unit: in a phase, the calls of a track follow each other
+    # Of a kernel, over the space of `nest`.
+    loops: Loops | None = field(default=None, metadata=UNWRITTEN)
+    nest: Kernel | None = field(default=None, metadata=UNWRITTEN)
 
 
 @dataclass(slots=True)
@@ -47,9 +47,11 @@ class Plan:
     constants: dict[int, Any]
     outputs: list[Any]  # numbers of buffers, or tuples of them
     calls: list[NativeCall | HostCall] = field(default_factory=list)
-    functions: dict[str, Function] = field(default_factory=dict)  # by name
+    functions: dict[str, Function] = field(default_factory=dict, metadata=UNWRITTEN)  # by name
     offsets: dict[int, int] = field(default_factory=dict)  # by buffer: its place in the arena
     arena: int = 0  # bytes
+    numbers: tuple[type, ...] = ()  # of each Python number that a run is given: float or int
+    nested: bool = False  # whether a leaf is all the results of an op with several
 
     def results(self) -> list[int]:
         """The buffers that a run leaves behind, each once."""
@@ -81,8 +83,6 @@ def plan(steps: Steps, fused: list[Fused], make: Expressions, vector_bytes: int)
                 b for b in step.writes() if b in results or any(r is not step for r in readers[b])
             }
             made.calls.append(_kernel_call(step, stored, make, vector_bytes, made.functions))
-    _place(made)
-    _order(made)
     return made
 
 
@@ -108,7 +108,7 @@ def _touched(step: Fused) -> set[int]:
     if isinstance(step, Correlate):
         return {b.number for b in step.reads}
     if isinstance(step, HostCall):
-        return {b.number for b in _host_buffers(step)}
+        return {b.number for b in host_buffers(step)}
     return {b for root in step.roots for b in loaded(root)}
 
 
@@ -122,7 +122,7 @@ def _written(step: Fused) -> set[int]:
     return step.writes()
 
 
-def _host_buffers(call: HostCall) -> Iterator[Buffer]:
+def host_buffers(call: HostCall) -> Iterator[Buffer]:
     for x in call.inputs:
         if x.__class__ is tuple:
             yield from (y.buffer for y in x)
@@ -141,13 +141,21 @@ class Function(NamedTuple):
     whole: bool = False  # a module of its own
 
 
-def module_texts(functions: dict[str, Function], most: int) -> list[str]:
+class Module(NamedTuple):
+    """The text of a module of LLVM IR, and the kernels that it has."""
+
+    names: list[str]
+    text: str
+
+
+def modules(functions: dict[str, Function], most: int) -> list[Module]:
     """Modules for all functions, with at most so many kernels in each."""
-    texts = [function.text for function in functions.values() if function.whole]
+    made = [Module([name], function.text) for name, function in functions.items() if function.whole]
     names = sorted(name for name, function in functions.items() if not function.whole)
     for start in range(0, len(names), most):
-        texts.append(module_text(functions[name] for name in names[start : start + most]))
-    return texts
+        part = names[start : start + most]
+        made.append(Module(part, module_text(functions[name] for name in part)))
+    return made
 
 
 def module_text(functions: Iterable[Function]) -> str:
@@ -177,8 +185,9 @@ def _kernel_call(
     name = f"kernel_{digest}"
     if name not in functions:
         functions[name] = _function(name, emitted)
-    forwarded = kernel.writes() - emitted.stored
-    reads = {load.what[0] for root in kernel.roots for load in root_loads(root)} - forwarded
+    forwarded = {place_of(r) for r in kernel.roots if r.buffer.number not in emitted.stored}
+    loads = (load.what for root in kernel.roots for load in root_loads(root))
+    reads = {what[0] for what in loads if what[:2] not in forwarded}
     return NativeCall(
         name, emitted.parameters, emitted.units, emitted.work, kernel,
         frozenset(reads), frozenset(emitted.stored), loops=emitted.loops, nest=emitted.kernel,
@@ -209,78 +218,6 @@ def _correlate_call(step: Correlate, functions: dict[str, Function]) -> NativeCa
     )  # fmt: skip
 
 
-# Memory -------------------------------------------------------------------------------------------
-
-
-def _size(buffer: Buffer) -> int:
-    size: int = buffer.size * buffer.dtype.itemsize
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
-
-
-def lifetimes(made: Plan) -> dict[int, tuple[int, int]]:
-    """For each buffer in the arena, the first and the last call that uses it."""
-    outside = {*made.leaves, *made.constants, *made.results()}
-    lives: dict[int, tuple[int, int]] = {}
-    for place, call in enumerate(made.calls):
-        if isinstance(call, HostCall):
-            outside.update(b.number for b in call.results)
-            used = {b.number for b in _host_buffers(call)}
-        else:
-            used = {*call.reads, *call.writes}
-        for number in used - outside:
-            first = lives[number][0] if number in lives else place
-            lives[number] = (first, place)
-    return lives
-
-
-def _place(made: Plan) -> None:
-    """Offsets in the arena, the largest buffers first, each in the lowest place that is free."""
-    lives = lifetimes(made)
-    placed: list[tuple[int, int, int]] = []  # (start, end, buffer), sorted
-    for number in sorted(lives, key=lambda n: (-_size(made.buffers[n]), lives[n], n)):
-        first, last = lives[number]
-        size = _size(made.buffers[number])
-        start = 0
-        for low, high, other in placed:
-            if lives[other][0] > last or lives[other][1] < first:
-                continue
-            if low - start >= size:
-                break
-            start = max(start, high)
-        insort(placed, (start, start + size, number))
-        made.offsets[number] = start
-        made.arena = max(made.arena, start + size)
-
-
-# Order --------------------------------------------------------------------------------------------
-
-
-def _order(made: Plan) -> None:
-    """Where workers have to wait for each other: before what needs a share that another one did."""
-    since: list[NativeCall] = []
-    for call in made.calls:
-        if isinstance(call, HostCall):
-            since = []
-            continue
-        call.barrier = any(
-            (call.units > 1 or other.units > 1) and _conflict(made, call, other) for other in since
-        )
-        if call.barrier:
-            since = []
-        since.append(call)
-
-
-def _conflict(made: Plan, call: NativeCall, other: NativeCall) -> bool:
-    # What both write parts of has one place for both, which is nobody else's.
-    apart = parts(call) & parts(other)
-    return (
-        _meet(made, call.reads, other.writes)
-        or _meet(made, call.writes, other.reads)
-        or _meet(made, call.writes, other.writes - apart)
-        or _meet(made, call.writes - apart, other.writes)
-    )
-
-
 def parts(call: NativeCall) -> frozenset[int]:
     """The buffers of which a call writes places that no other call writes."""
     if not isinstance(call.what, Kernel):
@@ -291,22 +228,3 @@ def parts(call: NativeCall) -> frozenset[int]:
         if root.after or root.adds or root.scatter is not None
     }
     return call.writes - shared
-
-
-def _meet(made: Plan, some: frozenset[int], others: frozenset[int]) -> bool:
-    """Whether two sets of buffers share memory."""
-    if some & others:
-        return True
-    spans = [_span(made, n) for n in others if n in made.offsets]
-    return any(
-        low < end and start < high
-        for n in some
-        if n in made.offsets
-        for start, end in (_span(made, n),)
-        for low, high in spans
-    )
-
-
-def _span(made: Plan, number: int) -> tuple[int, int]:
-    start = made.offsets[number]
-    return start, start + _size(made.buffers[number])

@@ -11,12 +11,13 @@ from typing import Any
 
 from tidu.base.shapes import Shape
 from tidu.compiler.expressions import LOAD, Expression
-from tidu.compiler.fuse import Kernel
+from tidu.compiler.fuse import Kernel, place_of
 from tidu.compiler.graph import Graph
 from tidu.compiler.loops import Loops
 from tidu.compiler.notation import Names, Printer, attribute_text, variables
 from tidu.compiler.pipeline import Lowered, Merged
-from tidu.compiler.program import NativeCall, Plan, lifetimes
+from tidu.compiler.places import lifetimes
+from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.steps import Correlate, HostCall, Operand, Product, Root, Stored
 from tidu.ir.argument import ARGUMENTS
 from tidu.ir.render import render_value
@@ -27,9 +28,6 @@ from tidu.ir.value import Value
 def render(form: Any) -> str:
     """The text of what a pass has made."""
     raise TypeError(f"no text for {type(form).__name__}")
-
-
-# Graphs -------------------------------------------------------------------------------------------
 
 
 @render.register
@@ -88,9 +86,6 @@ def _outputs(names: Names, outputs: Iterable[Any]) -> str:
         text = ", ".join(names[b if isinstance(b, int) else b.number] for b in numbers)
         texts.append(f"({text})" if several else text)
     return f"return {', '.join(texts)}"
-
-
-# Steps --------------------------------------------------------------------------------------------
 
 
 @render.register
@@ -208,7 +203,7 @@ def why_on_host(call: HostCall) -> str:
     buffers = [x.buffer for x in call.inputs if isinstance(x, Stored)]
     if any(0 in shape for shape in shapes) or any(0 in b.shape for b in buffers):
         return "there is nothing to compute: a size is 0"
-    if op.host:
+    if op.kind == "host":
         return "it is a NumPy function in every tier"
     if several:
         return "it has several results"
@@ -219,9 +214,6 @@ def why_on_host(call: HostCall) -> str:
     if op.kind == "reduction":
         return "it is a reduction that no single number can carry from element to element"
     return f"there are no loops for its kind ('{op.kind}') with these arguments"
-
-
-# Kernels ------------------------------------------------------------------------------------------
 
 
 @render.register
@@ -249,7 +241,7 @@ class _Nest:
         self.loops = loops
         self.stored = stored
         self.names = names
-        self.roots = {root.buffer.number: root for root in kernel.roots}
+        self.roots = {place_of(root): root for root in kernel.roots}
         self.stages: dict[int, int] = {}
 
     def lines(self) -> list[str]:
@@ -299,14 +291,11 @@ class _Nest:
         found = self.stages.get(x.number)
         if found is None:
             found = max((self.stage(y) for y in x.inputs), default=0)
-            root = self.roots.get(x.what[0]) if x.kind == LOAD else None
+            root = self.roots.get(x.what[:2]) if x.kind == LOAD else None
             if root is not None and root.scatter is None and not root.after:
                 found = self.stage(root.expression) + (root.reduction is not None)
             self.stages[x.number] = found
         return found
-
-
-# Programs -----------------------------------------------------------------------------------------
 
 
 @render.register
@@ -327,7 +316,7 @@ def _memory(plan: Plan, names: Names) -> Iterator[str]:
         yield names.typed(number)
     lives = lifetimes(plan)
     for number in sorted(plan.offsets, key=lambda n: (plan.offsets[n], lives[n])):
-        first, last = lives[number]
+        first, last, *_ = lives[number]
         when = f"call {first}" if first == last else f"calls {first} to {last}"
         yield f"{names.typed(number)} at byte {plan.offsets[number]}, {when}"
     yield f"arena of {plan.arena} bytes"
@@ -338,6 +327,8 @@ def call_lines(call: NativeCall | HostCall, names: Names) -> list[str]:
     if isinstance(call, HostCall):
         return [*step_lines(call, names), f"  because {why_on_host(call)}"]
     units = f"{call.units} unit{'s' if call.units > 1 else ''}"
+    if call.track:
+        units += f" on track {call.track}"
     if isinstance(call.what, Kernel):
         return [f"kernel, {units}", *(f"  {line}" for line in loop_nest(call, names))]
     first, *rest = step_lines(call.what, names)

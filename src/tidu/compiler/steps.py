@@ -9,6 +9,7 @@ from typing import Any
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.compiler.expressions import Expression, Index, Layout
+from tidu.compiler.plain import UNWRITTEN
 from tidu.ir.op import Op
 from tidu.ir.value import Value
 
@@ -101,7 +102,7 @@ class Correlate:
     """
 
     kernel: str
-    text: Callable[[], str]
+    text: Callable[[], str] = field(metadata=UNWRITTEN)
     params: Any
     reads: tuple[Buffer, ...]
     written: Buffer

@@ -31,7 +31,8 @@ from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.program import Plan
 from tidu.compiler.render import names_of
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Operand, Product, Root, Steps
-from tidu.compiler.verify_plan import plan_complaints, root_reads, stored
+from tidu.compiler.verify_order import marked, marks, order_complaints
+from tidu.compiler.verify_plan import plan_complaints, stored
 from tidu.ir.argument import NotConstantError
 from tidu.ir.render import render_value
 from tidu.ir.verify import value_complaints
@@ -51,9 +52,6 @@ def verify_form(name: str, form: Any) -> None:
 def complaints(form: Any) -> Iterator[str]:
     """Everything that is wrong with a form."""
     raise TypeError(f"no rules for {type(form).__name__}")
-
-
-# Graphs -------------------------------------------------------------------------------------------
 
 
 @complaints.register
@@ -76,9 +74,6 @@ def _graph(graph: Graph) -> Iterator[str]:
                 yield f"an output is nowhere computed: {render_value(x)}"
 
 
-# Steps --------------------------------------------------------------------------------------------
-
-
 @complaints.register
 def _lowered(lowered: Lowered) -> Iterator[str]:
     """Each step by itself, and then in the order in which they run."""
@@ -86,7 +81,7 @@ def _lowered(lowered: Lowered) -> Iterator[str]:
     found = [*_buffers(lowered.steps)]
     for step in lowered.steps.steps:
         found += _step(step, lowered, names)
-    yield from found or _order(lowered.steps, lowered.steps.steps, names)
+    yield from found or order_complaints(lowered.steps, lowered.steps.steps, names)
 
 
 def _buffers(steps: Steps) -> Iterator[str]:
@@ -112,8 +107,8 @@ def _root(root: Root, lowered: Lowered, names: Names) -> Iterator[str]:
         layouts.append(("the scatter", root.scatter.layout))
     for x in expressions(root):
         layouts += [(x.kind, layout) for layout in _layouts(x)]
-        if x.kind == ARGUMENT and not 0 <= x.what[0] < lowered.numbers:
-            yield f"{where} uses n{x.what[0]} of {lowered.numbers} numbers"
+        if x.kind == ARGUMENT and not 0 <= x.what[0] < len(lowered.numbers):
+            yield f"{where} uses n{x.what[0]} of {len(lowered.numbers)} numbers"
     for what, layout in layouts:
         if len(layout.strides) != rank:
             yield f"{where}: {what} has {len(layout.strides)} strides in {rank} dimensions"
@@ -243,84 +238,6 @@ def _host(call: HostCall, lowered: Lowered, names: Names) -> Iterator[str]:
             yield f"the host call '{op.name}' reads {name} as {list(x.shape)}"
 
 
-# Order --------------------------------------------------------------------------------------------
-
-
-def _order(steps: Steps, order: Iterable[Any], names: Names) -> Iterator[str]:
-    """What is read has been written before, all of it, and is not written again."""
-    memory = _Memory(steps, names)
-    for step in order:
-        yield from memory.step(step)
-    yield from memory.outputs()
-
-
-class _Memory:
-    """Which elements have been written so far, and what has been read."""
-
-    def __init__(self, steps: Steps, names: Names) -> None:
-        self.names = names
-        self.steps = steps
-        given = [*(b.number for b in steps.leaves), *steps.constants]
-        self.given = set(given)
-        self.written = {number: steps.buffers[number].size for number in given}
-        self.finished: dict[int, str] = {}  # by buffer: who has read it
-
-    def step(self, step: Any) -> Iterator[str]:
-        if isinstance(step, Root):
-            who = f"the root of {self.names[step.buffer.number]}"
-            yield from self.read(root_reads(step), who)
-            yield from self.write(step.buffer.number, _count(step), who)
-        elif isinstance(step, Product):
-            who = f"the product into {self.names[step.c.buffer.number]}"
-            yield from self.read((step.a.buffer.number, step.b.buffer.number), who)
-            yield from self.write(step.c.buffer.number, step.c.buffer.size, who)
-        elif isinstance(step, Correlate):
-            who = step.kernel
-            # It leaves out what is between the lines of a result, and does not read it either.
-            yield from self.read((b.number for b in step.reads), who, partly=True)
-            yield from self.write(step.written.number, step.written.size, who)
-        elif isinstance(step, HostCall):
-            assert step.value.op is not None
-            who = f"the host call '{step.value.op.name}'"
-            yield from self.read((x.buffer.number for x in stored(step)), who)
-            for buffer in step.results:
-                yield from self.write(buffer.number, buffer.size, who)
-
-    def read(self, numbers: Iterable[int], who: str, *, partly: bool = False) -> Iterator[str]:
-        for number in numbers:
-            count, size = self.written.get(number, 0), self.steps.buffers[number].size
-            if count < size and not (partly and count):
-                what = f"{count} of its {size} elements are" if count else "it is"
-                yield f"{who} reads {self.names[number]} before {what} written"
-            self.finished.setdefault(number, who)
-
-    def write(self, number: int, count: int, who: str) -> Iterator[str]:
-        name = self.names[number]
-        if number in self.given:
-            yield f"{who} writes to {name}, which the program was given"
-        if number in self.finished:
-            yield f"{who} writes to {name} after {self.finished[number]} has read it"
-        if count == 0 and self.written.get(number, 0) < self.steps.buffers[number].size:
-            yield f"{who} changes elements of {name} that are not written yet"
-        self.written[number] = self.written.get(number, 0) + count
-
-    def outputs(self) -> Iterator[str]:
-        for output in self.steps.outputs:
-            for buffer in output if output.__class__ is tuple else (output,):
-                yield from self.read((buffer.number,), "the caller")
-
-
-def _count(root: Root) -> int:
-    """How many elements a root is the first to write."""
-    if root.adds or root.scatter is not None:
-        return 0
-    kept = (n for d, n in enumerate(root.space) if d not in root.reduced and root.store.strides[d])
-    return math.prod(kept)
-
-
-# Kernels ------------------------------------------------------------------------------------------
-
-
 @complaints.register
 def _merged(merged: Merged) -> Iterator[str]:
     """Kernels keep the rules of their roots, run in an order that gives each what it reads, and
@@ -331,7 +248,7 @@ def _merged(merged: Merged) -> Iterator[str]:
     found = [*_nothing_lost(merged, names)]
     for step in merged.order:
         found += _step(step, lowered, names)
-    yield from found or _order(lowered.steps, _single(merged.order), names)
+    yield from found or order_complaints(lowered.steps, _single(merged.order), names)
 
 
 def _single(steps: Iterable[Any]) -> Iterator[Any]:
@@ -352,7 +269,7 @@ def _nothing_lost(merged: Merged, names: Names) -> Iterator[str]:
 
 @_step.register
 def _kernel(kernel: Kernel, lowered: Lowered, names: Names) -> Iterator[str]:
-    done: dict[int, Root] = {}
+    done: dict[int, list[Root]] = {}
     for root in kernel.roots:
         where = f"the root of {names[root.buffer.number]}"
         if root.space != kernel.space:
@@ -366,11 +283,24 @@ def _kernel(kernel: Kernel, lowered: Lowered, names: Names) -> Iterator[str]:
         space = tuple(1 if kept and d in kernel.reduced else n for d, n in enumerate(root.space))
         yield from _root(replace(root, space=space), lowered, names)
         for x in expressions(root):
-            other = done.get(x.what[0]) if x.kind == LOAD else None
-            if other is not None and (x.what[1] != other.store or x.what[2]):
+            others = done.get(x.what[0], []) if x.kind == LOAD else []
+            if others and not _is_made(x, others, kernel.space):
                 name = names[x.what[0]]
                 yield f"{where} asks for another element of {name} than its iteration makes"
-        done[root.buffer.number] = root
+        done.setdefault(root.buffer.number, []).append(root)
+
+
+def _is_made(load: Expression, others: list[Root], space: Shape) -> bool:
+    """Whether a load asks for what one of the roots makes in the same iteration, or for elements
+    that none of them makes.
+    """
+    _, layout, indices = load.what
+    if indices:
+        return False
+    if any(layout == other.store for other in others):
+        return True
+    made = marks(others[0].buffer.size, ((other.store, space) for other in others))
+    return not marked(made, (layout, space)).any()
 
 
 def _is_kept(root: Root, kernel: Kernel) -> bool:
