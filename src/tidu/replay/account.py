@@ -60,6 +60,7 @@ class Account:
         del found
         self._recorder.write_counts(self.stages)
         self._leave_gradients(fresh_gradients)
+        self._require_no_gradients([owner for owner, _ in fresh_gradients])
         del fresh_gradients
         exchanges = [
             f"{self._inputs.place_text(entry.place)} = {self._structure(value)}"
@@ -141,6 +142,7 @@ class Account:
         counted = self._recorder.counted()
         leaves = self._recorder.leaf_storages()
         written = [s for s in storages if self._memory.was_written(s) and id(s) not in counted]
+        fixed = []
         quick: list[tuple[Storage, Any, str]] = []
         # In an order that is the same in every recording, as names are given on the way.
         for storage in sorted(written, key=lambda s: (self._order(s.value), id(s))):
@@ -149,11 +151,14 @@ class Account:
             target = self._inputs.storage_text(storage)
             if target.startswith(("args", "kwargs")):
                 raise Refusal("it writes to an argument")
+            if target.isidentifier():
+                fixed.append(storage)
             # A Value may be exchanged inside if it has surely been run, and is no index.
             if target.isidentifier() and id(storage) in leaves and d.is_floating_point:
                 quick.append((storage, d, text))
             else:
                 self.stages.write(target, d, text)
+        self._inputs.keep_apart(fixed)
         if quick:
             self.stages.write_in_place(*zip(*quick, strict=True))
 
@@ -200,6 +205,15 @@ class Account:
                 texts,
                 free=not self._inputs.reads_gradients(owners),
             )
+
+    def _require_no_gradients(self, owners: list[Tensor]) -> None:
+        """A gradient that is there in a later call would be added to, or make a step of its own."""
+        if self.around.reads_gradients:
+            owners = owners + [*self.around.tensors.values()]
+        for optimizer in self._recorder.optimizers.values():
+            owners = owners + [p for group in optimizer.param_groups for p in group["params"]]
+        known = {id(owner): owner for owner in owners}
+        self._inputs.require_no_gradients([known[key] for key in sorted(known)])
 
     def _structure(self, x: Any) -> str:
         """An expression that makes a result like `x`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import os
@@ -38,8 +39,10 @@ _PLAIN = (
 @functools.cache
 def origin(filename: str) -> str:
     """Whose code a file holds: this package's, the standard library's, or somebody else's."""
-    if filename.startswith((PACKAGE, "<frozen")):
+    if filename.startswith((PACKAGE, "<frozen importlib")):
         return INSIDE
+    if filename.startswith("<frozen"):
+        return STATELESS if filename[8:-1] in _STATELESS else LIBRARY
     if any(part in _INSTALLED for part in filename.split(os.sep)):
         return LIBRARY
     if filename.startswith(_STANDARD):
@@ -53,14 +56,15 @@ class Conduct:
 
     `codes` has the global names of each piece of code that is not ours, `variables` what its free
     variables were, `selves` the objects whose methods were called: their ids and weak references,
-    because to hold them would keep alive what the call makes. `reason` is None, or says what cannot
-    be left out.
+    because to hold them would keep alive what the call makes. `any_name` tells whether attributes
+    are looked up whose names are worked out. `reason` is None, or says what cannot be left out.
     """
 
     def __init__(self) -> None:
         self.codes: dict[CodeType, dict[str, Any]] = {}
         self.variables: dict[CodeType, set[tuple[int, ...]]] = {}
         self.selves: dict[int, weakref.ref[Any]] = {}
+        self.any_name = False
         self.reason: str | None = None
 
     def __enter__(self) -> Conduct:
@@ -87,11 +91,14 @@ class Conduct:
                 self.refuse(f"it calls {name}.{code.co_qualname}()", _outside(frame))
         elif event == "c_call" and origin(frame.f_code.co_filename) is OUTSIDE:
             impure = _impure(what)
-            if impure is not None:
+            if what is getattr or what is hasattr:
+                self.any_name = self.any_name or not _is_word(frame.f_code, frame.f_lasti)
+            elif impure is not None:
                 self.refuse(f"it calls {impure}()", frame)
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
         self.codes[code] = frame.f_globals
+        self.any_name = self.any_name or "__dict__" in code.co_names
         named_self = code.co_argcount > 0 and code.co_varnames[0] == "self"
         if not code.co_freevars and not named_self:
             return
@@ -103,6 +110,10 @@ class Conduct:
         if code.co_freevars:
             seen = tuple(id(variables.get(name)) for name in code.co_freevars)
             self.variables.setdefault(code, set()).add(seen)
+
+    def extends(self, learned: Conduct) -> bool:
+        """Whether code did more here than was learned before."""
+        return not set(self.codes) <= set(learned.codes) or self.any_name > learned.any_name
 
     def names(self) -> frozenset[str]:
         """All names and words that the code mentions: what it may look for in an object."""
@@ -152,6 +163,17 @@ def _called_from_outside(frame: FrameType) -> bool:
             return True
         caller = caller.f_back
     return False
+
+
+@functools.cache
+def _is_word(code: CodeType, call: int) -> bool:
+    """Whether the name in a call of getattr(object, name, ...) is written in the code."""
+    *steps, at = [x for x in dis.get_instructions(code) if x.offset <= call]
+    if at.opname not in ("CALL", "PRECALL") or at.arg not in (2, 3):
+        return False
+    arguments = [x.opname for x in steps if x.opname != "PRECALL"][1 - at.arg :]
+    # What is not as simple as that may be anything.
+    return arguments[0] == "LOAD_CONST" and all(x.startswith("LOAD_") for x in arguments)
 
 
 def _impure(function: Any) -> str | None:

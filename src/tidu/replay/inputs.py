@@ -13,7 +13,7 @@ from tidu.ir.value import Value, leaf
 from tidu.replay.memory import Memory
 from tidu.replay.recording import Names, Refusal
 from tidu.replay.runtime import contents
-from tidu.replay.surroundings import Place, Surroundings
+from tidu.replay.surroundings import Place, Size, Surroundings
 from tidu.tensor import Storage, Tensor
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -43,12 +43,14 @@ class Inputs:
             "not own.saved_hooks",
             "not Anomaly.enabled",
             f"len(args) == {len(args)}",
-            f"len(kwargs) == {len(kwargs)}",
+            f"[*kwargs] == {list(kwargs)!r}" if kwargs else "not kwargs",
         ]
         self._paths: dict[int, str] = {}  # by id of a tensor: how to reach it
         self._arrays: dict[int, tuple[Any, str]] = {}  # by id of a Value or Storage
         self._storages: dict[int, str] = {}
         self._held: list[Any] = []
+        self._accepted: list[str] = []  # arguments that may be other tensors in the next call
+        self._with_gradients: list[str] = []
         self.changeable: set[int] = set()  # memory that may be another one in the next call
         for place, x in enumerate(args):
             self._argument(x, f"args[{place}]")
@@ -65,7 +67,10 @@ class Inputs:
             self._checks.append(f"same({text}, {self.constant(x)})")
         elif isinstance(x, (tuple, list, dict)):
             self._checks.append(f"{text}.__class__ is {self.names.bind(type(x))}")
-            self._checks.append(f"len({text}) == {len(x)}")
+            if isinstance(x, dict):
+                self._checks.append(f"[*{text}] == [{', '.join(map(self.constant, x))}]")
+            else:
+                self._checks.append(f"len({text}) == {len(x)}")
             for key in x if isinstance(x, dict) else range(len(x)):
                 self._argument(x[key], f"{text}[{self.constant(key)}]")
         else:
@@ -74,9 +79,27 @@ class Inputs:
     def require(self, condition: str) -> None:
         self._checks.append(condition)
 
+    def require_no_gradients(self, owners: list[Tensor]) -> None:
+        """Those of some tensors that had no gradients when the call began have to have none."""
+        states = map(self.memory.state_of, owners)
+        without = [
+            self.tensor_text(owner)
+            for owner, state in zip(owners, states, strict=True)
+            if state is not None and state.grad is None and state.requires_grad
+        ]
+        if without:
+            self.require(f"have_no_gradients(({', '.join(without)},))")
+
+    def keep_apart(self, written: list[Storage]) -> None:
+        """The memory of an argument must not be some that the call writes to."""
+        ids = frozenset(map(id, written))
+        if ids and self._accepted:
+            name = self.names.bind_alike(ids, ids)
+            self._checks += [f"id({text}._storage) not in {name}" for text in self._accepted]
+
     def constant(self, x: Any) -> str:
         """A Python value as text."""
-        if x is None or isinstance(x, (bool, int, str)):
+        if x is None or x.__class__ in (bool, int, str):
             return repr(x)
         if isinstance(x, PLAIN):
             return self.names.bind_alike(x, type(x), repr(x))
@@ -103,6 +126,7 @@ class Inputs:
             value = leaf(contents(tensor), tensor.dtype)
             tensor._cached, tensor._seen = value, storage.version
         name = self.accept(tensor, text, value.shape)
+        self._accepted.append(text)
         self._arrays[id(value)] = value, name
         if tensor._chain is None:
             self._arrays[id(storage)] = storage, name
@@ -175,7 +199,7 @@ class Inputs:
             self._checks.append(f"{self.tensor_text(owner)}._grad is {self.names.bind(there[2])}")
         else:
             text = f"{self.tensor_text(owner)}._grad._storage"
-            self._checks.append(f"plain_gradient({self.tensor_text(owner)})")
+            self._with_gradients.append(self.tensor_text(owner))
             self.changeable.add(id(storage))
         self._storages[id(storage)] = text
         return text
@@ -210,15 +234,27 @@ class Inputs:
             return f"{owner}.cell_contents"
         if place.kind == "item":
             return f"{owner}[{self.constant(place.key)}]"
+        if place.kind == "member":
+            return f"{owner}.__dict__[{place.key!r}]"
         return f"{owner}.{place.key}"
+
+    def _size_text(self, container: Any, size: Size) -> str:
+        name = self.names.bind(container)
+        if isinstance(size, int):
+            return f"len({name}{'.__dict__' if isinstance(container, type) else ''}) == {size}"
+        if isinstance(size, frozenset):
+            return f"{name} == {self.names.bind_alike(size, size)}"
+        return f"alike([*{name}], {self.names.bind_alike(size, *map(id, size))})"
 
     def guards(self, exchanged: set[int]) -> list[str]:
         """Conditions on the arguments and on the surroundings; `exchanged` are the ids of entries
         that hold something else in every call.
         """
         texts = list(self._checks)
+        if self._with_gradients:
+            texts.append(f"have_plain_gradients(({', '.join(self._with_gradients)},))")
         for container, _, size in self.around.sizes:
-            texts.append(f"len({self.names.bind(container)}) == {size}")
+            texts.append(self._size_text(container, size))
         for entry in self.around.entries:
             if entry.place.counted or id(entry) in exchanged:
                 continue

@@ -154,6 +154,7 @@ class Listening:
 
     def _update(self, optimizer: Optimizer, group: dict[str, Any], advance: Any) -> None:
         if self._recorder.is_here():
+            self._recorder.optimizer(optimizer)
             group = Options(self._recorder, group)
         type(optimizer)._update(optimizer, group, advance)
 

@@ -34,6 +34,7 @@ from tidu.replay.inputs import Inputs
 from tidu.replay.listening import Listening
 from tidu.replay.program import Segment, Template
 from tidu.replay.recording import Names, Recording, Refusal
+from tidu.replay.runtime import entries_of
 from tidu.replay.stages import Stages
 from tidu.replay.surroundings import Surroundings, Unwatchable
 from tidu.tensor import Storage, Tensor
@@ -67,7 +68,9 @@ class Recorder:
         self.reason: str | None = None
         self.names = Names()
         self.lines: list[str | Region] = []
-        self.trace = Trace(self.lines, self.names.table)  # type: ignore[arg-type]
+        # What the optimizers compute takes nothing from the regions: it comes before all of them,
+        # so that a condition that does not hold is found while nothing has been done.
+        self.trace = Trace([], self.names.table)
         self.constants: list[tuple[Any, str]] = []
         self.made: dict[int, tuple[weakref.ref[Value], Made]] = {}
         self.drawn: dict[int, tuple[Any, str]] = {}
@@ -77,6 +80,7 @@ class Recorder:
         self._count_names: dict[int, str] = {}
         self._count_of: dict[int, Counts] = {}
         self._written_counts: dict[int, tuple[Tensor, Traced]] = {}
+        self.optimizers: dict[int, Any] = {}  # those that made a step
         self.schedules: list[Any] = []  # those that went on
         self.regions = 0
 
@@ -192,6 +196,15 @@ class Recorder:
 
     # The numbers of optimizers --------------------------------------------------------------------
 
+    def optimizer(self, optimizer: Any) -> None:
+        """An optimizer makes a step, from the state that it has."""
+        if id(optimizer) in self.optimizers:
+            return
+        self.optimizers[id(optimizer)] = optimizer
+        entries = [*entries_of(optimizer)]
+        known = self.names.bind_alike(entries, *map(id, entries))
+        self.trace.require(f"alike([*entries_of({self.names.bind(optimizer)})], {known})")
+
     def option(self, group: dict[str, Any], name: str) -> Any:
         """An option of a parameter group: a traced number, or a value that must stay the same."""
         if any(group is g for s in self.schedules for g in s.optimizer.param_groups):
@@ -293,7 +306,7 @@ class Recorder:
         try:
             if conduct.reason or self.reason:
                 raise Refusal(conduct.reason or self.reason or "")
-            if not set(conduct.codes) <= set(self._learned.codes) or before.others_ran(conduct):
+            if conduct.extends(self._learned) or before.others_ran(conduct):
                 raise Refusal("it runs other code in each call", learn_again=True)
             return result, self._finish(account)
         except Refusal as refusal:
@@ -337,7 +350,7 @@ class Recorder:
         restores = [f"{g}.set_state(s_{g})" for g in self.generators.values()]
         text = _TEMPLATE.format(
             guards=" and ".join(guards) or "True",
-            accepts=_indented(self.inputs.lines, 8),
+            accepts=_indented([*self.inputs.lines, *self.trace.lines], 8),
             before=_indented([*saves, *stages.before], 4),
             body=_indented([*body, *stages.prepare], 8),
             undo=_indented([*restores, *stages.undo], 8),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ GLOBALS = {
 }
 _new = object.__new__
 value_of = operator.attrgetter("value")
+gradient_of = operator.attrgetter("_grad")
 
 
 def _count_without_holder() -> int:
@@ -77,9 +79,20 @@ def alike(objects: Sequence[Any], known: Sequence[Any]) -> bool:
     return len(objects) == len(known) and all(map(operator.is_, objects, known))
 
 
-def plain_gradient(owner: Tensor) -> bool:
-    """Whether a tensor has a gradient with memory of its own."""
-    return owner._grad is not None and owner._grad._chain is None
+def entries_of(optimizer: Any) -> Iterator[Any]:
+    """What the state of an optimizer holds, parameter by parameter."""
+    return chain.from_iterable(map(dict.values, optimizer.state.values()))
+
+
+def have_no_gradients(owners: Iterable[Tensor]) -> bool:
+    return all(map(operator.is_, map(gradient_of, owners), repeat(None)))
+
+
+def have_plain_gradients(owners: Sequence[Tensor]) -> bool:
+    """Whether each of some tensors has a gradient with memory of its own."""
+    gradients = [owner._grad for owner in owners]
+    memory = {id(g._storage) for g in gradients if g is not None and g._chain is None}
+    return len(memory) == len(owners)
 
 
 def fresh(array: Any, dtype: Any) -> Tensor:

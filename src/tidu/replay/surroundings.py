@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import operator
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,9 +18,12 @@ from types import (
     CodeType,
     FunctionType,
     GenericAlias,
+    GetSetDescriptorType,
+    MemberDescriptorType,
     MethodType,
     ModuleType,
     NoneType,
+    SimpleNamespace,
 )
 from typing import Any, NamedTuple
 
@@ -29,6 +33,8 @@ from tidu.base.devices import device, layout, memory_format
 from tidu.base.dtypes import dtype
 from tidu.base.random.generator import Generator
 from tidu.nn import Module
+from tidu.optim.lr_scheduler import LRScheduler
+from tidu.optim.optimizer import Optimizer
 from tidu.replay.conduct import LIBRARY, OUTSIDE, Conduct, origin, variables_of
 from tidu.tensor import Tensor
 
@@ -40,7 +46,12 @@ _CONSTANT = (
     *(BuiltinFunctionType, Generator, GenericAlias, device, dtype, enum.Enum, layout),
     *(memory_format, np.dtype, np.ufunc, range, re.Pattern, slice, type(...), type(len)),
 )
+_OF_ALL_MODULES = frozenset(vars(Module())) - {"training"}
 _MADE_BY_A_CLASS_STATEMENT = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+_OF_GRADIENTS = {
+    *("grad", "zero_grad", "step", "unscale_", "get_total_norm"),
+    *("clip_grad_norm_", "clip_grad_norm", "clip_grad_value_", "clip_grads_with_norm_"),
+}
 _MOST_ENTRIES = 64
 _MOST_PLACES = 2000
 
@@ -50,7 +61,9 @@ class Unwatchable(Exception):  # noqa: N818 (not an error: the call has worked)
 
 
 class Place(NamedTuple):
-    """Where a value stands: in a cell, under a global name, in a container, or in an attribute."""
+    """Where a value stands: in a cell, under a global name, in a container, in an attribute, or in
+    the definition of a class.
+    """
 
     kind: str
     owner: Any
@@ -64,6 +77,8 @@ class Place(NamedTuple):
                 return self.owner.cell_contents
             if self.kind == "item":
                 return self.owner[self.key]
+            if self.kind == "member":
+                return vars(self.owner)[self.key]
             return getattr(self.owner, self.key, MISSING)
         except (ValueError, LookupError):
             return MISSING
@@ -74,16 +89,25 @@ class Entry(NamedTuple):
     value: Any
 
 
+Size = int | list[Any] | frozenset[Any]
+# What the attributes of a class are that are functions of its instances.
+_DESCRIPTORS = (
+    *(property, staticmethod, classmethod, MemberDescriptorType, GetSetDescriptorType),
+    type(vars(Entry)["place"]),
+)
+
+
 class Surroundings:
     """A snapshot of what functions read: `entries` are places with what stands there, `sizes` the
-    containers with their keys, `tensors` and `modules` all of those among them.
+    containers with what they hold: a number of entries, these ones in this order, or these in any;
+    `tensors` and `modules` are all of those among them.
     """
 
     def __init__(self, conduct: Conduct) -> None:
         self._conduct = conduct
         self._names = conduct.names()
         self.entries: list[Entry] = []
-        self.sizes: list[tuple[Any, str, list[Any] | int]] = []
+        self.sizes: list[tuple[Any, str, Size]] = []
         self.tensors: dict[int, Tensor] = {}
         self.modules: dict[int, Module] = {}
         self._functions: set[int] = set()
@@ -91,6 +115,11 @@ class Surroundings:
         self._others: list[tuple[CodeType, tuple[int, ...]]] = []
         self._visited: dict[int, Any] = {}
         self._stack: list[tuple[Any, str, bool]] = []
+
+    @property
+    def reads_gradients(self) -> bool:
+        """Whether the code may do something else where there are gradients."""
+        return not self._names.isdisjoint(_OF_GRADIENTS)
 
     def add_function(self, function: FunctionType) -> None:
         """Follow the variables of a function that ran."""
@@ -156,33 +185,43 @@ class Surroundings:
     def _follow(self, value: Any, text: str, counted: bool) -> None:
         if isinstance(value, Tensor):
             self.tensors[id(value)] = value
+            own = [name for name in vars(value) if not name.startswith("_")]
+            self._follow_attributes(value, own, text)
         elif isinstance(value, Module):
             self._follow_module(value, text)
         elif isinstance(value, (list, dict, tuple)):
             self._follow_container(value, text, counted)
+            if hasattr(value, "__dict__") and origin(_file_of(type(value))) is OUTSIDE:
+                self._follow_object(value, text)
         elif isinstance(value, type):
             if origin(_file_of(value)) is OUTSIDE:
-                self._follow_attributes(value, vars(value), text)
+                self._follow_class(value)
+        elif isinstance(value, Optimizer):
+            self._follow_optimizer(value, text)
+        elif isinstance(value, LRScheduler):
+            self._follow_schedule(value, text)
         elif isinstance(value, ModuleType):
             file = getattr(value, "__file__", None)
             if file is not None and origin(file) is OUTSIDE:
-                self._follow_attributes(value, vars(value), text)
+                self._add_attributes(value, [n for n in vars(value) if n in self._names], text)
             elif file is not None and origin(file) is LIBRARY:
                 self._follow_library(value)
         elif isinstance(value, FunctionType):
-            pass  # those that ran are followed in any case
+            if origin(value.__code__.co_filename) is OUTSIDE:
+                self._follow_function(value)
         elif isinstance(value, functools.partial):
             for part in (value.func, value.args, value.keywords):
                 self._stack.append((part, text, True))
         elif isinstance(value, MethodType):
             self._stack.append((value.__self__, text, True))
             self._stack.append((value.__func__, text, True))
-        elif isinstance(value, (frozenset, *_CONSTANT)):
+        elif isinstance(value, (set, frozenset)):
+            self._follow_set(value, text)
+        elif isinstance(value, (CodeType, *_DESCRIPTORS, *_CONSTANT)):
             pass
         elif type(value).__module__.split(".")[0] == "tidu":
-            pass  # what our own objects hold is followed by whoever defines them
-        elif isinstance(value, set):
-            self.sizes.append((value, text, len(value)))
+            # Our own methods run unseen, and may read any of them.
+            self._add_attributes(value, getattr(value, "__dict__", {}), text)
         else:
             self._follow_object(value, text)
 
@@ -199,20 +238,18 @@ class Surroundings:
         for name in buffers:
             self._enter(Place("item", buffers, name, f"{text}.{name}", True))
         if origin(_file_of(type(module))) is OUTSIDE:
-            self._follow_attributes(module, state, text, counted=True)
+            own = [name for name in state if name not in _OF_ALL_MODULES]
+            self._follow_attributes(module, own, text, counted=True)
             self._stack.append((type(module), type(module).__name__, True))
 
     def _follow_container(self, value: Any, text: str, counted: bool) -> None:
-        if len(value) > _MOST_ENTRIES:
-            raise Unwatchable(
-                f"{text} has {len(value)} entries, too many to check them on every call"
-            )
+        _check_number(value, text)
         if isinstance(value, tuple):
             for part in value:
                 self._stack.append((part, text, counted))
             return
         keys: Any = list(value) if isinstance(value, dict) else range(len(value))
-        self.sizes.append((value, text, len(value)))
+        self.sizes.append((value, text, keys if isinstance(value, dict) else len(value)))
         for key in keys:
             self._enter(Place("item", value, key, f"{text}[{key!r}]", False))
 
@@ -228,29 +265,80 @@ class Surroundings:
             ):
                 raise Unwatchable(f"it may call {module.__name__}.{name}()")
 
+    def _follow_function(self, function: FunctionType) -> None:
+        """What may be exchanged in a function; its variables are followed wherever it was made."""
+        text = f"the function '{function.__name__}'"
+        if function.__code__ in self._conduct.codes:
+            self._add_attributes(function, ["__code__", "__defaults__", "__kwdefaults__"], text)
+        if vars(function):
+            self.sizes.append((vars(function), text, len(vars(function))))
+            self._follow_attributes(function, vars(function), text)
+
+    def _follow_set(self, value: set[Any] | frozenset[Any], text: str) -> None:
+        _check_number(value, text)
+        if isinstance(value, set):
+            self.sizes.append((value, text, frozenset(value)))
+        for part in value:
+            self._stack.append((part, text, True))
+
+    def _follow_optimizer(self, optimizer: Optimizer, text: str) -> None:
+        """The options are traced where the optimizer itself reads them."""
+        groups = optimizer.param_groups
+        for name, held in (("param_groups", groups), ("state", optimizer.state)):
+            place = Place("attribute", optimizer, name, f"{text}.{name}", False)
+            self.entries.append(Entry(place, held))
+        self.sizes.append((groups, text, list(groups)))
+        for number, group in enumerate(groups):
+            self.sizes.append((group["params"], text, list(group["params"])))
+            for name in group if "param_groups" in self._names else ():
+                if name in self._names and name != "params":
+                    option = f"{text}.param_groups[{number}][{name!r}]"
+                    self._enter(Place("item", group, name, option, False))
+
+    def _follow_schedule(self, schedule: LRScheduler, text: str) -> None:
+        self._follow_attributes(schedule, vars(schedule), text)
+        if "get_last_lr" in self._names:
+            self._add_attributes(schedule, ["_last_lr"], text)
+
+    def _follow_class(self, kind: type) -> None:
+        """What a class defines of what ran or is named, and the classes that it is made from."""
+        members = dict(vars(kind))
+        self.sizes.append((kind, kind.__name__, len(members)))
+        for name, member in members.items():
+            function = getattr(member, "fget", getattr(member, "__func__", member))
+            ran = getattr(function, "__code__", None) in self._conduct.codes
+            if ran or name in self._names:
+                self._enter(Place("member", kind, name, f"{kind.__name__}.{name}", False))
+        for base in kind.__bases__:
+            self._stack.append((base, base.__name__, True))
+
     def _follow_attributes(
-        self, owner: Any, state: Any, text: str, *, counted: bool = False
+        self, owner: Any, names: Iterable[str], text: str, *, counted: bool = False
     ) -> None:
-        for name in state:
-            if name in self._names and not isinstance(state[name], (property, staticmethod)):
-                if isinstance(owner, type) and callable(state[name]):
-                    continue
-                self._enter(Place("attribute", owner, name, f"{text}.{name}", counted))
+        """Follow those attributes that the code may look for."""
+        wanted = [name for name in names if self._conduct.any_name or name in self._names]
+        self._add_attributes(owner, wanted, text, counted=counted)
+
+    def _add_attributes(
+        self, owner: Any, names: Iterable[str], text: str, *, counted: bool = False
+    ) -> None:
+        for name in names:
+            self._enter(Place("attribute", owner, name, f"{text}.{name}", counted))
 
     def _follow_object(self, value: Any, text: str) -> None:
         kind = type(value)
         slots = [n for base in kind.__mro__ for n in base.__dict__.get("__slots__", ())]
-        if not kind.__flags__ & _MADE_BY_A_CLASS_STATEMENT or not (
-            slots or hasattr(value, "__dict__")
+        if kind is not SimpleNamespace and (
+            not kind.__flags__ & _MADE_BY_A_CLASS_STATEMENT
+            or not (slots or hasattr(value, "__dict__"))
         ):
             raise Unwatchable(f"{text} is a {kind.__name__}, whose changes cannot be noticed")
         attributes = getattr(value, "__dict__", {})
-        # A new attribute may hide one of the class, or be what the code has looked for in vain.
-        self.sizes.append((attributes, text, len(attributes)))
-        self._follow_attributes(value, attributes, text)
-        for name in slots:
-            if name in self._names:
-                self._enter(Place("attribute", value, name, f"{text}.{name}", False))
+        if hasattr(value, "__dict__"):
+            # A new attribute may hide one of the class, or be what the code has looked for in vain.
+            self.sizes.append((attributes, text, len(attributes)))
+        self._follow_attributes(value, [*attributes, *slots], text)
+        self._add_attributes(value, ["__class__"], text)
         self._stack.append((kind, kind.__name__, True))
 
     def changes(self) -> Iterator[tuple[Entry, Any]]:
@@ -258,12 +346,27 @@ class Surroundings:
         container has grown or shrunk.
         """
         for container, text, size in self.sizes:
-            if len(container) != size:
+            if not _holds(container, size):
                 raise Unwatchable(f"it adds to, or removes from, {text}")
         for entry in self.entries:
             value = entry.place.read()
             if value is not entry.value and not same(value, entry.value):
                 yield entry, value
+
+
+def _check_number(container: Any, text: str) -> None:
+    if len(container) > _MOST_ENTRIES:
+        raise Unwatchable(
+            f"{text} has {len(container)} entries, too many to check them on every call"
+        )
+
+
+def _holds(container: Any, size: Size) -> bool:
+    if isinstance(size, int):
+        return len(vars(container) if isinstance(container, type) else container) == size
+    if isinstance(size, frozenset):
+        return bool(container == size)
+    return len(container) == len(size) and all(map(operator.is_, container, size))
 
 
 _files: dict[type, str] = {}
@@ -288,4 +391,6 @@ def same(a: Any, b: Any) -> bool:
     """Whether two values are interchangeable: identical, or equal numbers or words of one type."""
     if a is b:
         return True
-    return a.__class__ is b.__class__ and isinstance(a, _NUMBERS) and bool(a == b)
+    if a.__class__ is not b.__class__ or not isinstance(a, _NUMBERS):
+        return False
+    return bool(a == b) and (bool(a) or str(a) == str(b))  # zeros have signs
