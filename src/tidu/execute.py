@@ -376,13 +376,17 @@ def _is_large(region: list[Value]) -> bool:
 def _has_many_elements(value: Value) -> bool:
     """Whether it, or something that it is made of, has many elements."""
     op = value.op
-    if op is None or op.outputs != 1:
+    # What a pick reads is several arrays, each with a shape of its own.
+    if op is None or op.outputs != 1 or op.kind == "pick":
         return False
     if value.numel() >= _MANY_ELEMENTS:
         return True
-    if op.kind == "pick":  # what it reads is several arrays, each with a shape of its own
+    if op.kind == "elementwise":  # what it is made of has no more elements than itself
         return False
-    return any(x.__class__ is Value and x.numel() >= _MANY_ELEMENTS for x in value.inputs)
+    for x in value.inputs:  # noqa: SIM110, a generator would take as long as all of this
+        if x.__class__ is Value and x.numel() >= _MANY_ELEMENTS:
+            return True
+    return False
 
 
 def _run_compiled(task: Task, ahead: bool, past: Past | None) -> bool:

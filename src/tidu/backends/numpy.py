@@ -43,8 +43,20 @@ def _run_all(region: list[Value]) -> BaseException | None:
     region.reverse()
     while region:
         value = region.pop()
+        op, inputs, d = value.op, value.inputs, value.dtype
+        assert op is not None
+        kernel = op.numpy
         try:
-            run_value(value)
+            if len(inputs) != 2 or kernel is None or value.attrs or op.outputs != 1 or d.is_half:
+                run_value(value)
+            else:  # most operations: the same without detours
+                x, y = inputs
+                x = x.buffer if x.__class__ is Value else x
+                y = y.buffer if y.__class__ is Value else y
+                result = kernel(x, y)
+                if result.__class__ is not np.ndarray or result.dtype is not d.numpy:
+                    result = _fit(result, d)
+                value.buffer = result
         except Exception as error:
             # Reported to whoever asks, with the line that made the op.
             located = _locate(value, error)
@@ -56,25 +68,11 @@ def _run_all(region: list[Value]) -> BaseException | None:
 
 
 def run_value(value: Value) -> None:
-    op = value.op
+    """Give a Value its buffer; its inputs have theirs."""
+    op, result_type = value.op, value.dtype
     assert op is not None
-    inputs = value.inputs
-    attrs = value.attrs
-    result_type = value.dtype
-    kernel = op.numpy
-    if len(inputs) == 2 and not attrs and kernel is not None and op.outputs == 1:
-        x, y = inputs  # most operations: what follows below, without detours
-        x = x.buffer if x.__class__ is Value else x
-        y = y.buffer if y.__class__ is Value else y
-        if result_type.is_half:
-            x, y = _widen(x), _widen(y)
-        result = kernel(x, y)
-        if result.__class__ is not np.ndarray or result.dtype is not result_type.numpy:
-            result = _fit(result, result_type)
-        value.buffer = result
-        return
-    arguments = [x.buffer if x.__class__ is Value else x for x in inputs]
-    kernel = kernel or _kernels.get(op) or _make_kernel(op)
+    arguments = [x.buffer if x.__class__ is Value else x for x in value.inputs]
+    kernel = op.numpy or _kernels.get(op) or _make_kernel(op)
     if op.outputs != 1:
         results = kernel(*arguments, *value.attrs)
         value.buffer = tuple(_fit(r, d) for r, d in zip(results, result_type, strict=True))  # type: ignore[call-overload]

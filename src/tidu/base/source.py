@@ -16,10 +16,6 @@ from tidu.base.state import Position, state
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _internal: dict[str, bool] = {}
-# By the id of a code object outside this package, the positions recorded in it: all that one line
-# makes shares one object, which makes a long tape smaller by a quarter.
-_positions: dict[int, dict[int, Position]] = {}
-_MOST_CODES = 10_000
 _LINE = re.compile(r" \(at [^\n]*?:\d+")  # what `at` makes
 
 
@@ -27,6 +23,11 @@ def _is_internal(filename: str) -> bool:
     inside = filename.startswith((PACKAGE, "<frozen"))
     _internal[filename] = inside
     return inside
+
+
+# The last one recorded: what one line makes in a row shares a position, which makes the tape of a
+# long recurrence smaller by a sixth.
+_recent: Position = (_is_internal.__code__, -1)
 
 
 def here() -> Position | None:
@@ -42,6 +43,7 @@ def outside(inner: int) -> Position | None:
     The `inner` innermost frames, this one included, are known to be ours. Stepping over them at
     once spares the interpreter from making frame objects for them.
     """
+    global _recent
     frame = sys._getframe(inner)
     while frame is not None:
         code = frame.f_code
@@ -51,21 +53,12 @@ def outside(inner: int) -> Position | None:
             inside = _is_internal(filename)
         if not inside:
             offset = frame.f_lasti
-            known = _positions.get(id(code))
-            return (known and known.get(offset)) or _first_time(known, code, offset)
+            recent = _recent
+            if recent[1] != offset or recent[0] is not code:
+                _recent = recent = (code, offset)
+            return recent
         frame = frame.f_back  # type: ignore[assignment]
     return None
-
-
-def _first_time(known: dict[int, Position] | None, code: CodeType, offset: int) -> Position:
-    """A position that was not recorded before; `known` are others in the same code."""
-    if known is None:
-        if len(_positions) >= _MOST_CODES:
-            _positions.clear()
-        known = _positions[id(code)] = {}
-    # It keeps the code object alive, so that no other gets its id.
-    position = known[offset] = (code, offset)
-    return position
 
 
 Call = TypeVar("Call", bound=Callable[..., Any])
