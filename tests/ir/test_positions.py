@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import tidu
-from tidu.base import source
 from tidu.base.source import line_of
 from tidu.base.state import state
 
@@ -91,7 +90,7 @@ def test_the_updates_of_an_optimizer_carry_the_line_that_calls_step() -> None:
     assert all(value.position[0] is line for value in seen)
 
 
-def test_all_that_one_line_makes_shares_one_position() -> None:
+def test_what_one_line_makes_in_a_row_shares_one_position() -> None:
     x = tidu.ones(2)
     first, second = (x * 2.0 for _ in range(2))
     assert first._value.position is second._value.position
@@ -106,12 +105,3 @@ def test_code_that_was_made_anew_has_its_own_lines() -> None:
         assert position is not None
         assert line_of(position) == ("made", number + 1)
         tidu.realize()
-
-
-def test_positions_of_code_that_is_gone_are_not_kept_without_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(source, "_MOST_CODES", 20)
-    for _ in range(100):
-        exec(compile("x * 2.0", "made", "exec"), {"x": tidu.ones(2)})
-    assert len(source._positions) <= 20
