@@ -320,6 +320,25 @@ def grad_of_scalar_type_promoted(torch: Any, show: Any, fails: Any) -> None:
     show(x.grad)
 
 
+def whether_a_derivative_depends_on_the_result(torch: Any, show: Any, fails: Any) -> None:
+    functions = (
+        *(lambda x, w: x / w, lambda x, w: 1.0 / x, lambda x, w: x**2, lambda x, w: x**w),
+        *(lambda x, w: 2.0**x, lambda x, w: x.exp(), lambda x, w: x.log(), lambda x, w: x.sqrt()),
+        *(lambda x, w: x.rsqrt(), lambda x, w: x.tanh(), lambda x, w: x.sigmoid()),
+        *(lambda x, w: x.softmax(0), lambda x, w: x.log_softmax(0), lambda x, w: x.logsumexp(0)),
+        *(lambda x, w: x.norm(), lambda x, w: x.std(), lambda x, w: x.var()),
+        *(lambda x, w: torch.atan2(x, w), lambda x, w: x.tan(), lambda x, w: x.erf()),
+        lambda x, w: torch.nn.functional.elu(x - 0.6),
+    )
+    for function in functions:
+        x = torch.tensor([0.5, 0.7, 0.9], dtype=torch.float64, requires_grad=True)
+        w = torch.tensor([1.5, 1.7, 1.9], dtype=torch.float64, requires_grad=True)
+        y = function(x, w)
+        first = torch.autograd.grad((y * y).sum(), (x, w), create_graph=True, allow_unused=True)
+        total = sum(g.sum() for g in first if g is not None)
+        show(total, torch.autograd.grad(total, y, allow_unused=True))
+
+
 @pytest.mark.parametrize("program", programs(globals()), ids=lambda program: program.__name__)
 def test_agrees(program: Program) -> None:
     assert_agrees(program)

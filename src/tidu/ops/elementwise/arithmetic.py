@@ -78,7 +78,8 @@ div = define(
     infer=floating,
     numpy=np.true_divide,
     emit=lambda s, x, y: s.div(x, y),
-    vjp=(lambda g, out, x, y: g / y, lambda g, out, x, y: -g * (out / y)),
+    # Not by `out`: what is differentiated again would depend on it, which it does not in PyTorch.
+    vjp=(lambda g, out, x, y: g / y, lambda g, out, x, y: -g * ((x / y) / y)),
     samples=binary(-2, 2, 1, 3),
 )
 
