@@ -247,8 +247,8 @@ def _run_pending(*, ahead: bool = False) -> None:
     if engine.inside:  # a signal handler, or a finalizer
         _run_amid()
         return
-    engine.inside = True
     try:
+        engine.inside = True
         if Pending.scattered and engine.flight is not None:
             land()
         recorded = state.own.pending

@@ -43,10 +43,10 @@ def _run_all(region: list[Value]) -> BaseException | None:
     region.reverse()
     while region:
         value = region.pop()
-        op, inputs, d = value.op, value.inputs, value.dtype
-        assert op is not None
-        kernel = op.numpy
         try:
+            op, inputs, d = value.op, value.inputs, value.dtype
+            assert op is not None
+            kernel = op.numpy
             if len(inputs) != 2 or kernel is None or value.attrs or op.outputs != 1 or d.is_half:
                 run_value(value)
             else:  # most operations: the same without detours

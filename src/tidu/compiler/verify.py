@@ -21,7 +21,6 @@ from tidu.compiler.expressions import (
     IOTA,
     LOAD,
     Expression,
-    Guard,
     Layout,
 )
 from tidu.compiler.fuse import Kernel
@@ -31,7 +30,7 @@ from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.program import Plan
 from tidu.compiler.render import names_of
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Operand, Product, Root, Steps
-from tidu.compiler.verify_order import marked, marks, order_complaints
+from tidu.compiler.verify_order import guarded_parts, marked, marks, order_complaints
 from tidu.compiler.verify_plan import plan_complaints, stored
 from tidu.ir.argument import NotConstantError
 from tidu.ir.render import render_value
@@ -134,14 +133,7 @@ def _layouts(x: Expression) -> Iterator[Layout]:
 
 def _loads(root: Root, buffers: Sequence[Buffer], where: str, names: Names) -> Iterator[str]:
     """Every load stays inside its buffer where the guards around it hold."""
-    tops = [root.expression, *(root.scatter.places if root.scatter is not None else ())]
-    stack: list[tuple[Expression, tuple[Guard, ...]]] = [(x, ()) for x in tops]
-    seen: set[tuple[int, tuple[Guard, ...]]] = set()
-    while stack:
-        x, guards = stack.pop()
-        if (x.number, guards) in seen:
-            continue
-        seen.add((x.number, guards))
+    for x, guards in guarded_parts(root):
         if x.kind == LOAD:
             number, layout, indices = x.what
             if len(indices) != len(x.inputs):
@@ -153,8 +145,6 @@ def _loads(root: Root, buffers: Sequence[Buffer], where: str, names: Names) -> I
                 yield f"{where} loads {names.typed(number)} {found}"
         if x.kind == COMPUTE and x.what[0].emit is None:
             yield f"{where} computes with '{x.what[0].name}', which has no scalar emission"
-        inner = (*guards, *x.what[0]) if x.kind == GUARDED else guards
-        stack.extend((y, inner) for y in x.inputs)
 
 
 def _store(root: Root, where: str) -> Iterator[str]:

@@ -131,6 +131,14 @@ def _read_regions(root: Root) -> Iterator[tuple[int, Region | None]]:
 
     A load inside of a guard reads less than it seems to: what lies around a part is not meant.
     """
+    for x, guards in guarded_parts(root):
+        if x.kind == LOAD:
+            number, layout, indices = x.what
+            yield number, None if indices else _inside(layout, root.space, guards)
+
+
+def guarded_parts(root: Root) -> Iterator[tuple[Expression, tuple[Guard, ...]]]:
+    """Every expression in a root, once for each set of guards around it."""
     tops = [root.expression, *(root.scatter.places if root.scatter is not None else ())]
     stack: list[tuple[Expression, tuple[Guard, ...]]] = [(x, ()) for x in tops]
     seen: set[tuple[int, tuple[Guard, ...]]] = set()
@@ -139,9 +147,7 @@ def _read_regions(root: Root) -> Iterator[tuple[int, Region | None]]:
         if (x.number, guards) in seen:
             continue
         seen.add((x.number, guards))
-        if x.kind == LOAD:
-            number, layout, indices = x.what
-            yield number, None if indices else _inside(layout, root.space, guards)
+        yield x, guards
         inner = (*guards, *x.what[0]) if x.kind == GUARDED else guards
         stack.extend((y, inner) for y in x.inputs)
 
