@@ -74,6 +74,10 @@ def test_compiled_programs_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     found += losses(t, 20)
     assert len(native) >= 10
     assert replayed(step) >= 20
+    spaces = [replay.__globals__.values() for replay in step.site.replays]
+    segments = [x for space in spaces for x in space if isinstance(x, program.Segment)]
+    # None of them looks for its program in each call.
+    assert segments and all(x.run != x._first for x in segments)
     np.testing.assert_allclose(found, losses(plain, 6) + losses(plain, 20), rtol=2e-4)
 
 

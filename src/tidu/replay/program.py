@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tidu.backends.base import Program
@@ -105,35 +106,55 @@ class TierZeroProgram:
 
 
 class Segment:
-    """One region of a replayed call, by the best program that there is.
-
-    Generated code calls what stands in `table` under `name`: at first this object, and the compiled
-    program itself as soon as that has been made.
+    """One region of a replayed call. `run` makes its results of leaves and numbers by the best
+    program that there is: operation by operation, until the compiled one has been made.
     """
 
-    def __init__(self, key: Key, template: Template, table: dict[str, Any], name: str) -> None:
+    __slots__ = ("_key", "_template", "run")
+
+    def __init__(self, key: Key, template: Template) -> None:
         self._key = key
         self._template = template
-        self._table = table
-        self._name = name
-        table[name] = self.run
+        self.run: Callable[[list[Any], list[Any]], Sequence[Any]] = self._first
 
-    def run(self, leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
+    def _first(self, leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
         program = programs.made.get(self._key)
         if program is None:
             programs.make_way()
             return TierZeroProgram(self._template).run(leaves, numbers)
-        run = self._table[self._name] = self._native(program)
-        return run(leaves, numbers)
+        results = run_program(program, leaves, numbers)
+        self.run = _native(program, _reshape(results, self._shapes()))
+        return results
 
-    def _native(self, program: Program) -> Callable[[list[Any], list[Any]], Sequence[Any]]:
-        shapes = [self._template.instructions[place][3] for place in self._template.held]
+    def _shapes(self) -> list[Any]:
+        """The shapes of its results."""
+        return [self._template.instructions[place][3] for place in self._template.held]
 
-        def run(leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
-            results = run_program(program, leaves, numbers)
-            for place, shape in enumerate(shapes):
-                if results[place].__class__ is not tuple and results[place].shape != shape:
-                    results[place] = results[place].reshape(shape)
-            return results
 
-        return run
+def _reshape(results: list[Any], shapes: list[Any]) -> list[tuple[int, Any]]:
+    """Give results the shapes of the Values that they are for, where the program has made them in
+    another one. Returns which those are: they are the same in each run.
+    """
+    others = [
+        (place, shape)
+        for place, (result, shape) in enumerate(zip(results, shapes, strict=True))
+        if result.__class__ is not tuple and result.shape != shape
+    ]
+    for place, shape in others:
+        results[place] = results[place].reshape(shape)
+    return others
+
+
+def _native(
+    program: Program, others: list[tuple[int, Any]]
+) -> Callable[[list[Any], list[Any]], Sequence[Any]]:
+    if not others:
+        return partial(run_program, program)
+
+    def run(leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
+        results = run_program(program, leaves, numbers)
+        for place, shape in others:
+            results[place] = results[place].reshape(shape)
+        return results
+
+    return run

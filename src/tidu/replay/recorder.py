@@ -120,7 +120,7 @@ class Recorder:
         numbers = [self._number(x, position) for x, position in template.numbered()]
         number = self.regions
         self.regions += 1
-        Segment(key, template, self.names.table, f"p{number}")
+        self.names.table[f"p{number}"] = Segment(key, template)
         self.names.bind_alike(key, key)
         self.lines.append(Region(number, leaves, numbers))
         for place, index in enumerate(key.held):
@@ -383,7 +383,7 @@ class Recorder:
             f"if not {arrays}:",
             f"    settle(); l{number} = {texts}",
             f"    if not {arrays}: raise Departure",
-            f"o{number} = p{number}(l{number}, [{', '.join(region.numbers)}])",
+            f"o{number} = p{number}.run(l{number}, [{', '.join(region.numbers)}])",
         ]
 
 
