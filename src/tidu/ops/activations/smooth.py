@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import wrap_dim
+from tidu.ir.mathematics.normal import normal_distribution
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
 from tidu.ops.activations.slope import in_place
@@ -102,7 +103,6 @@ def celu_in_place(input: Any, alpha: float = 1.0) -> Any:
     return celu(input, alpha, True)
 
 
-_SQRT_HALF = math.sqrt(0.5)
 _DENSITY = 1 / math.sqrt(2 * math.pi)  # of the standard normal at 0
 _TANH_SCALE = math.sqrt(2 / math.pi)
 _TANH_CUBIC = 0.044715
@@ -112,7 +112,7 @@ _TANH_CUBIC = 0.044715
 normal_distribution_ = define(
     "normal_distribution",
     infer=floats("GeluKernelImpl"),
-    emit=lambda s, x: s.mul(s.const(0.5, x), s.erfc(s.mul(x, s.const(-_SQRT_HALF, x)))),
+    emit=normal_distribution,
     vjp=(lambda g, out, x: g * (exp(x * x * -0.5) * _DENSITY),),
     samples=unary(),
     dtypes="float",
