@@ -6,7 +6,6 @@ import ctypes
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import starmap
 from struct import Struct
 from typing import Any
 
@@ -18,6 +17,7 @@ from tidu.backends.arrays import Addresses
 from tidu.backends.base import DeclinedError, Halves, Program
 from tidu.backends.blas import blas_address
 from tidu.backends.kernels import kernels
+from tidu.backends.results import Results
 from tidu.base import dtypes
 from tidu.compiler import cache, gemm, llvm
 from tidu.compiler.gemm import GemmParams
@@ -125,7 +125,8 @@ class CpuProgram(Program):
         self.number_slots = self.table[first:].data
         self.error = ctypes.c_int64.from_address(self.address)
         self.addresses = Addresses(self.address + 8 * _FIRST_SLOT)
-        self.shapes = [(plan.buffers[n].shape, plan.buffers[n].dtype.numpy) for n in self.made]
+        buffers = [plan.buffers[n] for n in self.made]
+        self.new_results = Results((b.shape, b.dtype.numpy) for b in buffers).take
         self.constants = {n: np.ascontiguousarray(a) for n, a in plan.constants.items()}
         for number, array in self.constants.items():
             self.table[slots[number]] = array.ctypes.data
@@ -319,7 +320,7 @@ class CpuProgram(Program):
             self.arena_address = base
         if self.nested:
             leaves = [a for x in leaves for a in (x if x.__class__ is tuple else (x,))]
-        arrays = [*leaves, *starmap(np.empty, self.shapes)]
+        arrays = [*leaves, *self.new_results()]
         self.error.value = 0
         arrays += self.constants.values()
         self._fill(arrays, len(arrays), numbers)
