@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from tidu.backends import mersenne
+from tidu.base.random import word_values
 from tidu.base.random.mersenne import BLOCK, MersenneStream, _fill_with_numpy
 
 
@@ -28,3 +31,28 @@ def test_draws_of_all_sizes_are_one_stream() -> None:
     drawn = np.concatenate([stream.words(n) for n in sizes])
     bits = np.random.RandomState(3)._bit_generator
     np.testing.assert_array_equal(drawn, bits.random_raw(sum(sizes)).astype(np.uint32))
+
+
+@pytest.mark.parametrize("p", [0.0, 2.0**-53, 0.1, 0.25, 0.5, 1 / 3, 1 - 2.0**-53, 1.0])
+def test_native_booleans_are_those_of_numpy(p: float) -> None:
+    limit = math.ceil(p * 2.0**53)
+    rng = np.random.default_rng(0)
+    for pairs in (0, 1, 7, 16, 33, 1000):
+        words = rng.integers(0, 2**32, 2 * pairs, np.uint32)
+        words[: pairs // 2 * 2 : 2] = limit >> 32  # ties, which the other word decides
+        words[1 : pairs // 2 * 2 : 4] = limit & 0xFFFFFFFF
+        found = mersenne.are_below(words, limit)
+        assert found.dtype == np.bool_
+        np.testing.assert_array_equal(found, word_values.are_below(words, limit))
+
+
+def test_words_that_were_drawn_may_be_overwritten() -> None:
+    stream, other = MersenneStream(1), MersenneStream(1)
+    for count in (10, 700, 624, 2000, 3):
+        expected = other.words(count).copy()
+        words = stream.words(count)
+        np.testing.assert_array_equal(words, expected)
+        words[:] = 0
+    assert [x.tolist() if hasattr(x, "tolist") else x for x in stream.position()] == [
+        x.tolist() if hasattr(x, "tolist") else x for x in other.position()
+    ]

@@ -1,4 +1,5 @@
-"""The Mersenne Twister as native code: a block of 624 words in a few hundred nanoseconds.
+"""The Mersenne Twister as native code: a block of 624 words in a few hundred nanoseconds. And what
+dropout makes of them.
 
 Words of a block depend on words 227 or 397 places away, so a vector of them is computed at once.
 """
@@ -6,7 +7,10 @@ Words of a block depend on words 227 or 397 places away, so a vector of them is 
 from __future__ import annotations
 
 import ctypes
+from functools import cache as cache_once
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tidu.base.deferred import DeferredModule
 from tidu.base.random import mersenne
@@ -59,8 +63,8 @@ def _loop(name: str, before: str, start: int, stop: int, step: int, body: str, a
 """
 
 
-def text(lanes: int) -> str:
-    """The module, for vectors of so many words."""
+def _words_text(lanes: int) -> str:
+    """Blocks of words, by vectors of so many."""
     wide = f"<{lanes} x i32>"
     whole_near = _NEAR // lanes * lanes
     whole_far = _NEAR + (_BLOCK - 1 - _NEAR) // lanes * lanes
@@ -118,20 +122,110 @@ done:
 """
 
 
-_native: Any = None
+def _compare(lanes: int) -> str:
+    """Text: whether the low 53 bits of pair %i (and its neighbors) are below the limit."""
+    place = "one" if lanes == 1 else "many"
+    kind = "i32" if lanes == 1 else f"<{lanes} x i32>"
+    flags, bytes_ = ("i1", "i8") if lanes == 1 else (f"<{lanes} x i1>", f"<{lanes} x i8>")
+    pairs = f"<{2 * lanes} x i32>"
+
+    def every_other(first: int) -> str:
+        if lanes == 1:
+            return f"extractelement {pairs} %{place}.pairs, i64 {first}"
+        order = ", ".join(f"i32 {first + 2 * lane}" for lane in range(lanes))
+        return f"shufflevector {pairs} %{place}.pairs, {pairs} poison, <{lanes} x i32> <{order}>"
+
+    def number(name: str) -> str:
+        return f"%{name}" if lanes == 1 else f"%{name}.splat"
+
+    mask = (1 << 21) - 1
+    return f"""
+  %{place}.first = mul i64 %{place}.i, 2
+  %{place}.at = getelementptr i32, ptr %words, i64 %{place}.first
+  %{place}.pairs = load {pairs}, ptr %{place}.at, align 4
+  %{place}.upper = {every_other(0)}
+  %{place}.low = {every_other(1)}
+  %{place}.high = and {kind} %{place}.upper, {mask if lanes == 1 else f"splat (i32 {mask})"}
+  %{place}.less = icmp ult {kind} %{place}.high, {number("top")}
+  %{place}.equal = icmp eq {kind} %{place}.high, {number("top")}
+  %{place}.rest = icmp ult {kind} %{place}.low, {number("bottom")}
+  %{place}.tie = and {flags} %{place}.equal, %{place}.rest
+  %{place}.below = or {flags} %{place}.less, %{place}.tie
+  %{place}.byte = zext {flags} %{place}.below to {bytes_}
+  %{place}.out = getelementptr i8, ptr %out, i64 %{place}.i
+  store {bytes_} %{place}.byte, ptr %{place}.out, align 1"""
+
+
+def _below_text(lanes: int) -> str:
+    wide = f"<{lanes} x i32>"
+
+    def splat(name: str) -> str:
+        return f"""
+  %{name}.one = insertelement {wide} poison, i32 %{name}, i64 0
+  %{name}.splat = shufflevector {wide} %{name}.one, {wide} poison, {wide} zeroinitializer"""
+
+    return f"""
+; For each of `count` pairs of words: whether the low 53 bits are less than top and bottom together.
+define void @tidu_below(ptr %words, ptr %out, i64 %count, i32 %top, i32 %bottom) nounwind {{
+entry:{splat("top")}{splat("bottom")}
+  br label %many
+
+many:
+  %many.i = phi i64 [0, %entry], [%many.next, %many.work]
+  %many.next = add i64 %many.i, {lanes}
+  %many.fit = icmp sle i64 %many.next, %count
+  br i1 %many.fit, label %many.work, label %one
+
+many.work:{_compare(lanes)}
+  br label %many
+
+one:
+  %one.i = phi i64 [%many.i, %many], [%one.next, %one.work]
+  %one.left = icmp slt i64 %one.i, %count
+  br i1 %one.left, label %one.work, label %done
+
+one.work:{_compare(1)}
+  %one.next = add i64 %one.i, 1
+  br label %one
+
+done:
+  ret void
+}}
+"""
+
+
+def text(lanes: int) -> str:
+    """The module, for vectors of so many words."""
+    return _words_text(lanes) + _below_text(lanes)
+
+
+@cache_once
+def _functions() -> tuple[Any, Any]:
+    names = ["tidu_mersenne", "tidu_below"]
+    found = llvm.load([cache.object_code(text(llvm.vector_bytes() // 4))], names)
+    pointer, long, word = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint32
+    kinds = (pointer, pointer, long), (pointer, pointer, long, word, word)
+    words, below = (
+        ctypes.CFUNCTYPE(None, *kind)(found[name]) for name, kind in zip(names, kinds, strict=True)
+    )
+    return words, below
 
 
 def fill(key: mersenne.Array, out: mersenne.Array) -> None:
     """Whole blocks of words into `out`; `key` has room for one word more than the state."""
-    global _native
-    if _native is None:
-        lanes = llvm.vector_bytes() // 4
-        address = llvm.load([cache.object_code(text(lanes))], ["tidu_mersenne"])["tidu_mersenne"]
-        pointers = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        _native = ctypes.CFUNCTYPE(None, *pointers)(address)
-    _native(key.ctypes.data, out.ctypes.data, out.size // _BLOCK)
+    _functions()[0](key.ctypes.data, out.ctypes.data, out.size // _BLOCK)
+
+
+def are_below(words: mersenne.Array, limit: int) -> mersenne.Array:
+    """Whether the low 53 bits of every pair of words are less than `limit`."""
+    below = np.empty(words.size // 2, np.bool_)
+    _functions()[1](
+        words.ctypes.data, below.ctypes.data, below.size, limit >> 32, limit & 0xFFFFFFFF
+    )
+    return below
 
 
 def install() -> None:
-    """Let random streams make their words with this."""
+    """Let random streams make their words, and booleans, with these."""
     mersenne.source.fill = fill
+    mersenne.source.are_below = are_below

@@ -26,14 +26,13 @@ from tidu.base.random.box_muller import (
     libm,
     normal_pairs,
 )
-from tidu.base.random.mersenne import MersenneStream
+from tidu.base.random.mersenne import MersenneStream, source
 from tidu.base.random.rounding import scale_shift
 from tidu.base.random.selection import largest
 from tidu.base.random.shuffling import shuffle_forward, shuffle_inside_out
 from tidu.base.random.word_values import (
     DIGITS,
     Convert,
-    are_below,
     bits64,
     cast_integer,
     cast_real,
@@ -325,7 +324,7 @@ class Generator:
         if not 0.0 <= p <= 1.0:
             raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
         limit = math.ceil(p * 2.0**53)  # uniform < p, asked of the integers behind it
-        convert: Convert = lambda words: are_below(words, limit)  # noqa: E731
+        convert: Convert = lambda words: source.are_below(words, limit)  # noqa: E731
         return self._draw(_count(shape), 2, convert, _BOOL).reshape(shape)
 
     def bernoulli_tensor(self, p: Array) -> Array:

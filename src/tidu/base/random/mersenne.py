@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.random import Array
+from tidu.base.random.word_values import are_below
 
 BLOCK = 624
 
@@ -25,14 +26,15 @@ def _fill_with_numpy(key: Array, out: Array) -> None:
 
 
 class Source:
-    """What makes blocks of words; `tidu.backends` has native code for it.
+    """What makes blocks of words, and booleans of them; `tidu.backends` has native code for both.
 
     `fill(key, out)` fills `out`, whose size is a multiple of 624, and leaves the state in `key`,
-    which has room for 625 words.
+    which has room for 625 words. `are_below` is that of `word_values`.
     """
 
     def __init__(self) -> None:
         self.fill: Callable[[Array, Array], None] = _fill_with_numpy
+        self.are_below: Callable[[Array, int], Array] = are_below
 
 
 source = Source()
@@ -68,16 +70,15 @@ class MersenneStream:
                 self._cursor = stop
                 return self._rest[start:stop]
             self._fresh = False
-            head = self._rest[start:]
-            missing = count - head.size
-            blocks = np.empty(-(-missing // BLOCK) * BLOCK, np.uint32)
-            source.fill(self._key, blocks)
-            body = blocks[:missing]
-            whole = blocks.size - BLOCK
+            waiting = self._rest.size - start
+            size = -(-(count - waiting) // BLOCK) * BLOCK
+            words = np.empty(waiting + size, np.uint32)
+            words[:waiting] = self._rest[start:]
+            source.fill(self._key, words[waiting:])
             # What is kept does not keep the memory of a large draw.
-            self._rest = blocks[whole:].copy() if whole else blocks
-            self._cursor = missing - whole
-            return np.concatenate((head, body)) if head.size else body
+            self._rest = words[count:].copy() if size > BLOCK else words[count:]
+            self._cursor = 0
+            return words[:count]
 
     def position(self) -> tuple[Array, int, int]:
         """The 624 state words, one more than the words left of the block, and the next's index."""
