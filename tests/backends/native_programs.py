@@ -28,8 +28,11 @@ entry:
   br label %loop
 
 loop:
-  %unit = phi i64 [%begin, %entry], [%unit.next, %loop]
+  %unit = phi i64 [%begin, %entry], [%unit.next, %next]
 LINES
+  br label %next
+
+next:
   %unit.next = add i64 %unit, 1
   %more = icmp slt i64 %unit.next, %end
   br i1 %more, label %loop, label %finish
@@ -65,6 +68,27 @@ _LINES = {
   %sum = add i64 %here, %thrice
   %to.at = getelementptr i64, ptr %to, i64 %unit
   store i64 %sum, ptr %to.at""",
+    # x[unit] = 1; unit p waits, for some seconds at most, until so many have come: x[unit] = 2
+    "gather": """
+  %at = getelementptr i64, ptr %x, i64 %unit
+  store i64 1, ptr %at
+  %others = atomicrmw add ptr %y, i64 1 seq_cst
+  %patient = icmp eq i64 %unit, %p
+  br i1 %patient, label %look, label %on
+look:
+  %tries = phi i64 [0, %loop], [%tries.next, %again]
+  %come = load atomic i64, ptr %y seq_cst, align 8
+  %all = icmp sge i64 %come, %q
+  br i1 %all, label %happy, label %again
+again:
+  %yielded = call i32 @sched_yield()
+  %tries.next = add i64 %tries, 1
+  %enough = icmp sgt i64 %tries.next, 10000000
+  br i1 %enough, label %on, label %look
+happy:
+  store i64 2, ptr %at
+  br label %on
+on:""",
     # x[p] = 3 x[p] + q, a single unit
     "append": """
   %at = getelementptr i64, ptr %x, i64 %p
@@ -79,13 +103,21 @@ _LINES = {
 def kernels() -> dict[str, int]:
     """The address of each kernel."""
     texts = [_KERNEL.replace("NAME", n).replace("LINES", text) for n, text in _LINES.items()]
-    return llvm.load([llvm.compile_module("".join(texts))], _LINES)
+    text = "".join([*texts, "declare i32 @sched_yield()\n"])
+    return llvm.load([llvm.compile_module(text)], _LINES)
 
 
 def call(
-    units: int, name: str, *, barrier: bool = True, track: int = 0, p: int = 0, q: int = 0
+    units: int,
+    name: str,
+    *,
+    barrier: bool = True,
+    track: int = 0,
+    p: int = 0,
+    q: int = 0,
+    work: int = 0,
 ) -> threads.Call:
-    return threads.Call(kernels()[name], np.array([p, q], np.int64), units, barrier, track)
+    return threads.Call(kernels()[name], np.array([p, q], np.int64), units, barrier, track, work)
 
 
 def run(calls: Sequence[threads.Call], x: Array, y: Array | None = None) -> None:

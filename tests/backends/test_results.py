@@ -18,6 +18,7 @@ F32 = np.dtype(np.float32)
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "_remembered", results._Remembered())
+    monkeypatch.setattr(results, "_LEAST_BYTES", 0)
 
 
 def addresses(arrays: Any) -> set[int]:

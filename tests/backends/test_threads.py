@@ -69,16 +69,41 @@ def test_a_call_after_a_barrier_sees_all_of_the_call_before(workers: int) -> Non
 
 
 @needs_linux
+@pytest.mark.parametrize("work", [0, 10**9])
 @pytest.mark.parametrize("workers", [2, 3, 8])
-def test_each_share_is_contiguous_and_done_by_one_worker(workers: int) -> None:
+def test_a_share_is_done_by_its_owner_from_the_first_on_and_by_others_from_the_last_on(
+    workers: int, work: int
+) -> None:
     threads.set_num_threads(workers)
     marks = [-(-100 * w // workers) for w in range(workers + 1)]
     for _ in range(20):
         x = np.full(100, -1)
-        run([call(100, "sign")], x)
-        for begin, end in pairwise(marks):
-            assert len(set(x[begin:end])) == 1
+        run([call(100, "sign", work=work)], x)
+        for owner, (begin, end) in enumerate(pairwise(marks)):
+            own = x[begin:end] == owner
+            assert own.tolist() == sorted(own, reverse=True)
         assert set(x) <= set(range(workers))
+
+
+@needs_linux
+def test_others_go_on_with_the_share_of_who_is_held_up_in_a_long_phase() -> None:
+    threads.set_num_threads(2)
+    for held_up in (0, 16):  # the first unit of either worker
+        x, y = np.zeros(32, np.int64), np.zeros(8 * 256, np.int64)
+        run([call(32, "gather", p=held_up, q=32, work=10**9)], x, y)
+        assert x.tolist() == [2 if unit == held_up else 1 for unit in range(32)]
+
+
+@needs_linux
+def test_long_and_short_phases_may_follow_each_other() -> None:
+    for workers in (1, 2, 3, 8):
+        threads.set_num_threads(workers)
+        calls = mixing(300, 24)
+        calls = [c._replace(work=10**9 * (i % 3 == 0)) for i, c in enumerate(calls)]
+        start = np.arange(24)
+        x, y = start.copy(), np.zeros(8 * 256, np.int64)
+        run(calls, x, y)
+        np.testing.assert_array_equal(x, mixed(start, 300))
 
 
 def _tracks(tracks: int, rounds: int) -> list[threads.Call]:

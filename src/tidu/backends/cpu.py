@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from struct import Struct
@@ -13,6 +12,7 @@ import numpy as np
 
 from tidu.backends import numpy as tier_zero
 from tidu.backends import threads
+from tidu.backends.arena import Arena
 from tidu.backends.arrays import Addresses
 from tidu.backends.base import DeclinedError, Halves, Program
 from tidu.backends.blas import blas_address
@@ -32,39 +32,6 @@ from tidu.ir.value import Value, leaf
 _FIRST_SLOT = 2
 # Operations in a program that take some 100 µs: twice as long as waking another thread.
 _WORTH_LAUNCHING = 4_000_000
-
-
-class Arena:
-    """Memory for what lives within one run; programs, which run one at a time, share it."""
-
-    def __init__(self) -> None:
-        self.memory = np.empty(0, np.uint8)
-        self.address = 0
-        self.user = 0  # the thread in the middle of a run
-        # What a launched program works on besides, kept alive also if whoever launched it is
-        # interrupted before he can do so.
-        self.flying: list[Any] | None = None
-
-    def reserve(self, size: int) -> int:
-        if size + 64 > self.memory.size:  # room to start at a line of the cache
-            self.memory = np.empty(size + 64, np.uint8)
-            self.address = -(-self.memory.ctypes.data // 64) * 64
-        return self.address
-
-    def land(self) -> None:
-        """Wait for the program that was launched, and help."""
-        if self.flying is not None:
-            threads.join()
-            self.flying = None
-
-    def __enter__(self) -> None:
-        thread = threading.get_ident()
-        if self.user == thread:  # a signal handler or a finalizer, in the middle of a run
-            raise DeclinedError
-        self.user = thread
-
-    def __exit__(self, *_: object) -> None:
-        self.user = 0
 
 
 _arena = Arena()
@@ -183,7 +150,8 @@ class CpuProgram(Program):
             parameters = self._correlation(call.what)
         else:
             parameters = self._parameters(call.parameters)
-        return threads.Call(kernel, parameters, call.units, call.barrier, call.track)
+        work = call.work * call.units
+        return threads.Call(kernel, parameters, call.units, call.barrier, call.track, work)
 
     def _correlation(self, step: Correlate) -> Any:
         params = step.params
@@ -313,14 +281,18 @@ class CpuProgram(Program):
     def _prepare(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """Fill the table. The arrays of leaves and results, which must live through the run."""
         _arena.land()
-        base = _arena.reserve(self.plan.arena)
+        try:
+            made = self.new_results()
+            base = _arena.reserve(self.plan.arena)
+        except MemoryError as error:
+            raise DeclinedError from error  # op by op it may do, or turn out which one does not
         if base != self.arena_address:
             for number, offset in self.plan.offsets.items():
                 self.table[self.slots[number]] = base + offset
             self.arena_address = base
         if self.nested:
             leaves = [a for x in leaves for a in (x if x.__class__ is tuple else (x,))]
-        arrays = [*leaves, *self.new_results()]
+        arrays = [*leaves, *made]
         self.error.value = 0
         arrays += self.constants.values()
         self._fill(arrays, len(arrays), numbers)

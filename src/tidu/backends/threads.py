@@ -37,6 +37,11 @@ class Call(NamedTuple):
     units: int
     barrier: bool  # whether all workers must have done the earlier calls
     track: int = 0
+    work: int = 0  # about how many operations, in all units
+
+
+# The operations of a phase from which workers take piece by piece: some 40 µs.
+_LONG = 2_000_000
 
 
 class _Phase:
@@ -46,6 +51,7 @@ class _Phase:
         self.shared: list[int] = []
         self.tracks: list[list[int]] = []
         self.width = 0  # how many workers it has something for
+        self.work = 0
 
     def add(self, call: Call) -> None:
         addresses = [call.function, call.params.ctypes.data]
@@ -55,9 +61,11 @@ class _Phase:
         else:
             self.shared += [call.units, *addresses]
         self.width = max(self.width, call.units, len(self.tracks))
+        self.work += call.work
 
     def words(self) -> list[int]:
-        words = [len(self.shared) // 3, len(self.tracks), *self.shared]
+        long = int(self.work >= _LONG)
+        words = [long, len(self.shared) // 3, len(self.tracks), *self.shared]
         for track in self.tracks:
             words += [len(track) // 2, *track]
         return [1 + len(words), *words]

@@ -1,16 +1,17 @@
-"""A program as the runner reads it, and how a share of it is done.
+"""A program as the runner reads it, and how a piece of it is done.
 
 A program is an array of i64: its width (how many workers it has something for), the number of its
 phases, and the phases. Workers meet between phases. A phase has
 
-    the number of its words, of its shared calls, and of its tracks
+    the number of its words, and whether it is long
+    the number of its shared calls, and of its tracks
     for each shared call:  units, address of the function, address of its parameters
     for each track:         number of calls, and for each the two addresses
 
 The units of a shared call are independent of each other; the calls of a track, of one unit each,
-follow each other. Of n shares, share s has the units of each shared call from units*s/n up to
-units*(s+1)/n, both rounded up, and the tracks likewise, so that a single track belongs to share 0.
-What a call computes does not depend on n.
+follow each other. A phase is cut into pieces. Of n, piece i has the units of each shared call from
+units*i/n up to units*(i+1)/n, both rounded up, and the tracks likewise, so that a single track
+belongs to piece 0. What a call computes does not depend on n.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ define internal void @call(ptr %call, ptr %table, i64 %begin, i64 %stop, i64 %wo
   ret void
 }
 
-; Where a share begins.
-define internal i64 @mark(i64 %whole, i64 %share, i64 %shares) alwaysinline nounwind {
-  %exact = mul i64 %whole, %share
-  %round = sub i64 %shares, 1
+; Where a piece begins.
+define internal i64 @mark(i64 %whole, i64 %piece, i64 %pieces) alwaysinline nounwind {
+  %exact = mul i64 %whole, %piece
+  %round = sub i64 %pieces, 1
   %up = add i64 %exact, %round
-  %mark = udiv i64 %up, %shares
+  %mark = udiv i64 %up, %pieces
   ret i64 %mark
 }
 
-; One share of a phase.
-define internal void @share(ptr %phase, ptr %table, i64 %share, i64 %shares, i64 %worker) nounwind {
+; Pieces of a phase that follow each other.
+define internal void @do(ptr %phase, ptr %table, i64 %from, i64 %to, i64 %pieces, i64 %worker)
+    nounwind {
 entry:
-  %shared.at = getelementptr i64, ptr %phase, i64 1
+  %shared.at = getelementptr i64, ptr %phase, i64 2
   %shared = load i64, ptr %shared.at
-  %tracks.at = getelementptr i64, ptr %phase, i64 2
+  %tracks.at = getelementptr i64, ptr %phase, i64 3
   %tracks = load i64, ptr %tracks.at
-  %first = getelementptr i64, ptr %phase, i64 3
-  %share.after = add i64 %share, 1
+  %first = getelementptr i64, ptr %phase, i64 4
   br label %shared.loop
 
 shared.loop:
@@ -56,8 +57,8 @@ shared.start:
   %call = getelementptr i64, ptr %at, i64 1
   %at.next = getelementptr i64, ptr %at, i64 3
   %left.next = sub i64 %left, 1
-  %begin = call i64 @mark(i64 %units, i64 %share, i64 %shares)
-  %stop = call i64 @mark(i64 %units, i64 %share.after, i64 %shares)
+  %begin = call i64 @mark(i64 %units, i64 %from, i64 %pieces)
+  %stop = call i64 @mark(i64 %units, i64 %to, i64 %pieces)
   %some = icmp slt i64 %begin, %stop
   br i1 %some, label %shared.call, label %shared.done
 
@@ -69,8 +70,8 @@ shared.done:
   br label %shared.loop
 
 tracks.start:
-  %track.begin = call i64 @mark(i64 %tracks, i64 %share, i64 %shares)
-  %track.stop = call i64 @mark(i64 %tracks, i64 %share.after, i64 %shares)
+  %track.begin = call i64 @mark(i64 %tracks, i64 %from, i64 %pieces)
+  %track.stop = call i64 @mark(i64 %tracks, i64 %to, i64 %pieces)
   br label %tracks.loop
 
 tracks.loop:
@@ -105,6 +106,13 @@ end:
   ret void
 }
 
+define internal i1 @is.long(ptr %phase) alwaysinline nounwind {
+  %long.at = getelementptr i64, ptr %phase, i64 1
+  %long.word = load i64, ptr %long.at
+  %long = icmp ne i64 %long.word, 0
+  ret i1 %long
+}
+
 define internal ptr @phase.after(ptr %phase) alwaysinline nounwind {
   %words = load i64, ptr %phase
   %next = getelementptr i64, ptr %phase, i64 %words
@@ -131,7 +139,7 @@ loop:
   br i1 %finished, label %end, label %work
 
 work:
-  call void @share(ptr %phase, ptr %table, i64 0, i64 1, i64 0)
+  call void @do(ptr %phase, ptr %table, i64 0, i64 1, i64 1, i64 0)
   %next = call ptr @phase.after(ptr %phase)
   %number.next = add i64 %number, 1
   br label %loop
