@@ -238,9 +238,6 @@ assert engine.flight is not None
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# Errors -------------------------------------------------------------------------------------------
-
-
 class Lookup:
     """Picks rows of a table by what floats say, which no one can check beforehand."""
 

@@ -18,16 +18,6 @@ ROOT = Path(__file__).parents[2]
 IR = "define i32 @answer() {\n  ret i32 42\n}\n"
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, of a process that has not warned yet."""
-    where = tmp_path / "cache"
-    monkeypatch.setenv("TIDU_CACHE_DIR", str(where))
-    monkeypatch.delenv("TIDU_CACHE_SIZE", raising=False)
-    monkeypatch.setattr(disk, "_state", disk._State())
-    return where
-
-
 def only_file(folder: Path) -> Path:
     (path,) = folder.iterdir()
     return path

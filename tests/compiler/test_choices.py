@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tidu
-from tests.compiler.tiers import tier
+from tests.compiler.tiers import assert_same_in_both_tiers, tier
 from tests.golden.programs import graphs
 from tidu import Tensor
 from tidu.backends.null import VECTOR_BYTES
@@ -42,18 +42,6 @@ def stored(run: Callable[[], Any]) -> list[Root]:
 def kernel_text(run: Callable[[], Any]) -> str:
     plan: Plan = passes(run)["plan"]
     return "\n".join(function.text for function in plan.functions.values())
-
-
-def assert_same_in_both_tiers(run: Callable[[], list[Tensor]], rtol: float = 1e-5) -> None:
-    results = []
-    for number in (1, 0):
-        with tier(number):
-            results.append([x.detach().numpy() for x in run()])
-    for got, want in zip(*results, strict=True):
-        np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-5, strict=True)
-
-
-# What is stored -----------------------------------------------------------------------------------
 
 
 def test_what_is_cheap_is_computed_by_each_that_uses_it() -> None:
@@ -256,9 +244,6 @@ def test_what_moves_nothing_is_left_out() -> None:
     assert_same_in_both_tiers(run)
 
 
-# Products -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("columns", [33, 64, 100])
 @pytest.mark.parametrize("depth", [8, 17, 64, 129])
@@ -284,9 +269,6 @@ def test_many_small_products_share_the_copy_of_a_transposed_operand() -> None:
     assert len(stored(run)) == 1
     assert len(stored(lambda: [F.linear(x, weight) for x in rows[:2]])) == 0
     assert_same_in_both_tiers(run, 1e-4)
-
-
-# Convolutions -------------------------------------------------------------------------------------
 
 
 def convolutions(run: Callable[[], Any]) -> list[Correlate]:
@@ -323,9 +305,6 @@ def test_workers_do_not_wait_between_what_is_written_around_images_and_the_image
     assert max(zeros.units, images.units) > 1
     assert not images.barrier
     assert convolution.barrier
-
-
-# Memory -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [5, 16, 31, 40, 200])

@@ -18,7 +18,7 @@ import pytest
 
 import tidu
 from tests.compiler.steps import CASES, digest
-from tests.compiler.tiers import tier
+from tests.compiler.tiers import forget_programs, tier
 from tests.golden.programs import PROGRAMS, graphs
 from tidu import programs as programs_module
 from tidu.backends import cpu, shelf
@@ -40,16 +40,6 @@ class Counts(NamedTuple):
     programs: int
     hits: int
     compiled: int
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
-    where = tmp_path / "cache"
-    monkeypatch.setenv("TIDU_CACHE_DIR", str(where))
-    monkeypatch.delenv("TIDU_CACHE_SIZE", raising=False)
-    monkeypatch.setattr(disk, "_state", disk._State())
-    return where
 
 
 @contextmanager
@@ -74,8 +64,8 @@ def process() -> Iterator[Callable[[], Counts]]:
         patch.setattr(cpu, "compile_graph", counting)
         patch.setattr(programs_module, "_shelf", lambda: known)
         patch.setattr(programs, "keeps", True)
-        for held, name in ((programs, "seen"), (programs, "made"), (kernels, "addresses")):
-            patch.setattr(held, name, {})
+        forget_programs(patch)
+        patch.setattr(kernels, "addresses", {})
         patch.setattr(kernels, "keys", {})
         before = tidu.compiler.stats()
         yield counts
@@ -134,7 +124,7 @@ def _insides(program: CpuProgram) -> list[Any]:
     constants = {n: _comparable(x) for n, x in program.constants.items()}
     return [
         parts, constants, program.slots, program.floats, program.integers,
-        program.places, program.order, program.shapes, program.nested, program.plan.arena,
+        program.places, program.order, program.made, program.nested, program.plan.arena,
         program.plan.offsets, program.plan.outputs, program.work,
     ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import pytest
 
 import tidu
 from tests.compiler.steps import digest
-from tests.compiler.tiers import launch_whatever_can_be, tier
+from tests.compiler.tiers import forget_programs, launch_whatever_can_be, tier
 from tidu import Tensor, nn
 from tidu.backends import cpu
+from tidu.base import locks
+from tidu.base.locks import new_lock
 from tidu.compiler import cache
 from tidu.data import DataLoader, Dataset
 from tidu.execute import engine
@@ -172,6 +175,45 @@ def test_a_child_compiles_what_its_parent_has_not(
 
 
 @needs_fork
+def test_children_of_a_thread_train_while_another_thread_goes_on() -> None:
+    """Whatever locks that thread holds when they are made."""
+    with tier(1):
+        here, done = Training(), threading.Event()
+
+        def go_on() -> None:
+            while not done.is_set():
+                here.step()
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            found = {_in_child(lambda: _trajectory(3, seed=2)[-1]) for _ in range(30)}
+        finally:
+            done.set()
+            thread.join()
+        assert found == {_trajectory(3, seed=2)[-1]}
+
+
+@needs_fork
+def test_each_lock_is_open_in_a_child() -> None:
+    lock = new_lock()
+    with lock:
+        assert _in_child(lambda: lock.acquire(timeout=1))
+
+
+@needs_fork
+def test_pauses_for_forks_begin_in_their_order_whichever_module_came_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(locks, "_pauses", {})
+    for order in (2, 1):
+        begin, end = (partial(told.append, f"{word} {order}") for word in ("begin", "end"))
+        locks.pause_in_forks(order, begin, end)
+    assert _in_child(lambda: list(told)) == ["begin 1", "begin 2", "end 2", "end 1"]
+
+
+@needs_fork
 def test_a_fork_in_the_middle_of_a_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
     """The child has neither the compiling thread nor the lock that this thread holds."""
     parent, compiling, forked = os.getpid(), threading.Event(), threading.Event()
@@ -190,8 +232,7 @@ def test_a_fork_in_the_middle_of_a_compilation(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(cache, "object_code", waiting)
         # Nothing is known yet, also if other tests have run the same steps.
         monkeypatch.setattr(cpu.kernels, "addresses", {})
-        monkeypatch.setattr(programs, "made", {})
-        monkeypatch.setattr(programs, "seen", {})
+        forget_programs(monkeypatch)
         for _ in range(3):
             training.step()  # the first makes the optimizer's state, the third orders the program
         assert compiling.wait(60)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.golden.programs import regions
 from tidu.compiler.llvm import emit_ptx
+from tidu.compiler.modules import Function, modules
 from tidu.compiler.pipeline import compile_graph
-from tidu.compiler.program import Function, modules
 
 # The oldest processors that NVIDIA's assembler still knows, and recent ones.
 PROCESSORS = ("sm_75", "sm_90")

@@ -7,12 +7,18 @@ import os
 import pytest
 
 import tidu
-from tidu import nn
+from tests.compiler.tiers import forget_programs
+from tidu import execute, nn
 from tidu.programs import programs
 
 pytestmark = pytest.mark.skipif(
     bool(os.environ.get("TIDU_TIER")), reason="it is about what is compiled when nothing is said"
 )
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_programs(monkeypatch)
 
 
 def test_schedule_adam_dropout_and_a_last_smaller_batch_compile_one_program_for_each_size() -> None:
@@ -53,3 +59,59 @@ def test_each_batch_size_has_one_program() -> None:
     assert programs.wait()
     made = tidu.compiler.stats()["programs"] - before
     assert 1 <= made <= 2
+
+
+class _Regions:
+    """How many different structures the regions of a loop have."""
+
+    def __init__(self) -> None:
+        self._before = execute.stats()["structures"]
+
+    def structures(self) -> int:
+        tidu.realize()
+        return execute.stats()["structures"] - self._before
+
+
+def _classifier() -> tuple[nn.Module, tidu.optim.Optimizer]:
+    tidu.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 21), nn.ReLU(), nn.Linear(21, 3))
+    return model, tidu.optim.SGD(model.parameters(), lr=0.1)
+
+
+def test_where_a_batch_begins_does_not_matter() -> None:
+    model, optimizer = _classifier()
+    x, y = tidu.randn(200, 6), tidu.randint(0, 3, (200,))
+    regions = _Regions()
+    for start in range(0, 200, 10):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[start : start + 10]), y[start : start + 10]).backward()
+        optimizer.step()
+    assert 1 <= regions.structures() <= 2
+
+
+def test_single_samples_have_one_structure() -> None:
+    model, optimizer = _classifier()
+    x, y = tidu.randn(30, 6), tidu.randint(0, 3, (30,))
+    regions = _Regions()
+    for number in range(30):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[number]), y[number]).backward()
+        optimizer.step()
+    assert 1 <= regions.structures() <= 2
+
+
+def test_how_long_a_text_has_become_does_not_matter_to_what_reads_its_last_words() -> None:
+    tidu.manual_seed(0)
+    embedding, mix = nn.Embedding(11, 8), nn.Linear(8, 11)
+    text = tidu.zeros(2, 5, dtype=tidu.int64)
+    regions = _Regions()
+    with tidu.no_grad():
+        for _ in range(20):
+            seen = embedding(text[:, -5:])
+            for _ in range(3):
+                weights = (seen @ seen.transpose(1, 2)).softmax(-1)
+                seen = (weights @ seen).tanh() + seen
+            scores = mix(seen)[:, -1]
+            text = tidu.cat((text, tidu.multinomial(scores.softmax(-1), 1)), 1)
+    assert text.shape == (2, 25)
+    assert 1 <= regions.structures() <= 2

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tidu
-from tests.compiler.tiers import tier
+from tests.compiler.tiers import assert_same_in_both_tiers, tier
 from tidu import Tensor
-from tidu.backends.cpu import Arena
+from tidu.backends.arena import Arena
 from tidu.execute import engine
 from tidu.nn import functional as F
 
@@ -21,15 +20,6 @@ def _numbers(*shape: int) -> Tensor:
     tensor = tidu.tensor(array, dtype=tidu.float32)
     tidu.realize()
     return tensor
-
-
-def _in_both(function: Callable[[], list[Tensor]], rtol: float = 1e-5) -> None:
-    results = []
-    for number in (1, 0):
-        with tier(number):
-            results.append([x.detach().numpy() for x in function()])
-    for got, want in zip(*results, strict=True):
-        np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-5, strict=True)
 
 
 def test_a_compiled_region_is_not_run_by_the_first_tier(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +37,9 @@ def test_a_compiled_region_is_not_run_by_the_first_tier(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("size", [100, 5000, 40_000])
 def test_products_of_vectors_that_are_computed(size: int) -> None:
     a, b = _numbers(size), _numbers(2, size)[1]
-    _in_both(lambda: [(a * 2) @ (a + 1), a.flip(0) @ (b * 0.5), (a * 2) @ (a * 2)], 1e-4)
+    assert_same_in_both_tiers(
+        lambda: [(a * 2) @ (a + 1), a.flip(0) @ (b * 0.5), (a * 2) @ (a * 2)], 1e-4
+    )
 
 
 def test_a_result_of_several_is_read_in_a_later_region() -> None:
@@ -58,7 +50,7 @@ def test_a_result_of_several_is_read_in_a_later_region() -> None:
         (values * values).sum().backward()
         return [values, indices, x.grad]
 
-    _in_both(results)
+    assert_same_in_both_tiers(results)
 
 
 def test_attention_is_differentiated_in_a_later_region() -> None:
@@ -69,7 +61,7 @@ def test_attention_is_differentiated_in_a_later_region() -> None:
         out.square().sum().backward()
         return [out, query.grad]
 
-    _in_both(results)
+    assert_same_in_both_tiers(results)
 
 
 def test_numbers_of_one_pass_that_a_later_pass_reads_from_memory() -> None:
@@ -83,7 +75,7 @@ def test_numbers_of_one_pass_that_a_later_pass_reads_from_memory() -> None:
         (again,) = tidu.autograd.grad((slope * slope).sum() * 0.1, x, create_graph=True)
         return [y, z, slope, again]
 
-    _in_both(results)
+    assert_same_in_both_tiers(results)
 
 
 def test_an_arena_holds_what_was_reserved() -> None:

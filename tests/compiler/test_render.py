@@ -10,7 +10,7 @@ import pytest
 import tidu
 from tests.golden.programs import Program, graphs
 from tidu.backends.null import VECTOR_BYTES
-from tidu.compiler.expressions import Layout
+from tidu.compiler.layouts import Layout
 from tidu.compiler.notation import affine, element
 from tidu.compiler.pipeline import forms
 from tidu.compiler.render import render

@@ -16,7 +16,8 @@ from tidu.backends.numpy_scalars import NumpyScalars
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.compiler import llvm
-from tidu.compiler.scalars import Register, VectorScalars
+from tidu.compiler.instructions import Register
+from tidu.compiler.scalars import VectorScalars
 from tidu.ir.op import Op, Sample, registry
 from tidu.ir.value import Value
 

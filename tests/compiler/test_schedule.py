@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 
 import tidu
 from tests.compiler.steps import digest
-from tests.compiler.tiers import launch_whatever_can_be
+from tests.compiler.tiers import forget_programs, launch_whatever_can_be
 from tidu.base import dtypes
 from tidu.compiler import pipeline, places, schedule
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.schedule import Phase, Task
 from tidu.compiler.steps import Buffer
 from tidu.compiler.verify import verify_form
-from tidu.programs import programs
 
 TRACKS = (1, 2, 3, 8)
 
@@ -233,8 +232,7 @@ def test_whole_programs_on_tracks_give_the_same_bits_as_in_order(
         for worth, tracks in ((1 << 60, 1), (0, 1), (0, 2), (0, 3)):
             monkeypatch.setattr(schedule, "_WORTH_TRACKS", worth)
             monkeypatch.setattr(schedule, "TRACKS", tracks)
-            monkeypatch.setattr(programs, "made", {})
-            monkeypatch.setattr(programs, "seen", {})
+            forget_programs(monkeypatch)
             for count in (1, 2, 3, 8):
                 tidu.set_num_threads(count)
                 found[worth, tracks, count] = digest(name)

@@ -336,3 +336,21 @@ def test_gradients_carry_nan_and_infinities_where_pytorch_does() -> None:
         np.testing.assert_array_equal(np.isinf(compiled[0]), np.isinf(other))
         finite = np.isfinite(other)
         np.testing.assert_allclose(compiled[0][finite], other[finite], rtol=1e-5)
+
+
+EXTREMES: dict[str, Call] = {
+    "infinity norm": lambda m, x: m.linalg.vector_norm(x, float("inf"), 0, keepdim=True),
+    "zero to a power": lambda m, x: 0.0**x,
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_gradients_at_special_numbers_are_those_of_pytorch(name: str) -> None:
+    def call(m: Any, x: Any) -> Any:
+        x.requires_grad_()
+        EXTREMES[name](m, x).sum().backward()
+        return x.grad
+
+    compiled, plain, theirs = _three(call, [_special("float32")], "float32")
+    np.testing.assert_allclose(compiled[0], theirs[0], rtol=1e-5)
+    np.testing.assert_allclose(plain[0], theirs[0], rtol=1e-5)

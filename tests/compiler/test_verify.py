@@ -11,9 +11,10 @@ import pytest
 import tidu
 from tests.golden.programs import PROGRAMS, Program, graphs
 from tidu.backends.null import VECTOR_BYTES
-from tidu.compiler.expressions import GUARDED, LOAD, Guard, Layout
+from tidu.compiler.expressions import GUARDED, LOAD, Guard
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
+from tidu.compiler.layouts import Layout
 from tidu.compiler.pipeline import Lowered, Merged, forms
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.steps import Correlate, HostCall, Product, Root

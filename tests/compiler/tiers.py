@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 import tidu
-from tidu import execute
+from tidu import Tensor, execute
 from tidu.backends import cpu
 from tidu.execute import engine
 from tidu.headstart import HeadStarts
+from tidu.ledger import Ledger
 from tidu.programs import programs
 
 
@@ -27,6 +30,22 @@ def tier(number: int) -> Iterator[None]:
     finally:
         tidu.realize()
         engine.tier, engine.fewest, programs.immediate = before
+
+
+def assert_same_in_both_tiers(run: Callable[[], list[Tensor]], rtol: float = 1e-5) -> None:
+    """Whether NumPy and the compiled program give the same numbers."""
+    results = []
+    for number in (1, 0):
+        with tier(number):
+            results.append([x.detach().numpy() for x in run()])
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-5, strict=True)
+
+
+def forget_programs(patch: pytest.MonkeyPatch) -> None:
+    """Nothing has been seen or compiled yet, whatever other tests have run."""
+    patch.setattr(programs, "made", OrderedDict())
+    patch.setattr(programs, "ledger", Ledger())
 
 
 def launch_whatever_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

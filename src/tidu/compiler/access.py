@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
-from tidu.compiler.expressions import Layout
 from tidu.compiler.fuse import Kernel
+from tidu.compiler.instructions import Register
+from tidu.compiler.layouts import Layout
 from tidu.compiler.loops import Loops
-from tidu.compiler.scalars import Register, VectorScalars
+from tidu.compiler.scalars import VectorScalars
 from tidu.compiler.text import KernelText, Lines, lane_numbers
 
 # Elements that are no farther apart are loaded and stored with those between them.
@@ -31,12 +32,13 @@ class KernelMemory(KernelText):
     def __init__(self, kernel: Kernel, plan: Loops, vector_bytes: int) -> None:
         super().__init__(kernel, plan, vector_bytes)
         self.guard: tuple[Condition, ...] = ()
-        self.checks = False
 
     def layout_depth(self, layout: Layout) -> int:
+        """The number of loops inside of which a layout is known."""
         return max((self.depth_of[d] for d, s in enumerate(layout.strides) if s), default=0)
 
     def stride(self, layout: Layout, d: int) -> str:
+        """A stride, which is a parameter: kernels that differ in it are one text."""
         return self.parameter(("stride", layout, d), layout.strides[d])
 
     def offset(self, layout: Layout, skip: int | None = None) -> str:
@@ -127,6 +129,7 @@ class KernelMemory(KernelText):
     def contiguous_load(
         self, lines: Lines, kind: str, base: str, offset: str, lanes: int, mask: str | None
     ) -> str:
+        """Neighbors in memory, those under the mask if there is one; the others are 0."""
         address = self.line(lines, f"getelementptr {kind}, ptr {base}, i64 {offset}")
         align = _alignment(kind)
         if lanes == 1:
@@ -147,6 +150,7 @@ class KernelMemory(KernelText):
     def gather(
         self, lines: Lines, kind: str, base: str, offsets: str, lanes: int, mask: str | None
     ) -> str:
+        """An element for each lane, from a place of its own."""
         of = f"<{lanes} x {kind}>"
         places = self.line(lines, f"getelementptr {kind}, ptr {base}, <{lanes} x i64> {offsets}")
         every = mask or "splat (i1 true)"
@@ -192,6 +196,7 @@ class KernelMemory(KernelText):
         )
 
     def spaced_mask(self, lines: Lines, spacing: int, mask: str | None) -> str:
+        """The mask of the lanes where they are so far apart; it leaves out what lies between."""
         lanes = self.plan.lanes
         places = range(lanes * spacing)
         if mask is None:
@@ -212,7 +217,6 @@ class KernelMemory(KernelText):
             bad = self.line(lines, f"and {bit} {bad}, {mask}")
         if width > 1:
             bad = self.any_lane(lines, bad)
-        self.checks = True
         self.labels += 1
         label = f"E{self.labels}"
         lines += [
@@ -234,6 +238,7 @@ class KernelMemory(KernelText):
         mask: str | None,
         x: Register,
     ) -> None:
+        """Store lanes, to neighbors or (`scatters`) each to a place of its own."""
         of = kind if lanes == 1 else f"<{lanes} x {kind}>"
         name = x.name
         if x.dtype is dtypes.bool_:
@@ -267,6 +272,7 @@ class KernelMemory(KernelText):
 
 
 def memory_type(kind: dtype) -> str:
+    """LLVM's name of an element in memory, where a bool is a byte."""
     return "i8" if kind is dtypes.bool_ else VectorScalars([], 1, str).type_of(kind)
 
 

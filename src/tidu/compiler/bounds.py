@@ -10,7 +10,8 @@ import numpy as np
 
 from tidu.base.shapes import Shape
 from tidu.compiler.correlation import CorrelateParams, CorrelateWeightParams
-from tidu.compiler.expressions import Guard, Index, Layout
+from tidu.compiler.expressions import Guard, Index
+from tidu.compiler.layouts import Layout
 
 # Coordinates that guards of several dimensions are tried out on, at most.
 _MOST_TRIED = 1 << 22

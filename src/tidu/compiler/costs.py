@@ -22,7 +22,8 @@ from tidu.compiler.expressions import (
     Expression,
     below,
 )
-from tidu.compiler.scalars import Register, VectorScalars
+from tidu.compiler.instructions import Register
+from tidu.compiler.scalars import VectorScalars
 from tidu.ir.op import Op
 
 # A load or a store of 4 bytes for each element, from a cache that several buffers share.
@@ -36,6 +37,8 @@ _MUCH_LESS = 4
 
 
 class Cost(NamedTuple):
+    """What an element costs, in simple instructions on a vector."""
+
     instructions: float
     memory: float  # loads of 4 bytes for each element
 

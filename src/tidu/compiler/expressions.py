@@ -7,22 +7,12 @@ reshaping) is a change of strides, made on the leaves. Equal expressions are one
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import prod
 from typing import Any, NamedTuple
 
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Shape, contiguous_strides, view_strides
+from tidu.base.shapes import Shape
 from tidu.base.state import Position
-
-Strides = tuple[int, ...]
-
-
-class Layout(NamedTuple):
-    """An affine function of the coordinates: offset + Σ strides · coordinates."""
-
-    strides: Strides
-    offset: int
+from tidu.compiler.layouts import Change, Layout
 
 
 class Guard(NamedTuple):
@@ -41,10 +31,6 @@ class Index(NamedTuple):
     wraps: bool  # whether -1 means the last one
 
 
-class UnviewableError(Exception):
-    """A reshape that cannot be said with strides: the expression has to be stored first."""
-
-
 LOAD, ARGUMENT, CONSTANT, IOTA, COMPUTE, GUARDED = (
     "load",
     "argument",
@@ -59,7 +45,7 @@ class Expression:
     """One node.
 
     load       what=(buffer, layout, indices), inputs: one expression for each index
-    argument   what=number of the Python number among the program's arguments
+    argument   what=(number among the program's Python numbers, float or int)
     constant   what=a number
     iota       what=layout: the value of the affine function itself, as int64
     compute    what=(op, attrs), inputs
@@ -91,7 +77,9 @@ class Expressions:
         self._made: dict[Any, Expression] = {}
 
     def make(self, kind: str, what: Any, inputs: tuple[Expression, ...], d: dtype) -> Expression:
-        key = (kind, what, d, *(x.number for x in inputs))
+        # Equal is not the same among numbers: 0.0 and -0.0, 1 and True.
+        exact = repr(what) if kind == CONSTANT else repr(what[1]) if kind == COMPUTE else None
+        key = (kind, what, exact, d, *(x.number for x in inputs))
         found = self._made.get(key)
         if found is None:
             found = self._made[key] = Expression(kind, what, inputs, d, len(self._made))
@@ -100,13 +88,11 @@ class Expressions:
     def load(self, buffer: int, layout: Layout, d: dtype) -> Expression:
         return self.make(LOAD, (buffer, layout, ()), (), d)
 
-    def relaid(self, x: Expression, change: Callable[[Layout], Layout]) -> Expression:
+    def relaid(self, x: Expression, change: Change) -> Expression:
         """`x` in another index space: `change` is applied to every affine function in it."""
         return self._relaid(x, change, {})
 
-    def _relaid(
-        self, x: Expression, change: Callable[[Layout], Layout], done: dict[int, Expression]
-    ) -> Expression:
+    def _relaid(self, x: Expression, change: Change, done: dict[int, Expression]) -> Expression:
         found = done.get(x.number)
         if found is not None:
             return found
@@ -155,111 +141,3 @@ def below(x: Expression) -> list[Expression]:
             found[top.number] = top
             stack.extend(top.inputs)
     return [found[number] for number in sorted(found)]
-
-
-# Changes of layouts -------------------------------------------------------------------------------
-
-
-def contiguous(shape: Shape) -> Layout:
-    return Layout(contiguous_strides(shape), 0)
-
-
-def broadcast_to(shape: Shape, target: Shape) -> Callable[[Layout], Layout]:
-    """From the space `shape` to `target`, of which every size is that of `shape` or repeats it."""
-    extra = len(target) - len(shape)
-    repeated = [n != m for n, m in zip(shape, target[extra:], strict=True)]
-
-    def change(layout: Layout) -> Layout:
-        kept = (0 if r else s for r, s in zip(repeated, layout.strides, strict=True))
-        return Layout((0,) * extra + tuple(kept), layout.offset)
-
-    return change
-
-
-def reshaped(shape: Shape, new: Shape) -> Callable[[Layout], Layout]:
-    def change(layout: Layout) -> Layout:
-        strides = view_strides(shape, layout.strides, new)
-        if strides is None:
-            raise UnviewableError
-        return Layout(
-            tuple(0 if n == 1 else s for n, s in zip(new, strides, strict=True)), layout.offset
-        )
-
-    return change
-
-
-def moved(
-    rule: Callable[..., tuple[Strides, int] | None], shape: Shape, attrs: tuple[Any, ...]
-) -> Callable[[Layout], Layout]:
-    """What an op's own rule for strides does."""
-
-    def change(layout: Layout) -> Layout:
-        found = rule(shape, layout.strides, layout.offset, *attrs)
-        if found is None:
-            raise UnviewableError
-        return Layout(tuple(found[0]), found[1])
-
-    return change
-
-
-def without_ones(shape: Shape) -> tuple[Shape, Callable[[Layout], Layout]]:
-    """The space without its dimensions of size 1."""
-    kept = [i for i, n in enumerate(shape) if n != 1]
-
-    def change(layout: Layout) -> Layout:
-        return Layout(tuple(layout.strides[i] for i in kept), layout.offset)
-
-    return tuple(shape[i] for i in kept), change
-
-
-def split(parts: tuple[Shape, ...]) -> Callable[[Layout], Layout]:
-    """Each dimension cut into the given sizes, whose product it is."""
-
-    def change(layout: Layout) -> Layout:
-        strides: list[int] = []
-        for stride, sizes in zip(layout.strides, parts, strict=True):
-            strides.extend(stride * prod(sizes[i + 1 :]) for i in range(len(sizes)))
-        return Layout(tuple(strides), layout.offset)
-
-    return change
-
-
-def lifted(places: tuple[int, ...], rank: int) -> Callable[[Layout], Layout]:
-    """Into a space with more dimensions, along which nothing changes."""
-
-    def change(layout: Layout) -> Layout:
-        strides = [0] * rank
-        for place, stride in zip(places, layout.strides, strict=True):
-            strides[place] = stride
-        return Layout(tuple(strides), layout.offset)
-
-    return change
-
-
-def common_refinement(a: Shape, b: Shape) -> tuple[Shape, ...] | None:
-    """For each dimension of `a` the sizes into which it has to be cut so that dimensions of `b`
-    are runs of them too; None where the two do not fit.
-    """
-    cuts: list[list[int]] = [[] for _ in a]
-    i, j = len(a) - 1, len(b) - 1
-    left, right = 1, 1
-    while i >= 0 or j >= 0:
-        if left == 1:
-            if i < 0:
-                return None
-            left = a[i]
-        if right == 1:
-            if j < 0:
-                return None
-            right = b[j]
-        step = min(left, right)
-        if left % step or right % step:
-            return None
-        cuts[i].insert(0, step)
-        left //= step
-        right //= step
-        if left == 1:
-            i -= 1
-        if right == 1:
-            j -= 1
-    return tuple(tuple(c) for c in cuts) if left == right == 1 else None

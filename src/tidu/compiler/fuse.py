@@ -12,15 +12,8 @@ from dataclasses import dataclass, field, replace
 from math import gcd, prod
 
 from tidu.base.shapes import Shape
-from tidu.compiler.expressions import (
-    LOAD,
-    Expression,
-    Expressions,
-    Layout,
-    common_refinement,
-    lifted,
-    split,
-)
+from tidu.compiler.expressions import LOAD, Expression, Expressions
+from tidu.compiler.layouts import Layout, common_refinement, lifted, split
 from tidu.compiler.plain import UNWRITTEN
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Root, Step, Steps
 
@@ -56,6 +49,7 @@ Place = tuple[int, Layout]
 
 
 def place_of(root: Root) -> Place:
+    """Where the elements of a root go."""
     return root.buffer.number, root.store
 
 
@@ -79,6 +73,7 @@ def loads(x: Expression, seen: set[int]) -> Iterator[Expression]:
 
 
 def root_loads(root: Root) -> Iterator[Expression]:
+    """Every load of a root, those of the places of a scatter too."""
     seen: set[int] = set()
     yield from loads(root.expression, seen)
     if root.scatter is not None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tidu.base.shapes import Shape, contiguous_strides
-from tidu.compiler.expressions import LOAD, Expression, Layout, Strides
+from tidu.compiler.expressions import LOAD, Expression
+from tidu.compiler.layouts import Layout, Strides, sliced
+from tidu.compiler.lowering import Lowering
 from tidu.compiler.steps import Buffer
 from tidu.ir.value import Value
-
-if TYPE_CHECKING:
-    from tidu.compiler.lower import Lowering
 
 Pads = tuple[tuple[int, int], ...]
 # So much longer than the image may be what lies between the images of a joined batch.
@@ -40,11 +39,13 @@ def joined_shape(shape: Shape) -> Shape:
 
 
 def joined_batch(layout: Layout) -> Layout:
+    """A layout over (N, C, sizes…) as one over (1, C, N, sizes…)."""
     batch, channel, *inner = layout.strides
     return Layout((0, channel, batch, *inner), layout.offset)
 
 
 def parted_batch(layout: Layout) -> Layout:
+    """The other way round: from (1, C, N, sizes…) to (N, C, sizes…)."""
     _, channel, batch, *inner = layout.strides
     return Layout((batch, channel, *inner), layout.offset)
 
@@ -155,7 +156,9 @@ def _copied(lowering: Lowering, x: Images, around: Around) -> Planes:
     images = ((0, x.shape[0], 1), (0, x.shape[1], 1))
     inside = (*images, *((a, a + k, 1) for a, k in zip(first, kept, strict=True)))
     cropped = replace(
-        x, expression=lowering.sliced(x.expression, inside), shape=(*x.shape[:2], *kept)
+        x,
+        expression=lowering.make.relaid(x.expression, sliced(inside)),
+        shape=(*x.shape[:2], *kept),
     )
     if any(s != 1 for s in around.steps):
         return _in_phases(lowering, cropped, starts, around)
@@ -190,7 +193,8 @@ def _in_phases(lowering: Lowering, x: Images, starts: Shape, around: Around) -> 
             shape, layout = (batch, channels, plane), Layout((*lead, 1), number * plane)
             lowering.write(buffer, nothing, shape, layout, x.value)
             continue
-        part = lowering.sliced(x.expression, ((0, batch, 1), (0, channels, 1), *taken))
+        images = ((0, batch, 1), (0, channels, 1))
+        part = lowering.make.relaid(x.expression, sliced((*images, *taken)))
         offset = number * plane + sum(a * p for a, p in zip(first, pitches, strict=True))
         layout = Layout((*lead, *pitches), offset)
         lowering.write(buffer, part, (batch, channels, *inner), layout, x.value)

@@ -6,25 +6,25 @@ inside of that one's buffer; so what grows by one part after another is stored o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tidu.base.shapes import Shape
-from tidu.compiler.expressions import (
-    Expression,
+from tidu.compiler.demands import Demands
+from tidu.compiler.expressions import Expression
+from tidu.compiler.layouts import (
     Layout,
     UnviewableError,
     contiguous,
     moved,
     reshaped,
+    sliced,
     without_ones,
 )
-from tidu.compiler.steps import Buffer
+from tidu.compiler.steps import Buffer, input_shapes
 from tidu.ir.op import Piece, Pieces
 from tidu.ir.value import Value
-
-if TYPE_CHECKING:
-    from tidu.compiler.lower import Lowering
 
 
 class Part(NamedTuple):
@@ -38,9 +38,10 @@ class Part(NamedTuple):
 class Joins:
     """Which Values are parts of which joins, and where in memory that is."""
 
-    def __init__(self, lowering: Lowering) -> None:
-        self.lowering = lowering
-        self.computed = {id(value) for value in lowering.graph.values}
+    def __init__(self, demands: Demands, is_elementwise: Callable[[Value], bool]) -> None:
+        self.demands = demands
+        self.is_elementwise = is_elementwise
+        self.computed = {id(value) for value in demands.graph.values}
         self.parts: dict[int, Part] = {}
         # By id of a join and number of its piece: what is stored in its place.
         self.sources: dict[tuple[int, int], Value] = {}
@@ -49,35 +50,36 @@ class Joins:
         self.by_rows: set[int] = set()  # outermost joins that have to be in row-major order
         self.places: dict[int, tuple[Buffer, Layout]] = {}
         self.filled: set[int] = set()  # by id: parts that have been written
+        self._find()
 
-    def find(self) -> None:
+    def _find(self) -> None:
         """Give every Value that can be stored as part of a join its place in one."""
-        for join in reversed(self.lowering.graph.values):
+        for join in reversed(self.demands.graph.values):
             if not is_join(join):
                 continue
             if id(join) not in self.parts:
                 self.roots[id(join)] = join
                 self.blocks.add(id(join))
-                if id(join) in self.lowering.in_memory or id(join) in self.lowering.wanted:
+                if id(join) in self.demands.in_memory or id(join) in self.demands.wanted:
                     self.by_rows.add(id(join))
             for number, piece in enumerate(pieces_of(join)[1]):
-                self.consider(join, number, piece)
+                self._consider(join, number, piece)
 
-    def consider(self, join: Value, number: int, piece: Piece) -> None:
+    def _consider(self, join: Value, number: int, piece: Piece) -> None:
         given = join.inputs[piece.input]
-        x = self.source(given)
-        if x.__class__ is not Value or not self.may_be_part(x) or x.dtype is not join.dtype:
+        x = self._source(given)
+        if x.__class__ is not Value or not self._may_be_part(x) or x.dtype is not join.dtype:
             return
         shape, root = tuple(given.shape), self.roots[id(join)]
         is_block = id(join) in self.blocks and _is_block(piece.ranges, tuple(join.shape))
-        if id(x) in self.lowering.in_memory and not is_block:
+        if id(x) in self.demands.in_memory and not is_block:
             return
         if shape != tuple(x.shape):
             try:
-                reshaped(shape, tuple(x.shape))(within(contiguous(join.shape), piece.ranges))
+                reshaped(shape, tuple(x.shape))(sliced(piece.ranges)(contiguous(join.shape)))
             except UnviewableError:
                 return
-        if id(x) in self.lowering.in_memory or shape != tuple(x.shape):
+        if id(x) in self.demands.in_memory or shape != tuple(x.shape):
             self.by_rows.add(id(root))
         self.parts[id(x)] = Part(join, piece.ranges, shape)
         self.sources[id(join), number] = x
@@ -86,40 +88,42 @@ class Joins:
             if is_block:
                 self.blocks.add(id(x))
 
-    def source(self, x: Value) -> Value:
+    def _source(self, x: Value) -> Value:
         """What an input of a join is but for its shape."""
         while (
             x.op is not None
             and x.op.layout is not None
-            and self.lowering.uses.get(id(x), 0) == 1
-            and id(x) not in self.lowering.wanted
+            and self.demands.uses.get(id(x), 0) == 1
+            and id(x) not in self.demands.wanted
             and _keeps_order(x)
         ):
             x = x.inputs[0]
         return x
 
-    def may_be_part(self, x: Value) -> bool:
-        lowering, op = self.lowering, x.op
-        if id(x) not in self.computed or id(x) in lowering.wanted or id(x) in self.parts:
+    def _may_be_part(self, x: Value) -> bool:
+        demands = self.demands
+        if id(x) not in self.computed or id(x) in demands.wanted or id(x) in self.parts:
             return False
-        if id(x) in lowering.whole_for or id(x) in lowering.convolutions or 0 in x.shape:
+        if id(x) in demands.whole_for or id(x) in demands.convolutions or 0 in x.shape:
             return False
-        return op is not None and (is_join(x) or lowering.rule(op, x) == lowering.elementwise)
+        return is_join(x) or self.is_elementwise(x)
 
-    def place(self, value: Value, like: Expression) -> tuple[Buffer, Layout]:
-        """Where a join or a part goes. A buffer that is made for it is in the order of `like`."""
+    def place(
+        self, value: Value, like: Expression, make: Callable[..., tuple[Buffer, Layout]]
+    ) -> tuple[Buffer, Layout]:
+        """Where a join or a part goes. A buffer that `make` makes for it is in the order of `like`,
+        unless it has to be by rows.
+        """
         inner: list[Value] = []
         while id(value) not in self.places and id(value) in self.parts:
             inner.append(value)
             value = self.parts[id(value)].join
         if id(value) not in self.places:
-            self.places[id(value)] = self.lowering.ordered(
-                value, like, by_rows=id(value) in self.by_rows
-            )
+            self.places[id(value)] = make(value, like, by_rows=id(value) in self.by_rows)
         for x in reversed(inner):
             buffer, layout = self.places[id(self.parts[id(x)].join)]
             _, ranges, shape = self.parts[id(x)]
-            layout = reshaped(shape, tuple(x.shape))(within(layout, ranges))
+            layout = reshaped(shape, tuple(x.shape))(sliced(ranges)(layout))
             self.places[id(x)] = buffer, layout
         return self.places[id(inner[0] if inner else value)]
 
@@ -130,9 +134,9 @@ class Joins:
 
 
 def pieces_of(value: Value) -> Pieces:
+    """What an operation says of how its result is put together."""
     assert value.op is not None and value.op.pieces is not None
-    shapes = tuple(tuple(x.shape) if x.__class__ is Value else () for x in value.inputs)
-    return value.op.pieces(shapes, *value.attrs)
+    return value.op.pieces(input_shapes(value), *value.attrs)
 
 
 def is_join(value: Value) -> bool:
@@ -153,13 +157,6 @@ def are_apart(zero: bool, pieces: tuple[Piece, ...], value: Value) -> bool:
     if zero or any(piece.adds for piece in pieces):
         return False
     return sum(prod(len(range(*r)) for r in piece.ranges) for piece in pieces) == prod(value.shape)
-
-
-def within(layout: Layout, ranges: Any) -> Layout:
-    """A part of what lies as `layout` says."""
-    offset = sum(r[0] * s for r, s in zip(ranges, layout.strides, strict=True))
-    steps = tuple(r[2] * s for r, s in zip(ranges, layout.strides, strict=True))
-    return Layout(steps, layout.offset + offset)
 
 
 def _is_block(ranges: Any, shape: Shape) -> bool:

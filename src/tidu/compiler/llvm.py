@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import itertools
-import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,8 @@ from typing import Any
 
 import llvmlite
 import llvmlite.binding as binding
+
+from tidu.base.locks import pause_in_forks
 
 # In order: helpers and stack slots go away, then repeated arithmetic on addresses and loads. They
 # take a tenth of the time of code generation, which hoists invariants and reduces addresses itself.
@@ -178,8 +179,7 @@ def _resume() -> None:
 # A child made in the middle of a compilation would find LLVM's locks taken for ever, and a process
 # that exits in the middle of one would tear LLVM down under a thread that uses it. The locks are
 # reentrant so that exit handlers can still compile and fork.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_quiesce, after_in_parent=_resume, after_in_child=_resume)
+pause_in_forks(2, _quiesce, _resume)
 atexit.register(_quiesce)
 
 

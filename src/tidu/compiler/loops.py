@@ -7,16 +7,9 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tidu.compiler.costs import cost
-from tidu.compiler.expressions import (
-    COMPUTE,
-    GUARDED,
-    IOTA,
-    LOAD,
-    Expression,
-    Expressions,
-    Layout,
-)
+from tidu.compiler.expressions import COMPUTE, GUARDED, IOTA, LOAD, Expression, Expressions
 from tidu.compiler.fuse import Kernel, root_loads
+from tidu.compiler.layouts import Layout
 from tidu.compiler.steps import Root
 
 # What a unit of work shall cost, in units of one operation on one element.
@@ -162,6 +155,7 @@ def _depends(x: Expression, d: int) -> bool:
 
 
 def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
+    """The lanes, the order of the loops and the units of a kernel, as its addresses suggest."""
     space, reduced = kernel.space, kernel.reduced
     sequential = frozenset().union(
         *(r.scatter.sequential for r in kernel.roots if r.scatter is not None)

@@ -21,8 +21,8 @@ from tidu.compiler.expressions import (
     LOAD,
     Expression,
     Index,
-    Layout,
 )
+from tidu.compiler.layouts import Layout
 from tidu.compiler.steps import Buffer, Root
 
 _VARIABLES = "ijklmnpq"

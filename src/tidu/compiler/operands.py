@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tidu.compiler.expressions import Expressions, Layout, contiguous
+from tidu.compiler.expressions import Expressions
+from tidu.compiler.layouts import Layout, contiguous
 from tidu.compiler.steps import Buffer, Operand, Product, Root, Step, Steps
 
 # Rows multiplied with an operand from which on copying it costs less than it saves.

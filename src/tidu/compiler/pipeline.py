@@ -45,6 +45,8 @@ class Merged:
 
 
 class Pass(NamedTuple):
+    """A step of the pipeline; in tests and in messages it goes by its name."""
+
     name: str
     run: Callable[[Any, Target], Any]
 
@@ -54,9 +56,9 @@ def _expand(graph: Graph, target: Target) -> Graph:
 
 
 def _lower(graph: Graph, target: Target) -> Lowered:
-    lowering = lower.Lowering(graph, target.vector_bytes)
+    steps, make = lower.lower(graph, target.vector_bytes)
     nested = any(map(has_several, graph.leaves))
-    return Lowered(lowering.run(), lowering.make, tuple(graph.numbers), nested)
+    return Lowered(steps, make, tuple(graph.numbers), nested)
 
 
 def _fuse(lowered: Lowered, target: Target) -> Merged:

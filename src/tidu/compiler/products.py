@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape, broadcast
-from tidu.compiler.expressions import LOAD, Expression, broadcast_to, contiguous, reshaped
+from tidu.compiler.expressions import LOAD, Expression
+from tidu.compiler.layouts import broadcast_to, contiguous, reshaped
+from tidu.compiler.lowering import Lowering
 from tidu.compiler.steps import Operand, Product
+from tidu.ir.op import Op
 from tidu.ir.value import Value
 
-if TYPE_CHECKING:
-    from tidu.compiler.lower import Lowering
 
-
-def lower_product(lowering: Lowering, value: Value) -> Expression | None:
+def lower_product(lowering: Lowering, value: Value, op: Op) -> Expression | None:
     """The product of a contraction, None if there is no such of BLAS."""
     x, y = value.inputs
     d = value.dtype

@@ -7,15 +7,17 @@ Everything here is data; `tidu.backends.cpu` turns it into something that runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from tidu.compiler.emit import Emitted, emit
+from tidu.compiler.alike import Texts
+from tidu.compiler.emit import Emitted
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused, Kernel, loaded, place_of, root_loads
 from tidu.compiler.gemm import ceiling, panels
 from tidu.compiler.loops import Loops
+from tidu.compiler.modules import Function
 from tidu.compiler.plain import UNWRITTEN
 from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Steps, Stored
 
@@ -63,6 +65,7 @@ class Plan:
 
 
 def plan(steps: Steps, fused: list[Fused], make: Expressions, vector_bytes: int) -> Plan:
+    """Steps as calls, each kernel with its text. Neither their order nor memory is settled yet."""
     outputs = [
         tuple(b.number for b in output) if output.__class__ is tuple else output.number
         for output in steps.outputs
@@ -71,6 +74,7 @@ def plan(steps: Steps, fused: list[Fused], make: Expressions, vector_bytes: int)
     made = Plan(steps.buffers, leaves, steps.constants, outputs)
     readers = _readers(fused)
     results = set(made.results())
+    texts = Texts(make, vector_bytes)
     for step in fused:
         if isinstance(step, HostCall):
             made.calls.append(step)
@@ -82,7 +86,7 @@ def plan(steps: Steps, fused: list[Fused], make: Expressions, vector_bytes: int)
             stored = {
                 b for b in step.writes() if b in results or any(r is not step for r in readers[b])
             }
-            made.calls.append(_kernel_call(step, stored, make, vector_bytes, made.functions))
+            made.calls.append(_kernel_call(step, texts.of(step, stored), made.functions))
     return made
 
 
@@ -123,46 +127,12 @@ def _written(step: Fused) -> set[int]:
 
 
 def host_buffers(call: HostCall) -> Iterator[Buffer]:
+    """The buffers that a call of a NumPy function reads."""
     for x in call.inputs:
         if x.__class__ is tuple:
             yield from (y.buffer for y in x)
         elif isinstance(x, Stored):
             yield x.buffer
-
-
-# Calls --------------------------------------------------------------------------------------------
-
-
-class Function(NamedTuple):
-    """The text of one kernel, and what a module needs besides: declarations and helpers."""
-
-    text: str
-    declarations: frozenset[str]
-    whole: bool = False  # a module of its own
-
-
-class Module(NamedTuple):
-    """The text of a module of LLVM IR, and the kernels that it has."""
-
-    names: list[str]
-    text: str
-
-
-def modules(functions: dict[str, Function], most: int) -> list[Module]:
-    """Modules for all functions, with at most so many kernels in each."""
-    made = [Module([name], function.text) for name, function in functions.items() if function.whole]
-    names = sorted(name for name, function in functions.items() if not function.whole)
-    for start in range(0, len(names), most):
-        part = names[start : start + most]
-        made.append(Module(part, module_text(functions[name] for name in part)))
-    return made
-
-
-def module_text(functions: Iterable[Function]) -> str:
-    """Kernels as one module of LLVM IR."""
-    functions = tuple(functions)
-    declarations = frozenset().union(*(f.declarations for f in functions))
-    return "\n".join([*(f.text for f in functions), *sorted(declarations), "!0 = !{}", ""])
 
 
 def _function(name: str, emitted: Emitted) -> Function:
@@ -173,14 +143,7 @@ def _function(name: str, emitted: Emitted) -> Function:
     return Function(text, emitted.declarations)
 
 
-def _kernel_call(
-    kernel: Kernel,
-    stored: set[int],
-    make: Expressions,
-    vector_bytes: int,
-    functions: dict[str, Function],
-) -> NativeCall:
-    emitted = emit(kernel, make, stored, vector_bytes)
+def _kernel_call(kernel: Kernel, emitted: Emitted, functions: dict[str, Function]) -> NativeCall:
     digest = hashlib.blake2b(emitted.body.encode(), digest_size=12).hexdigest()
     name = f"kernel_{digest}"
     if name not in functions:

@@ -10,14 +10,14 @@ from functools import singledispatch
 from typing import Any
 
 from tidu.base.shapes import Shape
-from tidu.compiler.expressions import LOAD, Expression
-from tidu.compiler.fuse import Kernel, place_of
+from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
 from tidu.compiler.loops import Loops
 from tidu.compiler.notation import Names, Printer, attribute_text, variables
 from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.places import lifetimes
 from tidu.compiler.program import NativeCall, Plan
+from tidu.compiler.stages import Stages
 from tidu.compiler.steps import Correlate, HostCall, Operand, Product, Root, Stored
 from tidu.ir.argument import ARGUMENTS
 from tidu.ir.render import render_value
@@ -69,6 +69,7 @@ class _Name(str):
 
 
 def names_of(form: Lowered | Plan) -> Names:
+    """The names of the buffers of a form: in0, t0, out0 and so on."""
     if isinstance(form, Plan):
         return Names(form.buffers, form.leaves, form.constants, form.results())
     steps = form.steps
@@ -241,18 +242,16 @@ class _Nest:
         self.loops = loops
         self.stored = stored
         self.names = names
-        self.roots = {place_of(root): root for root in kernel.roots}
-        self.stages: dict[int, int] = {}
+        self.stages = Stages(kernel, loops)
 
     def lines(self) -> list[str]:
         lines = [f"{'  ' * depth}{self.loop(d)}" for depth, d in enumerate(self.loops.outer)]
         depth = len(self.loops.outer)
-        last = max(self.stage(root.expression) for root in self.kernel.roots)
-        for stage in range(last + 1):
-            here = [r for r in self.kernel.roots if self.stage(r.expression) == stage]
-            kept = [r for r in here if self.is_kept(r)]
+        for stage in range(self.stages.last + 1):
+            here = [r for r in self.kernel.roots if self.stages.of(r) == stage]
+            kept = [r for r in here if self.stages.is_kept(r)]
             lines += self.body(kept, depth)
-            full = [r for r in here if not self.is_kept(r)]
+            full = [r for r in here if not self.stages.is_kept(r)]
             if full:
                 for inner, d in enumerate(self.loops.inner):
                     lines.append(f"{'  ' * (depth + inner)}{self.loop(d)}")
@@ -278,24 +277,6 @@ class _Nest:
             in_memory = root.buffer.number in self.stored
             lines.append(text if in_memory else f"{text}  # in registers")
         return [f"{'  ' * depth}{line}" for line in lines]
-
-    def is_kept(self, root: Root) -> bool:
-        """Whether a root is complete once for each iteration over what is kept."""
-        inner = self.loops.inner
-        return (
-            bool(inner) and root.reduction is None and not any(root.store.strides[d] for d in inner)
-        )
-
-    def stage(self, x: Expression) -> int:
-        """How many reductions of the kernel have to be complete before `x` is known."""
-        found = self.stages.get(x.number)
-        if found is None:
-            found = max((self.stage(y) for y in x.inputs), default=0)
-            root = self.roots.get(x.what[:2]) if x.kind == LOAD else None
-            if root is not None and root.scatter is None and not root.after:
-                found = self.stage(root.expression) + (root.reduction is not None)
-            self.stages[x.number] = found
-        return found
 
 
 @render.register

@@ -9,6 +9,8 @@ from typing import Any
 
 @dataclass(slots=True)
 class Statistics:
+    """Counters that grow for as long as the process lives; `stats` says what they count."""
+
     programs: int = 0  # compiled regions
     kernels: int = 0  # different kernels among them
     compile_seconds: float = 0.0

@@ -8,7 +8,8 @@ from typing import Any
 
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.compiler.expressions import Expression, Index, Layout
+from tidu.compiler.expressions import Expression, Index
+from tidu.compiler.layouts import Layout
 from tidu.compiler.plain import UNWRITTEN
 from tidu.ir.op import Op
 from tidu.ir.value import Value
@@ -25,6 +26,11 @@ def results_of(value: Value) -> list[tuple[Shape, dtype]]:
     shapes: Any = value.shape
     kinds: Any = value.dtype
     return list(zip(shapes, kinds, strict=True)) if has_several(value) else [(shapes, kinds)]
+
+
+def input_shapes(value: Value) -> tuple[Shape, ...]:
+    """The shapes of the inputs; () for numbers."""
+    return tuple(tuple(x.shape) if x.__class__ is Value else () for x in value.inputs)
 
 
 @dataclass(slots=True)
@@ -72,6 +78,8 @@ class Root:
 
 @dataclass(slots=True)
 class Operand:
+    """A matrix, or a batch of them, in a buffer, as BLAS is told of it."""
+
     buffer: Buffer
     offset: int
     transposed: bool

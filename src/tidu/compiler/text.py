@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tidu.compiler.fuse import Kernel
+from tidu.compiler.instructions import Register
 from tidu.compiler.loops import Loops
-from tidu.compiler.scalars import Register, VectorScalars
+from tidu.compiler.scalars import VectorScalars
 
 # A dimension of at most this size is a constant of the kernel, so that its loop can be unrolled.
 SMALL = 8
@@ -54,13 +55,16 @@ class KernelText:
         self.mask: str | None = None  # of the lanes in use, in the last part of a vector loop
 
     def body(self) -> str:
+        """The text of the function: what is done once at its start, and the loops."""
         return "\n".join([*_flat(self.entry), *_flat(self.top), "ret void"])
 
     def fresh(self) -> str:
+        """A name for another register."""
         self.names += 1
         return f"%v{self.names}"
 
     def line(self, lines: Lines, text: str) -> str:
+        """Write an instruction; the register of its result."""
         name = self.fresh()
         lines.append(f"{name} = {text}")
         return name
@@ -88,6 +92,7 @@ class KernelText:
         return self.roles[key]
 
     def pointer(self, buffer: int) -> str:
+        """The address of a buffer in this run."""
         key = ("pointer", buffer)
         if key not in self.roles:
             slot = self.table(("slot", buffer), ("slot", buffer))
@@ -95,17 +100,20 @@ class KernelText:
         return self.roles[key]
 
     def size(self, d: int) -> str:
+        """The size of a dimension: a number in the text if it is small, else a parameter."""
         n = self.kernel.space[d]
         if n <= SMALL:
             return str(n)
         return self.parameter(("size", d), n)
 
     def scalars(self, lines: Lines, lanes: int) -> VectorScalars:
+        """The builder that emissions of operations write with, to these lines."""
         scalars = VectorScalars(lines, lanes, self.fresh, self.scales)
         scalars.declarations = self.declarations
         return scalars
 
     def bounds(self, d: int) -> tuple[str, str]:
+        """Where a loop begins and ends: of the divided dimension, that is what the units say."""
         if d != self.plan.divided:
             return "0", self.size(d)
         if "lower" not in self.roles:
@@ -179,6 +187,9 @@ class KernelText:
     def enter(
         self, before: Lines, inside: Lines, d: int, counter: str, body: Callable[[], None]
     ) -> None:
+        """Have `body` write what is inside of a loop. What it finds not to depend on the loop it
+        writes `before`, where the level around it is continued meanwhile.
+        """
         outer = self.levels[-1]
         kept_lines = outer.lines
         outer.lines = before
@@ -235,6 +246,7 @@ class KernelText:
         self.enter(before, inside, d, middle, masked)
 
     def splat_text(self, lines: Lines, name: str, kind: str, lanes: int) -> str:
+        """A number in every lane."""
         one = self.line(lines, f"insertelement <{lanes} x {kind}> poison, {kind} {name}, i64 0")
         return self.line(
             lines,
@@ -252,4 +264,5 @@ def _flat(lines: Lines) -> Iterator[str]:
 
 
 def lane_numbers(lanes: int) -> str:
+    """The constant vector 0, 1, 2, … of as many lanes."""
     return "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">"

@@ -11,8 +11,9 @@ from math import prod
 from typing import NamedTuple
 
 from tidu.compiler.access import KernelMemory, memory_type
-from tidu.compiler.expressions import LOAD, Layout
+from tidu.compiler.expressions import LOAD
 from tidu.compiler.fuse import Kernel
+from tidu.compiler.layouts import Layout
 from tidu.compiler.loops import Loops, units_of
 from tidu.compiler.text import Lines, lane_numbers
 

@@ -14,17 +14,10 @@ from typing import Any
 
 from tidu.base.shapes import Shape
 from tidu.compiler.bounds import correlation_ends, outside
-from tidu.compiler.expressions import (
-    ARGUMENT,
-    COMPUTE,
-    GUARDED,
-    IOTA,
-    LOAD,
-    Expression,
-    Layout,
-)
+from tidu.compiler.expressions import ARGUMENT, COMPUTE, GUARDED, IOTA, LOAD, Expression
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
+from tidu.compiler.layouts import Layout
 from tidu.compiler.notation import Names, expressions
 from tidu.compiler.pipeline import Lowered, Merged
 from tidu.compiler.program import Plan

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape
-from tidu.compiler.expressions import GUARDED, LOAD, Expression, Guard, Layout
+from tidu.compiler.expressions import GUARDED, LOAD, Expression, Guard
+from tidu.compiler.layouts import Layout
 from tidu.compiler.notation import Names
 from tidu.compiler.steps import Correlate, HostCall, Product, Root, Steps
 from tidu.compiler.verify_plan import stored
@@ -122,6 +123,7 @@ def marks(size: int, regions: Iterable[Region]) -> Any:
 
 
 def marked(marks: Any, region: Region) -> Any:
+    """The marks of one region, to be read or set: a view of `marks`."""
     layout, shape = region
     return np.lib.stride_tricks.as_strided(marks[layout.offset :], shape, layout.strides)
 

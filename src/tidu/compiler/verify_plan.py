@@ -177,6 +177,7 @@ def _span(plan: Plan, number: int) -> tuple[int, int]:
 
 
 def stored(call: HostCall) -> Iterator[Stored]:
+    """What a call of a NumPy function reads from memory."""
     for x in call.inputs:
         for y in x if x.__class__ is tuple else (x,):
             if isinstance(y, Stored):
@@ -184,4 +185,5 @@ def stored(call: HostCall) -> Iterator[Stored]:
 
 
 def root_reads(root: Root) -> Iterator[int]:
+    """The buffers that a root loads from."""
     return (x.what[0] for x in expressions(root) if x.kind == LOAD)

@@ -1,0 +1,112 @@
+"""Accumulators: what a reduction has come to so far, one number for each lane.
+
+A long sum is cut into blocks, whose results are added to a total of their own: the error of a sum
+grows with the number of its terms, and that of pairwise sums hardly does.
+"""
+
+from __future__ import annotations
+
+from tidu.base import dtypes
+from tidu.compiler.expressions import Expression
+from tidu.compiler.instructions import Register
+from tidu.compiler.steps import Root
+from tidu.compiler.text import Lines
+from tidu.compiler.values import KernelValues
+
+
+class Accumulator:
+    """The text of one reduction: a place on the stack, and the total of its blocks if it has any.
+
+    LLVM keeps these in registers where they fit.
+    """
+
+    def __init__(self, values: KernelValues, root: Root, *, in_blocks: bool) -> None:
+        op = root.reduction
+        assert op is not None and op.emit is not None and op.identity is not None
+        self.values = values
+        self.root = root
+        self.combine, self.identity = op.emit, op.identity
+        plan, d = values.plan, root.expression.dtype
+        self.dtype = dtypes.float32 if d.is_half else d
+        self.lanes = plan.lanes if plan.vector is not None else 1
+        # Whether the lanes hold parts of one result, and not results of their own.
+        self.reduces_lanes = plan.lanes > 1 and plan.vector in values.kernel.reduced
+        self.type = values.scalars(values.entry, self.lanes).type_of(self.dtype)
+        self.name = values.line(values.entry, f"alloca {self.type}")
+        self.total: str | None = None
+        if in_blocks and self.dtype.is_floating_point:
+            self.total = values.line(values.entry, f"alloca {self.type}")
+
+    def start(self) -> None:
+        """Set it to the number that changes nothing."""
+        lines = self.values.levels[-1].lines
+        for place in (self.name, self.total):
+            if place is not None:
+                self._put(lines, self._neutral(lines), place)
+
+    def accumulate(self) -> None:
+        """Take in the elements of this iteration."""
+        values, lines = self.values, self.values.levels[-1].lines
+        x = self._operand(self.root.expression)
+        scalars = values.scalars(lines, self.lanes)
+        before = self._get(lines, self.name)
+        after: Register = self.combine(scalars, before, x)
+        if values.mask is not None and self.reduces_lanes:
+            after = scalars.select(Register(values.mask, dtypes.bool_), after, before)
+        self._put(lines, after, self.name)
+
+    def _operand(self, x: Expression) -> Register:
+        values = self.values
+        found = values.value(x)
+        if found.dtype.is_half:
+            found = values.converted(found, x, self.dtype)
+        if self.lanes > 1 and not values.varies(x):
+            return values.splat(found, x, values.levels[-1])
+        return found
+
+    def end_block(self, lines: Lines) -> Register:
+        """Put what has been accumulated to the total, and begin anew."""
+        assert self.total is not None
+        sums = [self._get(lines, self.total), self._get(lines, self.name)]
+        made: Register = self.combine(self.values.scalars(lines, self.lanes), *sums)
+        self._put(lines, made, self.total)
+        self._put(lines, self._neutral(lines), self.name)
+        return made
+
+    def result(self) -> Register:
+        """What the reduction has come to, in the dtype of its buffer."""
+        lines = self.values.levels[-1].lines
+        x = self._get(lines, self.name) if self.total is None else self.end_block(lines)
+        lanes = self.lanes
+        while self.reduces_lanes and lanes > 1:
+            x = self._halved(lines, x, lanes)
+            lanes //= 2
+        if self.dtype is not self.root.buffer.dtype:
+            x = self.values.scalars(lines, lanes).cast(x, self.root.buffer.dtype)
+        return x
+
+    def _halved(self, lines: Lines, x: Register, lanes: int) -> Register:
+        """The lower half of the lanes combined with the upper one."""
+        values, half = self.values, lanes // 2
+        of = values.scalars(lines, lanes).type_of(self.dtype)
+        names = []
+        for start in (0, half):
+            order = ", ".join(f"i32 {start + i}" for i in range(half))
+            shuffle = f"shufflevector {of} {x.name}, {of} poison, <{half} x i32> <{order}>"
+            names.append(values.line(lines, shuffle))
+        scalars = values.scalars(lines, half)
+        if half == 1:
+            vector = f"<1 x {scalars.type_of(self.dtype)}>"
+            names = [values.line(lines, f"extractelement {vector} {n}, i64 0") for n in names]
+        made: Register = self.combine(scalars, *(Register(name, self.dtype) for name in names))
+        return made
+
+    def _neutral(self, lines: Lines) -> Register:
+        scalars = self.values.scalars(lines, self.lanes)
+        return scalars.constant(self.identity(self.dtype), self.dtype)
+
+    def _get(self, lines: Lines, place: str) -> Register:
+        return Register(self.values.line(lines, f"load {self.type}, ptr {place}"), self.dtype)
+
+    def _put(self, lines: Lines, x: Register, place: str) -> None:
+        lines.append(f"store {self.type} {x.name}, ptr {place}")
