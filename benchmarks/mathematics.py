@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.compiler.instructions import Register
 from tidu.compiler.llvm import compile_module, load, vector_bytes
-from tidu.compiler.scalars import Register, VectorScalars
+from tidu.compiler.scalars import VectorScalars
 
 Array = np.ndarray[Any, Any]
 _numbers = itertools.count()

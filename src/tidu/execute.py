@@ -3,17 +3,15 @@
 A compiled region whose numbers nobody asks for yet is launched: the worker threads run it while
 this one goes on recording. It is landed when somebody needs them or the next region is to be run.
 
-CPython counts every handle on a Value when it is made and dropped: a Tensor, the tape and a later
-Value's inputs each hold one reference. A region is therefore cut without any search: the pending
-list holds one reference of its own, and a Value on which nothing else does is dead.
+`ir/region.py` tells how regions are cut.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,12 +20,16 @@ from tidu.backends import mersenne
 from tidu.backends.base import Backend, DeclinedError, Failure, Program
 from tidu.backends.numpy import NumpyBackend
 from tidu.base.changes import changes
+from tidu.base.collector import passes, thresholds
 from tidu.base.deferred import DeferredModule
+from tidu.base.locks import pause_in_forks
 from tidu.base.state import Pending, state
 from tidu.headstart import Head, HeadStarts, Outlook, Past, Start, Task
-from tidu.ir.structure import region_key
+from tidu.ir.region import alive, complete, cut, cut_after, has_many_elements, is_large
+from tidu.ir.structure import Key, region_key
 from tidu.ir.value import Value, pending
 from tidu.ir.verify import verify_region
+from tidu.parts import take
 from tidu.programs import programs
 
 if TYPE_CHECKING:
@@ -46,15 +48,6 @@ _BACKENDS: dict[str, Callable[[], Backend]] = {
     "numpy": NumpyBackend,
     "null": lambda: null.NullBackend(),
 }
-
-
-def _baseline() -> int:
-    """What sys.getrefcount says of an object that one local variable and nothing else refers to."""
-    value = object()
-    return sys.getrefcount(value)
-
-
-_UNHELD = _baseline()
 
 
 class Engine:
@@ -80,8 +73,6 @@ class Engine:
 
 # A smaller region costs less to run than to tell apart from others.
 _FEW_VALUES = 16
-# Unless it makes or reads Values of so many elements.
-_MANY_ELEMENTS = 1 << 15
 engine = Engine()
 head_starts = HeadStarts()
 if engine.verify:
@@ -102,74 +93,11 @@ def compiling(make: Callable[[Graph], Program]) -> Iterator[None]:
 
 def stats() -> dict[str, int]:
     """Counts since the start: regions run, values run, different structures among the regions."""
-    return {"regions": engine.regions, "values": engine.values, "structures": len(programs.seen)}
-
-
-def cut(batch: list[Value]) -> list[Value]:
-    """The Values of `batch` (in order of making) that somebody holds or that such a Value is made
-    of.
-    """
-    region = _alive(batch)
-    if Pending.scattered:
-        return _complete(region)
-    return region
-
-
-def cut_after(batch: list[Value], count: int) -> tuple[list[Value], list[int]]:
-    """As `cut`; and which of the first `count` Values are among those."""
-    late = batch[count:]
-    del batch[count:]
-    after = _alive(late)
-    region: list[Value] = []
-    kept: list[int] = []
-    while batch:
-        value = batch.pop()
-        if sys.getrefcount(value) > _UNHELD and value.buffer is None:
-            region.append(value)
-            kept.append(len(batch))
-    region.reverse()
-    kept.reverse()
-    region += after
-    if not Pending.scattered:
-        return region, kept
-    value = None  # type: ignore[assignment]
-    whole = _complete(region)
-    return whole, kept if len(whole) == len(region) else []
-
-
-def _alive(batch: list[Value]) -> list[Value]:
-    """Empty a list from its end, and return what is left of it."""
-    alive = []
-    while batch:
-        value = batch.pop()
-        # Another thread that needed it may have run it meanwhile.
-        if sys.getrefcount(value) > _UNHELD and value.buffer is None:
-            alive.append(value)
-    alive.reverse()
-    return alive
-
-
-def _complete(region: list[Value]) -> list[Value]:
-    """`region`, and before its Values what they are made of that waits outside this list."""
-    done: set[int] = set()
-    order: list[Value] = []
-    for wanted in region:
-        stack = [wanted]
-        while stack:
-            top = stack[-1]
-            waiting = [
-                x
-                for x in top.inputs
-                if x.__class__ is Value and x.buffer is None and id(x) not in done
-            ]
-            if waiting:
-                stack.extend(waiting)
-                continue
-            stack.pop()
-            if id(top) not in done:
-                done.add(id(top))
-                order.append(top)
-    return order
+    return {
+        "regions": engine.regions,
+        "values": engine.values,
+        "structures": len(programs.ledger.records),
+    }
 
 
 def realize() -> None:
@@ -217,11 +145,14 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
     """
     recorded = state.own.pending
     values = recorded.values
-    if len(values) < engine.fewest and not (values and _has_many_elements(values[0])):
+    if len(values) < engine.fewest and not (values and has_many_elements(values[0])):
         return
     # A call that is recorded is run as it will be replayed.
     if recorded.outlook is not None or engine.tier == 0 or changes.recorder is not None:
         return
+    if recorded.parts:
+        with _lock:
+            _take_parts(recorded)
     cotangents = [cotangent for _, cotangent in roots]
     outlook = Outlook.of(values, cotangents)
     if not outlook.ops:  # a signal handler came in between
@@ -247,11 +178,15 @@ def _run_pending(*, ahead: bool = False) -> None:
     if engine.inside:  # a signal handler, or a finalizer
         _run_amid()
         return
+    if passes:
+        thresholds.follow()
     try:
         engine.inside = True
         if Pending.scattered and engine.flight is not None:
             land()
         recorded = state.own.pending
+        if recorded.parts:
+            _take_parts(recorded)
         if recorded.outlook is None:
             _run(cut(pending.take()), ahead)
         else:
@@ -266,6 +201,15 @@ def _run_pending(*, ahead: bool = False) -> None:
         engine.inside = False
 
 
+def _take_parts(recorded: Pending) -> None:
+    """Have what shows a part of something that is there, before structures are looked at. What is
+    recorded for a replay, or compiled at first sight, stays as it was written.
+    """
+    shown, recorded.parts = recorded.parts, []
+    if engine.tier is None and changes.recorder is None:
+        take(shown, land)
+
+
 def _run_amid() -> None:
     """Run what has become pending in the middle of another run."""
     if state.own.pending.limit > Pending().limit:
@@ -273,7 +217,7 @@ def _run_amid() -> None:
         return
     land()
     state.own.pending.outlook = None
-    region = _alive(pending.take())
+    region = alive(pending.take())
     _work_out(region)
     for value in region:
         value.op, value.inputs, value.attrs = None, (), ()
@@ -284,7 +228,7 @@ def _work_out(wanted: list[Value]) -> None:
     that it is still there afterwards.
     """
     copies: dict[int, Value] = {}
-    for value in _complete([value for value in wanted if value.buffer is None]):
+    for value in complete([value for value in wanted if value.buffer is None]):
         inputs = tuple([copies.get(id(x), x) for x in value.inputs])
         assert value.op is not None
         copies[id(value)] = Value(
@@ -305,9 +249,15 @@ def _run(region: list[Value], ahead: bool, past: Past | None = None) -> None:
     if engine.verify or changes.recorder is not None:
         _look_at(region)
         ahead = False
-    if engine.tier != 0 and (len(region) >= engine.fewest or _is_large(region)):
+    key: Key | None = None
+    if engine.tier != 0 and (len(region) >= engine.fewest or is_large(region)):
         key, leaves, numbers = region_key(region)
-        program = programs.ready(key, lambda: graph.capture(region, leaves, key.held))
+        held = key.held
+        program = programs.ready(
+            key,
+            lambda: graph.capture(region, leaves, held),
+            asked_for=changes.recorder is not None,
+        )
         if program is not None:
             task = Task(region, program, key, leaves, numbers)
             if _run_compiled(task, ahead, past):
@@ -316,7 +266,10 @@ def _run(region: list[Value], ahead: bool, past: Past | None = None) -> None:
         del leaves
     if engine.flight is not None or engine.start is not None:
         land()
+    started = 0.0 if key is None else time.thread_time()
     error = engine.backend.run(region)
+    if key is not None:
+        programs.ledger.ran(key, time.thread_time() - started)
     if error is not None:
         _note(error)
 
@@ -368,27 +321,6 @@ def _landed() -> Task | None:
     return None
 
 
-def _is_large(region: list[Value]) -> bool:
-    """Whether a few Values have much to do, judged by the first and the last of them."""
-    return _has_many_elements(region[0]) or _has_many_elements(region[-1])
-
-
-def _has_many_elements(value: Value) -> bool:
-    """Whether it, or something that it is made of, has many elements."""
-    op = value.op
-    # What a pick reads is several arrays, each with a shape of its own.
-    if op is None or op.outputs != 1 or op.kind == "pick":
-        return False
-    if value.numel() >= _MANY_ELEMENTS:
-        return True
-    if op.kind == "elementwise":  # what it is made of has no more elements than itself
-        return False
-    for x in value.inputs:  # noqa: SIM110, a generator would take as long as all of this
-        if x.__class__ is Value and x.numel() >= _MANY_ELEMENTS:
-            return True
-    return False
-
-
 def _run_compiled(task: Task, ahead: bool, past: Past | None) -> bool:
     """Whether the program could do it, or was launched; if not, nothing has happened."""
     try:
@@ -436,6 +368,8 @@ def _proceed(start: Start, task: Task, ahead: bool) -> None:
 def run_program(program: Program, leaves: list[Any], numbers: list[Any]) -> list[Any]:
     """The buffers that a compiled program makes of those of its leaves. Raises DeclinedError."""
     with _lock:
+        if passes:
+            thresholds.follow()
         land()
         return program.run(leaves, numbers)
 
@@ -477,7 +411,7 @@ def _run_alone(value: Value) -> None:
         if engine.inside:
             _work_out([value])
         else:
-            engine.backend.run(_complete([value]))
+            engine.backend.run(complete([value]))
 
 
 # What is looked at before it is run: indices, whose own history is short and made of integers.
@@ -532,14 +466,19 @@ def _land_quietly() -> None:
         land()
 
 
+def _before_fork() -> None:
+    """Nothing is under way while the child is made: it has none of the workers."""
+    _lock.acquire()
+    land()
+
+
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.RLock()
     engine.inside = False
 
 
 pending.flush = _flush
 pending.peek = _peek
-# A child has none of the workers, and at the end the memory they work in is taken away.
-os.register_at_fork(before=_land_quietly, after_in_child=_after_fork)
+pause_in_forks(0, _before_fork, _lock.release)
+os.register_at_fork(after_in_child=_after_fork)
+# At the end the memory that the workers work in is taken away.
 atexit.register(_land_quietly)

@@ -1,8 +1,8 @@
 """Compiled programs by the structure of their regions, and the thread that makes them.
 
 A region may have been compiled by another process: its program is then on disk. One that is not is
-captured when it is seen for the second time; a thread of its own compiles it while the same region
-goes on being run by the backend.
+captured when it comes again and the ledger says that compiling it pays; a thread of its own
+compiles it while the same region goes on being run by the backend.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -24,19 +25,21 @@ from tidu.base.determinism import Determinism
 from tidu.base.state import Pending, state
 from tidu.compiler.statistics import statistics
 from tidu.ir.structure import Key
+from tidu.ledger import Ledger
 
 if TYPE_CHECKING:
-    from tidu.backends import cpu, null, shelf
+    from tidu.backends import blas, cpu, null, shelf
     from tidu.backends.shelf import Shelf
     from tidu.compiler.graph import Graph
 else:
+    blas = DeferredModule("tidu.backends.blas")
     cpu = DeferredModule("tidu.backends.cpu")
     null = DeferredModule("tidu.backends.null")
     shelf = DeferredModule("tidu.backends.shelf")
 
-# Counts are forgotten when there are more than this, and the oldest programs when there are more
-# than that.
-_MOST_SEEN, _MOST_PROGRAMS = 4096, 512
+# Programs take about a kilobyte for each Value of their regions, and as much as for so many Values
+# besides. When they take more than this in all, those go that were not run for longest.
+_BESIDES, _MOST_VALUES = 100, 200_000
 # How long a thread has the interpreter to itself while there is something to compile, and how long
 # it then has to be away for another to get hold of it; in seconds.
 _TURN, _MOMENT = 0.0005, 0.00005
@@ -49,7 +52,7 @@ def _shelf() -> Shelf:
 
 
 class Programs:
-    """What has been seen how often, and what has been compiled.
+    """What has been compiled, and what is to be compiled next.
 
     `immediate` compiles what is seen for the first time, before it is run. `make` compiles. With
     `keeps`, plans are kept on disk, and looked for there.
@@ -61,39 +64,48 @@ class Programs:
         self.immediate = immediate
         self.make = make
         self.keeps = keeps
-        self.seen: dict[Key, int] = {}
+        self.ledger = Ledger()
         # None while a program is being compiled, and where it cannot be.
-        self.made: dict[Key, Program | None] = {}
-        # What is to be compiled, and without a graph, what is to be looked for on disk.
-        self._queue: queue.SimpleQueue[tuple[Key, Graph | None]] = queue.SimpleQueue()
+        self.made: OrderedDict[Key, Program | None] = OrderedDict()
+        # What is to be compiled, and without a graph, what is to be looked for on disk; and what
+        # wakes the thread that does it, once for each of them.
+        self._waiting: list[tuple[Key, Graph | None]] = []
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._first: Key | None = None  # what was seen before anything else
         self._thread: threading.Thread | None = None
         # Two counts, as each has one thread that changes it.
         self._ordered = 0
         self._finished = 0
         self._turn = 0.0  # when the calling thread's began
+        self._is_crowded = False  # whether programs may have to go soon
         self._warned = False
 
-    def ready(self, key: Key, captured: Callable[[], Graph]) -> Program | None:
-        """The program for a structure if there is one by now. One seen again will have one."""
+    def ready(
+        self, key: Key, captured: Callable[[], Graph], *, asked_for: bool = False
+    ) -> Program | None:
+        """The program for a structure if there is one by now. One that comes again will have one,
+        if that pays or is `asked_for`.
+        """
         self.make_way()
         try:
-            return self.made[key]
+            program = self.made[key]
+            if self._is_crowded:
+                self.made.move_to_end(key)
+            return program
         except KeyError:
             pass
-        if not self.seen:
+        if not self.ledger.records:
             self._first = key
-        count = self.seen.get(key, 0) + 1
-        if count == 1 and len(self.seen) >= _MOST_SEEN:
-            self.seen.clear()
-        self.seen[key] = count
+        record = self.ledger.enter(key)
         if self.immediate or Determinism.enabled:
             return self._at_once(key, captured)
-        if self.keeps and (key is not self._first if count == 1 else key == self._first):
+        again = record.uses > 1
+        if self.keeps and (key == self._first if again else key is not self._first):
             found = self._on_disk(key)
             if found is not None:
                 return found
-        if count == 2:
+        if again and (asked_for or self.ledger.pays(key, record)):
+            self.ledger.at_once -= 1
             self._put(key, None)
             self._order(key, captured())
         return None
@@ -122,21 +134,24 @@ class Programs:
     def apart(self, make: Callable[[Graph], Program]) -> Iterator[None]:
         """Compile everything at once with `make` for a while, and forget it afterwards."""
         self.wait()
-        before = self.seen, self.made, self.immediate, self.make, self.keeps
-        self.seen, self.made, self.immediate, self.make, self.keeps = {}, {}, True, make, False
+        before = self.ledger, self.made, self.immediate, self.make, self.keeps
+        self.ledger, self.made = Ledger(), OrderedDict()
+        self.immediate, self.make, self.keeps = True, make, False
         try:
             yield
         finally:
-            self.seen, self.made, self.immediate, self.make, self.keeps = before
+            self.ledger, self.made, self.immediate, self.make, self.keeps = before
 
     def after_fork(self) -> None:
         """The child has no compiling thread; what was waiting is ordered when it is seen again."""
-        self._queue = queue.SimpleQueue()
+        self._waiting = []
+        self._calls = queue.SimpleQueue()
         self._thread = None
         self._ordered = self._finished = 0
         for key in [k for k, program in self.made.items() if program is None]:
             del self.made[key]
-            self.seen[key] = 1
+            self.ledger.at_once += 1
+        _thrift.end()
 
     def _on_disk(self, key: Key) -> Program | None:
         """The program for a structure if its plan is on disk.
@@ -161,14 +176,19 @@ class Programs:
         return program
 
     def _put(self, key: Key, program: Program | None) -> None:
-        if len(self.made) >= _MOST_PROGRAMS:
-            oldest, *_ = self.made  # at once: another thread may be doing the same
-            self.made.pop(oldest, None)
+        values = sum(map(_values, [*self.made, key]))
+        with suppress(KeyError):  # another thread may be doing the same
+            while values > _MOST_VALUES:
+                oldest, _ = self.made.popitem(last=False)
+                self.ledger.forget(oldest)
+                values -= _values(oldest)
+        self._is_crowded = values > _MOST_VALUES // 2
         self.made[key] = program
 
     def _order(self, key: Key, graph: Graph | None) -> None:
         self._ordered += 1
-        self._queue.put((key, graph))
+        self._waiting.append((key, graph))
+        self._calls.put(None)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="tidu-compiler", daemon=True)
             self._thread.start()
@@ -177,21 +197,31 @@ class Programs:
         # Decompositions make Values; those of this thread are nobody's business.
         state.own.pending = Pending()
         while True:
-            key, graph = self._queue.get()
+            self._calls.get()
             try:
-                with _short_turns():
-                    if graph is None:
-                        self._look_for(key)
-                    elif self.made.get(key) is None:  # else it was found meanwhile
-                        program = self._compile(graph)
-                        if key in self.made:
-                            self.made[key] = program
-                        self._keep(key, program)
+                key, graph = self._next()
+                _thrift.begin()
+                if graph is None:
+                    self._look_for(key)
+                elif self.made.get(key) is None:  # else it was found meanwhile
+                    started = time.thread_time()
+                    program = self._compile(graph)
+                    if key in self.made:
+                        self.made[key] = program
+                    self._keep(key, program)
+                    self.ledger.compiled(key, time.thread_time() - started)
             except Exception as error:
                 self._warn(error)
             finally:
+                _thrift.end()
                 self._finished += 1
                 key = graph = program = None  # type: ignore[assignment]
+
+    def _next(self) -> tuple[Key, Graph | None]:
+        """What has cost most; before that, what may be on disk, which takes a moment to see."""
+        waiting = self._waiting
+        costs = [(graph is None, self.ledger.cost(key)) for key, graph in waiting]
+        return waiting.pop(costs.index(max(costs)))
 
     def _look_for(self, key: Key) -> Program | None:
         """The program for a structure whose plan is on disk."""
@@ -233,19 +263,40 @@ class Programs:
 
     def tiers(self) -> dict[str, int]:
         """How many structures are run compiled, and how many by NumPy."""
-        compiled = sum(program is not None for program in self.made.values())
-        return {"compiled": compiled, "numpy": len(self.seen) - compiled}
+        compiled = sum(program is not None for program in [*self.made.values()])
+        return {"compiled": compiled, "numpy": len(self.ledger.records) - compiled}
 
 
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let Python take the interpreter from whoever has it sooner than it usually does."""
-    kept = sys.getswitchinterval()
-    sys.setswitchinterval(min(kept, _TURN))
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(kept)
+def _values(key: Key) -> int:
+    """What the program of a structure takes, as if it were Values."""
+    return _BESIDES + len(key.structure[0])
+
+
+class _Thrift:
+    """What makes room for a second thread that computes."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[float, int] | None = None
+
+    def begin(self) -> None:
+        """Let Python take the interpreter from whoever has it sooner than it usually does, and
+        NumPy's products run on one thread: two would wait for each other, one of them for a core.
+        """
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(min(interval, _TURN))
+        self._kept = interval, blas.set_threads_of_numpy(1)
+
+    def end(self) -> None:
+        """Let it be as it was before."""
+        if self._kept is not None:
+            interval, threads = self._kept
+            self._kept = None
+            sys.setswitchinterval(interval)
+            if threads:
+                blas.set_threads_of_numpy(threads)
+
+
+_thrift = _Thrift()
 
 
 def natively(graph: Graph) -> Program:
