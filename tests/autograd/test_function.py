@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import tidu
 from tests.autograd.agreement import Program, assert_agrees, programs
 
 
@@ -353,3 +354,13 @@ def gradient_reversal(torch: Any, show: Any, fails: Any) -> None:
 @pytest.mark.parametrize("program", programs(globals()), ids=lambda program: program.__name__)
 def test_agrees(program: Program) -> None:
     assert_agrees(program)
+
+
+def test_apply_takes_no_keyword_arguments() -> None:
+    class Scale(tidu.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor=2.0):  # type: ignore[no-untyped-def]
+            return x * factor
+
+    with pytest.raises(TypeError, match=r"Scale.apply\(\) takes no keyword arguments.*factor"):
+        Scale.apply(tidu.ones(1), factor=3.0)

@@ -9,6 +9,16 @@ import pytest
 from tests.autograd.agreement import Program, assert_agrees, programs
 
 
+def one_off(torch: Any) -> Any:
+    """What makes a custom function of a forward and a backward, which lets gradients through."""
+
+    def function(forward, backward=lambda ctx, *g: g[0]):
+        members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+        return type("MyFn", (torch.autograd.Function,), members).apply
+
+    return function
+
+
 def several_results(torch: Any, show: Any, fails: Any) -> None:
     class Two(torch.autograd.Function):
         @staticmethod
@@ -54,14 +64,7 @@ def hooks_on_results(torch: Any, show: Any, fails: Any) -> None:
 
 
 def kinds_of_results(torch: Any, show: Any, fails: Any) -> None:
-    def fwd(fw, bw=lambda ctx, *g: g[0]):
-
-        class MyFn(torch.autograd.Function):
-            forward = staticmethod(fw)
-            backward = staticmethod(bw)
-
-        return MyFn.apply
-
+    fwd = one_off(torch)
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     d = torch.ones(2)
     show(fwd(lambda ctx, x: 3)(x), fwd(lambda ctx, x: None)(x))
@@ -81,14 +84,7 @@ def kinds_of_results(torch: Any, show: Any, fails: Any) -> None:
 
 
 def views_as_results(torch: Any, show: Any, fails: Any) -> None:
-    def fwd(fw, bw=lambda ctx, *g: g[0]):
-
-        class MyFn(torch.autograd.Function):
-            forward = staticmethod(fw)
-            backward = staticmethod(bw)
-
-        return MyFn.apply
-
+    fwd = one_off(torch)
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     o = fwd(lambda ctx, x: x)(x * 1)
     fails(lambda: o.mul_(2))
@@ -108,14 +104,7 @@ def views_as_results(torch: Any, show: Any, fails: Any) -> None:
 
 
 def not_differentiable_results(torch: Any, show: Any, fails: Any) -> None:
-    def fwd(fw, bw):
-
-        class MyFn(torch.autograd.Function):
-            forward = staticmethod(fw)
-            backward = staticmethod(bw)
-
-        return MyFn.apply
-
+    fwd = one_off(torch)
     x = torch.tensor([1.0, 2.0], requires_grad=True)
 
     def fw(ctx, x):
@@ -177,14 +166,7 @@ def dirty_but_not_returned(torch: Any, show: Any, fails: Any) -> None:
 
 
 def saving(torch: Any, show: Any, fails: Any) -> None:
-    def fwd(fw, bw=lambda ctx, *g: g[0]):
-
-        class MyFn(torch.autograd.Function):
-            forward = staticmethod(fw)
-            backward = staticmethod(bw)
-
-        return MyFn.apply
-
+    fwd = one_off(torch)
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     fails(lambda: fwd(lambda ctx, x: ctx.save_for_backward(3) or x * 1)(x))
 

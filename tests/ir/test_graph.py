@@ -209,19 +209,20 @@ def test_an_error_at_run_time_names_the_line_that_made_the_operation() -> None:
 
 
 def test_memory_of_values_is_freed_without_the_garbage_collector() -> None:
+    w = tidu.ones(10, requires_grad=True)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            w.grad = None
+            (w * w).sum().backward()
+            tidu.realize()
+
     gc.disable()
     try:
-        w = tidu.ones(10, requires_grad=True)
-        for _ in range(3):
-            w.grad = None
-            (w * w).sum().backward()
-            tidu.realize()
+        steps(3)
         gc.collect()
         before = len(gc.get_objects())
-        for _ in range(50):
-            w.grad = None
-            (w * w).sum().backward()
-            tidu.realize()
+        steps(50)
         assert len(gc.get_objects()) - before < 20
     finally:
         gc.enable()

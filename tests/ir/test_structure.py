@@ -11,6 +11,7 @@ import tidu
 from tidu.ir import structure
 from tidu.ir.structure import Key, Outline, region_key
 from tidu.ir.value import pending
+from tidu.ops.activations.rectifiers import threshold_op
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +130,41 @@ def test_structures_that_take_turns_keep_their_keys() -> None:
     for _ in range(3):
         assert _key(_usual)[0] == usual
         assert _key(OTHERS["op"])[0] == other
+
+
+# What equal attributes of different meaning are: (a function of one, the two).
+TWINS: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {
+    "zeros": (lambda zero: threshold_op(X, 0.0, zero), 0.0, -0.0),
+    "zeros inside": (lambda zero: threshold_op(X, (None, ((0, zero),)), 3), 0.0, -0.0),
+    "number and truth": (lambda number: threshold_op(X, 0.5, number), 1, True),
+    "integer and float": (lambda number: threshold_op(X, 0.5, number), 2, 2.0),
+    "both inside": (lambda number: threshold_op(X, 0.5, (0.5, number)), 1, 1.0),
+}
+
+
+@pytest.mark.parametrize("what", TWINS)
+@pytest.mark.parametrize("repeats", [1, 3], ids=["described", "matched"])
+def test_equal_attributes_that_are_not_the_same_make_other_keys(what: str, repeats: int) -> None:
+    make, one, other = TWINS[what]
+    assert one == other
+    first = [_key(lambda: make(one))[0] for _ in range(repeats)][-1]
+    second = _key(lambda: make(other))[0]
+    assert second != first
+    assert hash(second) != hash(first)
+    assert _key(lambda: make(one))[0] == first
+
+
+def test_a_program_for_zero_is_not_used_for_negative_zero() -> None:
+    def signs(zero: float) -> list[bool]:
+        return threshold_op(X * 0.0, 0.5, zero).signbit().tolist()
+
+    for _ in range(4):
+        assert signs(0.0) == [False] * 4
+        assert signs(-0.0) == [True] * 4
+
+
+def test_zeros_of_both_signs_in_one_region_stay_apart() -> None:
+    for _ in range(3):
+        y = X * 0.0 - 1.0
+        zeros = [threshold_op(y, 0.0, zero) for zero in (0.0, -0.0)]
+        assert tidu.stack(zeros).signbit().any(1).tolist() == [False, True]

@@ -26,6 +26,7 @@ from tidu.autograd.modes import (
     set_grad_enabled,
 )
 from tidu.autograd.variable import Variable
+from tidu.base.deferred import on_demand
 
 __all__ = [
     "Function",
@@ -49,3 +50,6 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+# Under PyTorch's names: what is defined here elsewhere, and what profiles whole programs.
+__getattr__ = on_demand(__name__, "anomaly_mode", "grad_mode", "profiler")

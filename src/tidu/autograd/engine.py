@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import heapq
 import sys
-import threading
 from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
 from tidu.autograd.anomaly import Anomaly, run_checked
-from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape, Watchers
-from tidu.base.shapes import Shape
-from tidu.base.source import at
+from tidu.autograd.cotangents import fitted, sum_to
+from tidu.autograd.hook_calls import run_node_hooks, run_node_pre_hooks, run_tensor_hooks
+from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape
+from tidu.base.locks import new_lock
 from tidu.base.state import state
 from tidu.execute import head_start
 from tidu.ir.value import Value
-from tidu.ops.cast import cast
 from tidu.ops.elementwise import add, positive
-from tidu.ops.moving.movement import reshape
-from tidu.ops.reductions.reduce import sum_
 
-_accumulating = threading.Lock()  # backward passes in several threads may reach one leaf
+_accumulating = new_lock()  # backward passes in several threads may reach one leaf
 
 # What has arrived at nodes that have not run yet: a cotangent for each result of a node.
 Arrived = dict[GradFn, list[Any]]
@@ -117,7 +114,7 @@ def run_backward(
                 accumulate_grad(leaf, cotangents[0], create_graph)
                 return
             if leaf.watchers is not None:
-                _run_tensor_hooks(leaf, leaf.watchers, cotangents, create_graph)
+                run_tensor_hooks(leaf, leaf.watchers, cotangents, create_graph)
             if captured:
                 _capture(captured, leaf, cotangents)
             if accumulate and (needed is None or (id(leaf), 0) in captured):
@@ -141,19 +138,19 @@ def run_backward(
                 if captured and runs:
                     _capture(captured, node, cotangents)
                 if watchers is not None:
-                    _run_tensor_hooks(node, watchers, cotangents, create_graph)
+                    run_tensor_hooks(node, watchers, cotangents, create_graph)
                 if captured and not runs:
                     _capture(captured, node, cotangents)
                 if runs:
                     if watchers is not None and watchers.before:
-                        cotangents = _run_node_pre_hooks(node, watchers, cotangents, create_graph)
+                        cotangents = run_node_pre_hooks(node, watchers, cotangents, create_graph)
                     own.position = node.position
                     if checked:
                         results = run_checked(node, cotangents, create_graph)
                     else:
                         results = node.backward(cotangents, create_graph)
                     if watchers is not None and watchers.after:
-                        results = _run_node_hooks(node, watchers, results, cotangents, create_graph)
+                        results = run_node_hooks(node, watchers, results, cotangents, create_graph)
                     if not retain_graph:
                         node.release()
             for target, output, g in zip(
@@ -257,7 +254,7 @@ def _capture(captured: dict[tuple[int, int], Any], node: GradFn, cotangents: lis
 def _deliver(arrived: Arrived, node: GradFn, output: int, g: Any) -> None:
     """Add a cotangent to what has arrived at one result of a node."""
     if g.shape != node.shape or g.dtype is not node.dtype:
-        g = _fitted(g, node, output)
+        g = fitted(g, node, output)
     cotangents = arrived.get(node)
     if cotangents is None:
         cotangents = arrived[node] = [None] * node.outputs
@@ -268,32 +265,6 @@ def _deliver(arrived: Arrived, node: GradFn, output: int, g: Any) -> None:
         cotangents[output] = add.value((before, g)) if g.__class__ is Value else add(before, g)
 
 
-def _fitted(g: Any, node: GradFn, output: int) -> Any:
-    """A cotangent summed over what was broadcast, in the dtype of the result it belongs to."""
-    if node.outputs == 1:
-        shape, d = node.shape, node.dtype
-    else:
-        shape, d = node.spec(output)
-    if g.shape != shape:
-        g = sum_to(g, shape)
-    return g if g.dtype is d else cast(g, d)
-
-
-def sum_to(g: Any, shape: Shape) -> Any:
-    """Sum over the dimensions along which something of `shape` was repeated."""
-    have = g.shape
-    extra = len(have) - len(shape)
-    if have[extra:] == shape:
-        dims = tuple(range(extra))
-    else:
-        dims = tuple(
-            [i for i, n in enumerate(have) if i < extra or (shape[i - extra] == 1 and n != 1)]
-        )
-    if dims:
-        g = sum_.value((g,), (dims, False)) if g.__class__ is Value else sum_(g, dims, False)
-    return g if g.shape == shape else reshape(g, shape)
-
-
 def _reach_leaf(node: AccumulateGrad, cotangents: list[Any], create_graph: bool) -> None:
     """A whole gradient has arrived at a leaf: add it, and run the hooks of the leaf's node."""
     watchers = node.watchers
@@ -301,11 +272,11 @@ def _reach_leaf(node: AccumulateGrad, cotangents: list[Any], create_graph: bool)
         accumulate_grad(node, cotangents[0], create_graph)
         return
     if watchers.before:
-        cotangents = _run_node_pre_hooks(node, watchers, cotangents, create_graph)
+        cotangents = run_node_pre_hooks(node, watchers, cotangents, create_graph)
     if cotangents[0] is not None:
         accumulate_grad(node, cotangents[0], create_graph)
     if watchers.after:
-        _run_node_hooks(node, watchers, (), cotangents, create_graph)
+        run_node_hooks(node, watchers, (), cotangents, create_graph)
 
 
 def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
@@ -327,118 +298,6 @@ def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
         state.own.position = None
         for hook in list(node.post_hooks.values()):
             hook(leaf)
-
-
-# Hooks are code of the user's: what they compute, and what goes wrong there, carries their own
-# lines.
-
-
-def _as_tensor(g: Any) -> Any:
-    return Tape.wrap(g, None) if g.__class__ is Value else g
-
-
-def _as_value(g: Any, create_graph: bool) -> Any:
-    return g if g is None or create_graph else Tape.value_of(g)
-
-
-def _run_tensor_hooks(
-    node: GradFn, watchers: Watchers, cotangents: list[Any], create_graph: bool
-) -> None:
-    """Hooks on tensors: each sees the whole gradient of its tensor and may replace it.
-
-    After them it is kept for the tensors that asked for it with retain_grad().
-    """
-    state.own.position = None
-    for output, hooks in watchers.tensors.items():
-        if cotangents[output] is None:
-            continue
-        g = _as_tensor(cotangents[output])
-        for hook in list(hooks.values()):
-            g = _replacement(node, hook, g, hook(g))
-        cotangents[output] = _as_value(g, create_graph)
-    for output, reference in watchers.retained.items():
-        tensor = reference()
-        if tensor is not None and cotangents[output] is not None:
-            g = _as_tensor(cotangents[output])
-            tensor._grad = g if tensor._grad is None else tensor._grad + g
-
-
-def _replacement(node: GradFn, hook: Any, g: Any, answer: Any) -> Any:
-    """What a hook made of a gradient: another one like it, or the same if it returned None."""
-    if answer is None:
-        return g
-    name = _name_of(hook)
-    if not isinstance(answer, Tape.tensor):
-        raise TypeError(
-            f"expected Variable, but hook returned '{type(answer).__name__}': hook '{name}' must "
-            f"return a tensor or None{at(node.position)}"
-        )
-    if g is None:
-        return answer
-    if tuple(answer.shape) != tuple(g.shape):
-        raise RuntimeError(
-            f"hook '{name}' has changed the size of value: the gradient has shape "
-            f"{list(g.shape)}, the hook returned {list(answer.shape)}{at(node.position)}"
-        )
-    if answer.dtype is not g.dtype:
-        raise RuntimeError(
-            f"hook '{name}' has changed the type of value: the gradient is {g.dtype}, the hook "
-            f"returned {answer.dtype}{at(node.position)}"
-        )
-    return answer
-
-
-def _name_of(hook: Any) -> str:
-    name: str = getattr(hook, "__name__", type(hook).__name__)
-    return name
-
-
-def _run_node_pre_hooks(
-    node: GradFn, watchers: Watchers, cotangents: list[Any], create_graph: bool
-) -> list[Any]:
-    """Hooks before a node: each sees the cotangents of its results and may replace them."""
-    state.own.position = None
-    grads = tuple(map(_as_tensor, cotangents))
-    for hook in list(watchers.before.values()):
-        grads = _replacements(node, hook, grads, hook(grads))
-    return [_as_value(g, create_graph) for g in grads]
-
-
-def _run_node_hooks(
-    node: GradFn,
-    watchers: Watchers,
-    results: Sequence[Any],
-    cotangents: list[Any],
-    create_graph: bool,
-) -> Sequence[Any]:
-    """Hooks after a node: each sees both sides' cotangents and may replace those of the inputs."""
-    fitted = (
-        None if g is None or edge is None else _fitted(g, *edge)
-        for g, edge in zip(results, node.edges, strict=False)
-    )
-    grad_inputs = tuple(map(_as_tensor, fitted))
-    grad_outputs = tuple(map(_as_tensor, cotangents))
-    state.own.position = None
-    for hook in list(watchers.after.values()):
-        grad_inputs = _replacements(node, hook, grad_inputs, hook(grad_inputs, grad_outputs))
-    return [_as_value(g, create_graph) for g in grad_inputs]
-
-
-def _replacements(node: GradFn, hook: Any, grads: tuple[Any, ...], answer: Any) -> tuple[Any, ...]:
-    if answer is None:
-        return grads
-    answers: tuple[Any, ...] = answer if isinstance(answer, tuple) else (answer,)
-    if len(answers) != len(grads):
-        raise RuntimeError(
-            f"hook '{_name_of(hook)}' has returned an incorrect number of values (got "
-            f"{len(answers)}, but expected {len(grads)}): it is a hook of "
-            f"{node.name()}{at(node.position)}"
-        )
-    # Here, and not for hooks of tensors, None takes a gradient away.
-    return tuple(
-        None if a is None else _replacement(node, hook, g, a)
-        for g, a in zip(grads, answers, strict=True)
-    )
 
 
 __all__ = ["Edge", "run_backward", "sum_to"]

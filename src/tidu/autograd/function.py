@@ -14,8 +14,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tidu.autograd.context import FunctionCtx, Saved
 from tidu.autograd.modes import no_grad
-from tidu.autograd.tape import Edge, GradFn, Packed, Tape, freed_message, tensor_at
+from tidu.autograd.tape import Edge, GradFn, Tape
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.base.source import at, here
@@ -23,95 +24,6 @@ from tidu.base.state import state
 from tidu.ir.value import Value
 from tidu.ops.moving.movement import slice_
 from tidu.ops.sources import full
-
-
-class _Saved:
-    """A tensor given to `save_for_backward`, as it was then, whatever is written to it later."""
-
-    __slots__ = ("edge", "output", "reference", "value")
-
-    def __init__(self, tensor: Any, edge: Edge | None, output: int | None) -> None:
-        if tensor.is_inference():
-            raise RuntimeError(
-                "Inference tensors cannot be saved for backward. Make a clone() to get a normal "
-                "tensor and save that."
-            )
-        self.value: Value | Packed = Tape.value_of(tensor)
-        if state.own.saved_hooks:
-            self.value = Packed(self.value, edge)
-        self.edge = edge
-        self.output = (
-            output  # which result of the Function itself it is; an edge would make a cycle
-        )
-        self.reference = weakref.ref(tensor)
-
-    def unpack(self, node: GradFn) -> Any:
-        """The tensor itself if it still is what it was, otherwise another one in its place."""
-        value = self.value.unpack() if isinstance(self.value, Packed) else self.value
-        edge = self.edge if self.output is None else (node, self.output)
-        tensor = self.reference()
-        if tensor is not None and Tape.value_of(tensor) is value and Tape.edge_of(tensor) == edge:
-            return tensor
-        return tensor_at(value, edge)
-
-
-class FunctionCtx:
-    """What `forward` and `backward` of a Function share; any attribute may be set on it as well."""
-
-    to_save: tuple[Any, ...] = ()
-    dirty_tensors: tuple[Any, ...] = ()
-    non_differentiable: tuple[Any, ...] = ()
-    saved_for_forward: tuple[Any, ...] = ()
-    materialize_grads = True
-    needs_input_grad: tuple[bool, ...] = ()
-    _node: weakref.ref[FunctionNode]
-    _saved: tuple[_Saved | None, ...] = ()
-    _freed = False
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Keep tensors (or None) for `backward`, where they are `ctx.saved_tensors`.
-
-        They come back as they are when `forward` ends: a later in-place edit does not reach what
-        was saved.
-        """
-        for number, t in enumerate(tensors):
-            if t is not None and not isinstance(t, Tape.tensor):
-                raise TypeError(
-                    f"save_for_backward can only save variables, but argument {number} is of type "
-                    f"{type(t).__name__}; keep other things as attributes of ctx{at(here())}"
-                )
-        self.to_save = tensors
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """What `save_for_backward` was given. RuntimeError once the graph was freed."""
-        node = self._node()
-        if self._freed and node is not None:
-            raise RuntimeError(freed_message(node))
-        return tuple(None if s is None or node is None else s.unpack(node) for s in self._saved)
-
-    def save_for_forward(self, *tensors: Any) -> None:
-        """Keep tensors for `jvp`. There is no forward mode here, so nothing ever asks for them."""
-        self.saved_for_forward = tensors
-
-    def mark_dirty(self, *tensors: Any) -> None:
-        """Say that `forward` wrote to these inputs; each must be returned."""
-        self.dirty_tensors = tensors
-
-    def mark_non_differentiable(self, *tensors: Any) -> None:
-        """Say that these results need no gradient; `backward` gets zeros for them."""
-        self.non_differentiable = tensors
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Whether `backward` gets zeros (the default) or None for results without a gradient."""
-        self.materialize_grads = value
-
-    def name(self) -> str:
-        node = self._node()
-        return type(self).__name__ if node is None else node.name()
-
-    def __repr__(self) -> str:
-        return f"<torch.autograd.function.{self.name()} object at {hex(id(self))}>"
 
 
 class FunctionNode(GradFn):
@@ -289,8 +201,13 @@ class Function(metaclass=FunctionMeta):
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Call the operation."""
         separate = cls.setup_context is not Function.setup_context
-        if kwargs or separate:
-            args = _positional(cls.forward, args, kwargs, skip=0 if separate else 1)
+        if separate:
+            args = _positional(cls.forward, args, kwargs)
+        elif kwargs:
+            raise TypeError(
+                f"{cls.__name__}.apply() takes no keyword arguments, but got "
+                f"{', '.join(kwargs)}{at(here())}"
+            )
         tensor = Tape.tensor
         needs = tuple(isinstance(a, tensor) and a.requires_grad for a in args)
         edges: tuple[Edge | None, ...] = ()
@@ -321,12 +238,12 @@ class InplaceFunction(Function):
 
 
 def _positional(
-    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], skip: int
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, ...]:
-    """All arguments of `forward` in order, with defaults; the first `skip` are not the caller's."""
-    bound = _signature(forward).bind(*(None,) * skip, *args, **kwargs)
+    """All arguments of `forward` in order, with defaults."""
+    bound = _signature(forward).bind(*args, **kwargs)
     bound.apply_defaults()
-    return bound.args[skip:]
+    return bound.args
 
 
 @functools.cache
@@ -364,13 +281,13 @@ def _results(
     )
     if len(outputs) == 1 and node.specs[0] is not None:
         node.shape, node.dtype = node.specs[0]
-    saved: list[_Saved | None] = []
+    saved: list[Saved | None] = []
     if recording:
         own = {id(t): n for n, t in enumerate(outputs) if id(t) not in inputs or id(t) in dirty}
         for t in ctx.to_save:
             number = own.get(id(t))
             edge = None if t is None or number is not None else Tape.edge_of(t)
-            saved.append(None if t is None else _Saved(t, edge, number))
+            saved.append(None if t is None else Saved(t, edge, number))
     ctx._saved = tuple(saved)
     ctx.to_save = ctx.dirty_tensors = ctx.non_differentiable = ()
     made = []

@@ -9,14 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from tidu.autograd.differences import (
+    Matrix,
+    analytical,
+    as_tensors,
+    moved,
+    numbers_of,
+    numerical,
+    tensor_of,
+)
 from tidu.autograd.gradients import grad
 from tidu.autograd.tape import Tape
 from tidu.base.dtypes import float64
 from tidu.base.source import at, here
-from tidu.execute import buffer_of
 from tidu.ir.value import leaf
-
-Matrix = np.ndarray[Any, Any]  # rows: elements of an input; columns: elements of an output
 
 
 class GradcheckError(RuntimeError):
@@ -119,16 +125,16 @@ def gradgradcheck(
     xs = (inputs,) if isinstance(inputs, Tape.tensor) else tuple(inputs)
     if grad_outputs is None:
         random = np.random.default_rng(0)
-        ys = _differentiable(_tuple(func(*xs)))
+        ys = _differentiable(as_tensors(func(*xs)))
         cotangents = tuple(
-            _tensor(random.standard_normal(tuple(y.shape)), y.dtype).requires_grad_() for y in ys
+            tensor_of(random.standard_normal(tuple(y.shape)), y.dtype).requires_grad_() for y in ys
         )
     else:
-        cotangents = _tuple(grad_outputs)
+        cotangents = as_tensors(grad_outputs)
 
     def derivative(*arguments: Any) -> tuple[Any, ...]:
         points, vectors = arguments[: len(xs)], arguments[len(xs) :]
-        ys = _differentiable(_tuple(func(*points)))
+        ys = _differentiable(as_tensors(func(*points)))
         wanted = [x for x in points if isinstance(x, Tape.tensor) and x.requires_grad]
         found = grad(ys, wanted, vectors, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
@@ -146,16 +152,13 @@ def gradgradcheck(
     )
 
 
-# What is checked ----------------------------------------------------------------------------------
-
-
 def _check(func: Callable[..., Any], xs: tuple[Any, ...], options: _Options) -> None:
-    ys = _tuple(func(*xs))
+    ys = as_tensors(func(*xs))
     places = [i for i, x in enumerate(xs) if isinstance(x, Tape.tensor) and x.requires_grad]
     outputs = [number for number, y in enumerate(ys) if y.requires_grad]
     if not outputs:
-        for numerical in _numerical(func, xs, places, ys, options.eps):
-            if any(matrix.any() for matrix in numerical):
+        for differences in numerical(func, xs, places, ys, options.eps):
+            if any(matrix.any() for matrix in differences):
                 raise GradcheckError(
                     "Numerical gradient for function expected to be zero: no output requires a "
                     "gradient, but one changes when an input does. Look for a detach(), .data or "
@@ -176,12 +179,12 @@ def _compare(
     outputs: list[int],
     options: _Options,
 ) -> None:
-    numerical = _numerical(func, xs, places, ys, options.eps)
+    differences = numerical(func, xs, places, ys, options.eps)
     for o in outputs:
-        analytical = _analytical(ys[o], xs, places)
-        again = _analytical(ys[o], xs, places)
+        exact = analytical(ys[o], xs, places)
+        again = analytical(ys[o], xs, places)
         for number, place in enumerate(places):
-            a, n = analytical[number], numerical[number][o]
+            a, n = exact[number], differences[number][o]
             if not np.allclose(a, n, options.rtol, options.atol, equal_nan=True):
                 worst = np.unravel_index(np.nanargmax(np.abs(a - n)), a.shape) if a.size else ()
                 raise GradcheckError(
@@ -212,16 +215,20 @@ def _compare_projections(
     for number, place in enumerate(places):
         u = _unit(random, tuple(xs[place].shape))
         plus, minus = (
-            _moved(func, xs[place], xs, options.eps * u),
-            _moved(func, xs[place], xs, -options.eps * u),
+            moved(func, xs[place], xs, options.eps * u),
+            moved(func, xs[place], xs, -options.eps * u),
         )
         for o in outputs:
             v = _unit(random, tuple(ys[o].shape))
             n = float(((plus[o] - minus[o]) * v).sum() / (2 * options.eps))
             (g,) = grad(
-                ys[o], [xs[place]], [_tensor(v, ys[o].dtype)], retain_graph=True, allow_unused=True
+                ys[o],
+                [xs[place]],
+                [tensor_of(v, ys[o].dtype)],
+                retain_graph=True,
+                allow_unused=True,
             )
-            a = 0.0 if g is None else float((_numbers(g) * u).sum())
+            a = 0.0 if g is None else float((numbers_of(g) * u).sum())
             if not np.isclose(a, n, options.rtol, options.atol, equal_nan=True):
                 _compare(func, xs, [places[number]], ys, [o], options)
                 raise GradcheckError(
@@ -234,13 +241,13 @@ def _compare_projections(
 def _check_zero_cotangents(
     ys: tuple[Any, ...], outputs: list[int], xs: tuple[Any, ...], places: list[int]
 ) -> None:
-    zeros = [_tensor(np.zeros(tuple(ys[o].shape)), ys[o].dtype) for o in outputs]
+    zeros = [tensor_of(np.zeros(tuple(ys[o].shape)), ys[o].dtype) for o in outputs]
     wanted = [xs[i] for i in places]
     for g in grad([ys[o] for o in outputs], wanted, zeros, retain_graph=True, allow_unused=True):
-        if g is not None and _numbers(g).any():
+        if g is not None and numbers_of(g).any():
             raise GradcheckError(
                 "backward not multiplied by grad_output: zero cotangents give "
-                f"{_shown(_numbers(g))}{at(here())}"
+                f"{_shown(numbers_of(g))}{at(here())}"
             )
 
 
@@ -268,87 +275,14 @@ def _check_inputs(xs: tuple[Any, ...]) -> None:
             )
 
 
-# Jacobians ----------------------------------------------------------------------------------------
-
-
-def _numerical(
-    func: Callable[..., Any],
-    xs: tuple[Any, ...],
-    places: list[int],
-    ys: tuple[Any, ...],
-    eps: float,
-) -> list[list[Matrix]]:
-    """For each checked input and each output, the matrix of differences."""
-    found = []
-    for place in places:
-        x = xs[place]
-        matrices = [np.zeros((x.numel(), y.numel())) for y in ys]
-        for k in range(x.numel()):
-            step = np.zeros(x.numel())
-            step[k] = eps
-            plus, minus = (_moved(func, x, xs, s.reshape(tuple(x.shape))) for s in (step, -step))
-            for matrix, p, m in zip(matrices, plus, minus, strict=True):
-                matrix[k] = ((p - m) / (2 * eps)).reshape(-1)
-        found.append(matrices)
-    return found
-
-
-def _moved(func: Callable[..., Any], x: Any, xs: tuple[Any, ...], step: Matrix) -> list[Matrix]:
-    """The outputs with one input moved, in place: the function may know it in other ways too."""
-    data = x.data
-    before = _numbers(x)
-    try:
-        data.copy_(_tensor(before + step, x.dtype))
-        return [_numbers(y) for y in _tuple(func(*xs))]
-    finally:
-        data.copy_(_tensor(before, x.dtype))
-
-
-def _analytical(y: Any, xs: tuple[Any, ...], places: list[int]) -> list[Matrix]:
-    """For each checked input, its matrix of derivatives: a column for an element of the output."""
-    wanted = [xs[i] for i in places]
-    matrices = [np.zeros((x.numel(), y.numel())) for x in wanted]
-    for column in range(y.numel()):
-        cotangent = np.zeros(y.numel())
-        cotangent[column] = 1.0
-        found = grad(
-            y,
-            wanted,
-            _tensor(cotangent.reshape(tuple(y.shape)), y.dtype),
-            retain_graph=True,
-            allow_unused=True,
-        )
-        for matrix, g in zip(matrices, found, strict=True):
-            if g is not None:
-                matrix[:, column] = _numbers(g).reshape(-1)
-    return matrices
-
-
 def _unit(random: np.random.Generator, shape: tuple[int, ...]) -> Matrix:
     drawn = np.asarray(random.standard_normal(shape))
     unit: Matrix = drawn / max(float(np.linalg.norm(drawn)), 1e-30)
     return unit
 
 
-def _tuple(tensors: Any) -> tuple[Any, ...]:
-    made = (tensors,) if isinstance(tensors, Tape.tensor) else tuple(tensors)
-    for t in made:
-        if not isinstance(t, Tape.tensor):
-            raise TypeError(f"gradcheck: the function must return tensors, not {type(t).__name__}")
-    return made
-
-
 def _differentiable(ys: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(y for y in ys if y.requires_grad)
-
-
-def _numbers(t: Any) -> Matrix:
-    copied: Matrix = np.array(buffer_of(Tape.value_of(t)), dtype=np.float64)
-    return copied
-
-
-def _tensor(array: Any, dtype: Any) -> Any:
-    return Tape.wrap(leaf(np.asarray(array, dtype.numpy), dtype), None)
 
 
 def _shown(matrix: Matrix) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tidu.autograd.engine import run_backward
+from tidu.autograd.recipes import repeat_backward
 from tidu.autograd.tape import Edge, GradFn, Tape
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
@@ -73,12 +74,11 @@ def backward(
             if not isinstance(t, GradientEdge):
                 t.retain_grad()  # has no effect on leaves
         wanted = [_edge_of_input(t) for t in inputs]
-    run_backward(
-        _roots(_several(tensors), grad_tensors, create_graph),
-        wanted=wanted,
-        retain_graph=create_graph if retain_graph is None else retain_graph,
-        create_graph=create_graph,
-    )
+    roots = _roots(_several(tensors), grad_tensors, create_graph)
+    keep = create_graph if retain_graph is None else retain_graph
+    if wanted is None and not create_graph and repeat_backward(roots, retain_graph=keep):
+        return
+    run_backward(roots, wanted=wanted, retain_graph=keep, create_graph=create_graph)
 
 
 def grad(

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tidu.autograd.gradients import GradientEdge
-from tidu.autograd.tape import GradFn, Handle, Tape
+from tidu.autograd.hooks import Handle
+from tidu.autograd.tape import GradFn, Tape
 from tidu.base.source import at, here
 from tidu.base.state import state
 
@@ -27,7 +28,7 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
             "It is not possible to get the gradient edge for a Tensor that does not require "
             f"gradients{at(here())}"
         )
-    return GradientEdge(*edge)
+    return GradientEdge(edge[0].shown(), edge[1])
 
 
 class saved_tensors_hooks:  # noqa: N801

@@ -18,6 +18,7 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
+    """Whether `inference_mode` is on for this thread."""
     return state.own.inference
 
 

@@ -8,9 +8,10 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
+from operator import methodcaller
 from typing import Any
 
-from tidu.base.changes import changes
+from tidu.autograd.hooks import Handle
 from tidu.base.dtypes import dtype, int64
 from tidu.base.shapes import Shape
 from tidu.base.source import at
@@ -113,6 +114,10 @@ class GradFn:
         """Shape and dtype of one result."""
         return self.shape, self.dtype
 
+    def shown(self) -> GradFn:
+        """The node as users get to see it."""
+        return self
+
     def name(self) -> str:
         return type(self).__name__
 
@@ -140,7 +145,12 @@ class GradFn:
 
     @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
-        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+        return tuple(
+            [
+                (None, 0) if node is None else (node.shown(), place)
+                for node, place in zip(self.nodes, self.places)
+            ]
+        )
 
     def register_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node; it may return new inputs'."""
@@ -151,7 +161,7 @@ class GradFn:
         return Handle(self.watch().before, hook)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} object at {hex(id(self))}>"
+        return f"<{type(self.shown()).__name__} object at {hex(id(self))}>"
 
 
 def ends_of(edges: Sequence[Edge | None]) -> tuple[tuple[GradFn | None, ...], Iterable[int]]:
@@ -161,34 +171,18 @@ def ends_of(edges: Sequence[Edge | None]) -> tuple[tuple[GradFn | None, ...], It
     return nodes, places if any(places) else FIRST
 
 
-class Handle:
-    """What registering a hook returns; `remove()` takes the hook off again."""
-
-    _ids = itertools.count()
-
-    def __init__(self, hooks: OrderedDict[int, Any], hook: Callable[..., Any]) -> None:
-        self.id = next(Handle._ids)
-        self._hooks = hooks
-        hooks[self.id] = hook
-        changes.count += 1
-
-    def remove(self) -> None:
-        self._hooks.pop(self.id, None)
-        changes.count += 1
-
-    def __enter__(self) -> Handle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
 class OpNode(GradFn):
-    """The node of an op from the registry: its vjp does the work. Subclasses differ in name."""
+    """The node of an op from the registry: its vjp does the work.
 
-    __slots__ = ("attrs", "saved")
+    As long as nobody looks, all of them are of this one class: the interpreter is quicker with
+    attributes where it meets the same class each time. A node that is `shown` is of a subclass with
+    the name that PyTorch gives it.
+    """
 
-    op: Op  # of the class: it makes a class of nodes for each op
+    __slots__ = ("attrs", "grad_name", "op", "saved")
+
+    op: Op
+    grad_name: str | None  # if it is not the op's own
     attrs: tuple[Any, ...]
     # (out, *inputs): a Value where its numbers are read, a Spec for its shape, or None
     saved: tuple[Any, ...] | None
@@ -277,27 +271,29 @@ class OpNode(GradFn):
                 self.saved = None
                 return
 
-    def __getattr__(self, name: str) -> Any:
-        """What is saved, under PyTorch's names:
-        ``node._saved_self``, ``node._saved_result``, ...
-        """
-        if not name.startswith("_saved_"):
-            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
-        wanted = name.removeprefix("_saved_")
-        if wanted in self.op.attr_names:
-            return self.attrs[self.op.attr_names.index(wanted)]
-        names = ("result", *self.op.input_names)
-        place = 1 if wanted == "self" else names.index(wanted) if wanted in names else None
-        if place is None or self.op.variadic:
-            raise AttributeError(
-                f"'{self.name()}' has no saved tensor '{wanted}'; it has {', '.join(names)}"
-            )
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        return self.op.outputs
+
+    def name(self) -> str:
+        return self.grad_name or self.op.grad_name
+
+    def shown(self) -> GradFn:
+        if self.__class__ is OpNode:
+            self.__class__ = _shown_class(self.name(), self.op)
+        return self
+
+    def saved_at(self, place: int) -> Any:
+        """What is saved of (out, *inputs) at this place, as users see it."""
         if self.saved is None:
             raise RuntimeError(freed_message(self))
         x = self.saved[place]
         x = x.unpack() if isinstance(x, Packed) else x
         edge = (self, 0) if place == 0 else self.edges[place - 1]
         return tensor_at(x, edge) if x.__class__ is Value else None if x.__class__ is Spec else x
+
+    def attr_at(self, place: int) -> Any:
+        return self.attrs[place]
 
     def spec(self, output: int) -> tuple[Shape, dtype]:
         if self.op.outputs == 1:
@@ -310,8 +306,24 @@ _new_tuple = tuple.__new__
 
 
 @functools.cache
-def _node_class(name: str, op: Op) -> type[OpNode]:
-    return type(name, (OpNode,), {"__slots__": (), "op": op, "outputs": op.outputs})
+def _shown_class(name: str, op: Op) -> type[OpNode]:
+    return type(name, (OpNode,), {"__slots__": (), **_views_of_saved(op)})
+
+
+def _views_of_saved(op: Op) -> dict[str, property]:
+    """What a node saves, under PyTorch's names: ``node._saved_self``, ``node._saved_result``, ...
+
+    They are properties, since a class with a `__getattr__` has slower attributes throughout.
+    """
+    views: dict[str, property] = {}
+    if not op.variadic:
+        for place, name in enumerate(("result", *op.input_names)):
+            views[f"_saved_{name}"] = property(methodcaller("saved_at", place))
+        if op.arity:
+            views["_saved_self"] = views[f"_saved_{op.input_names[0]}"]
+    for place, name in enumerate(op.attr_names):
+        views[f"_saved_{name}"] = property(methodcaller("attr_at", place))
+    return views
 
 
 def record(
@@ -325,12 +337,9 @@ def record(
     own: ThreadState,
 ) -> OpNode:
     """Put one operation on the tape. Only what its derivatives read is kept alive."""
-    kind = op.node_class if grad_name is None else None
-    if kind is None:
-        kind = _node_class(grad_name or op.grad_name, op)
-        if grad_name is None:
-            op.node_class = kind
-    node: OpNode = _new(kind)  # what `GradFn(...)` does, at a lower price
+    node: OpNode = _new(OpNode)  # what `GradFn(...)` does, at a lower price
+    node.op = op
+    node.grad_name = grad_name
     node.shape = out.shape
     node.dtype = out.dtype
     node.nodes = nodes
@@ -433,6 +442,9 @@ class AccumulateGrad(GradFn):
     def variable(self) -> Any:
         return self.reference()
 
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
 
 class CopySlices(GradFn):
     """History of a base after something was written through a view of it.
@@ -444,6 +456,9 @@ class CopySlices(GradFn):
     __slots__ = ("chain",)
 
     chain: tuple[tuple[Op, tuple[Any, ...]], ...] | None
+
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
 
     def release(self) -> None:
         self.chain = None
@@ -482,6 +497,7 @@ def _write_at_positions(base: Any, chain: tuple[tuple[Op, tuple[Any, ...]], ...]
 
 
 def freed_message(node: GradFn) -> str:
+    """What to tell somebody who goes through a graph that was freed."""
     return (
         "Trying to backward through the graph a second time (or directly access saved tensors "
         "after they have already been freed). Saved intermediate values of the graph are freed "

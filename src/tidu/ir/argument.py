@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 
 class NotConstantError(Exception):
-    """A decomposition asked for the numeric value of an argument of the program."""
+    """Somebody asked for the numeric value of an argument of the program, which is in `args`."""
 
 
 class FloatArgument(float):
@@ -28,8 +28,8 @@ class IntArgument(int):
 ARGUMENTS = (FloatArgument, IntArgument)
 
 
-def _refuse(*_: Any) -> NoReturn:
-    raise NotConstantError
+def _refuse(number: Any, *_: Any) -> NoReturn:
+    raise NotConstantError(number)
 
 
 _COMPUTING = (

@@ -7,18 +7,41 @@ same derivative, written once, makes plain Values in a backward pass and a new t
 
 from __future__ import annotations
 
-import dis
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.base.source import locate, outside
 from tidu.base.state import ThreadState, state
 from tidu.ir.argument import FloatArgument, IntArgument
+from tidu.ir.declaration import Array, Correlation, Indexed, Piece, Pieces, Sample, View
+from tidu.ir.function import Function, function, functions, torch_and_tensor
+from tidu.ir.reads import NUMBERS_READ, Spec, reads
 from tidu.ir.value import Value, pending
+
+# Declarations import all that they are written with from here.
+__all__ = [
+    "NUMBERS",
+    "PLAIN",
+    "Array",
+    "Correlation",
+    "Function",
+    "Indexed",
+    "Inferred",
+    "Op",
+    "Piece",
+    "Pieces",
+    "Sample",
+    "Spec",
+    "View",
+    "define",
+    "function",
+    "functions",
+    "registry",
+    "torch_and_tensor",
+]
 
 Inferred = tuple[tuple[Any, ...], Shape, dtype]
 NUMBERS = (bool, int, float)
@@ -29,96 +52,11 @@ PLAIN = frozenset({Value, bool, int, float, type(None), FloatArgument, IntArgume
 _new = object.__new__
 
 
-class Spec(NamedTuple):
-    """What remains of an input whose numbers the derivative does not read."""
-
-    shape: Shape
-    dtype: dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-
-class Sample(NamedTuple):
-    """One call to test an op with: ``Array`` placeholders among the arguments become tensors."""
-
-    args: tuple[Any, ...]
-    # False where the gradient is by definition not the slope (a padding row that gets none, say).
-    smooth: bool = True
-
-
-class Array(NamedTuple):
-    """A placeholder for random numbers:
-    uniform in [low, high), or integers of `dtype` if one is given.
-
-    `dtype` names a fixed dtype ("int64", "bool"); None stands for the dtype under test.
-    """
-
-    shape: Shape
-    low: float = -2.0
-    high: float = 2.0
-    dtype: str | None = None
-
-
-class View(NamedTuple):
-    """How an op that shares memory with its input reads strides and writes back through itself."""
-
-    # (shape, strides, offset, *attrs) -> (strides, offset) of the result, or None where strides
-    # cannot say it
-    layout: Callable[..., tuple[tuple[int, ...], int] | None]
-    # (base, part, *attrs) -> base with that part replaced; None where several elements may share a
-    # place
-    write: Callable[..., Any] | None
-
-
-class Piece(NamedTuple):
-    """A part of a result that an input fills: (start, stop, step) for each dimension of it."""
-
-    input: int
-    ranges: tuple[tuple[int, int, int], ...]
-    adds: bool = False  # to what is there, instead of replacing it
-
-
-class Pieces(NamedTuple):
-    """How a result is put together; `zero` says whether places remain that no piece fills."""
-
-    zero: bool
-    pieces: tuple[Piece, ...]
-
-
-class Indexed(NamedTuple):
-    """An access to an op's first input by indices, for every coordinate of `space`.
-
-    `along` tells for each dimension of that input where its coordinate comes from: a dimension of
-    `space`, or (number of an input, the dimensions of `space` that its own ones are).
-    Without `value` the elements are read; else the input of that number is written there.
-    """
-
-    space: Shape
-    along: tuple[int | tuple[int, tuple[int, ...]], ...]
-    value: int | None = None
-    adds: bool = False
-    wraps: bool = False  # negative indices count from the end
-    crops: bool = False  # `value` is larger than `space`: its first elements are used
-
-    def meets(self, dim: int) -> bool:
-        """Whether two coordinates that differ along `dim` may go to one place."""
-        return dim not in self.along
-
-
-class Correlation(NamedTuple):
-    """A convolution or one of its derivatives, of (N, C, …) and a weight (O, C / groups, …).
-
-    `wanted` is what it computes: the "result" of (input, weight, bias), the "input" of (cotangent,
-    weight, bias), or the "weight" of (input, cotangent).
-    """
-
-    wanted: str
-    stride: Shape
-    pads: tuple[tuple[int, int], ...]
-    dilation: Shape
-    groups: int
+def class_of(x: Any) -> str:
+    """The class of an object as PyTorch's messages name it."""
+    kind = type(x)
+    plain = kind.__module__ == "builtins"
+    return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Op:
@@ -142,7 +80,6 @@ class Op:
         "lasts",
         "layout",
         "name",
-        "node_class",
         "numpy",
         "outputs",
         "pieces",
@@ -170,7 +107,6 @@ class Op:
     vjps: Any
     # What the tape makes for the op: its class of nodes, and by the inputs that need gradients (as
     # bits) the function that collects what is saved.
-    node_class: Any
     keepers: dict[int, Callable[..., tuple[Any, ...]]]
     samples: Callable[[], Sequence[Sample]]
     view: View | None
@@ -233,7 +169,7 @@ class Op:
         name = self.input_names[min(position, len(self.input_names) - 1)]
         raise TypeError(
             f"{self.name}(): argument '{name}' (position {position + 1}) must be Tensor, not "
-            f"{type(x).__name__}"
+            f"{class_of(x)}"
         )
 
     def value(
@@ -327,7 +263,7 @@ class Op:
         """
         one = isinstance(self.vjps, FunctionType)
         vjps = (self.vjps,) * self.arity if one else self.vjps
-        wanted = [_reads(vjp, self) for i, vjp in enumerate(vjps) if mask >> i & 1]
+        wanted = [reads(vjp, self.name, self.arity) for i, vjp in enumerate(vjps) if mask >> i & 1]
         levels = map(max, zip(*wanted, strict=True))
         return tuple((place, level == NUMBERS_READ) for place, level in enumerate(levels) if level)
 
@@ -428,7 +364,7 @@ def define(
     op.layout = view.layout if view is not None else layout
     op.pieces, op.indexed, op.identity = pieces, indexed, identity
     op.correlation = correlation
-    op.node_class, op.keepers = None, {}
+    op.keepers = {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace
     op.outputs, op.raises, op.dtypes = outputs, raises, dtypes
@@ -436,76 +372,3 @@ def define(
     op.reference, op.tolerance = reference, tolerance
     registry[name] = op
     return op
-
-
-_METADATA = {"shape", "dtype", "ndim"}
-UNREAD, METADATA, NUMBERS_READ = 0, 1, 2
-
-
-def _reads(vjp: Any, op: Op) -> tuple[int, ...]:
-    """What a derivative reads of (out, *inputs), found in its bytecode: nothing, shape or dtype,
-    or the numbers.
-    """
-    if vjp is None:
-        return (UNREAD,) * (op.arity + 1)
-    assert isinstance(vjp, FunctionType), f"the vjp of '{op.name}' must be a plain function"
-    instructions = list(dis.get_instructions(vjp))
-    captured = set(vjp.__code__.co_cellvars)
-    levels = []
-    for name in vjp.__code__.co_varnames[1 : op.arity + 2]:
-        level = NUMBERS_READ if name in captured else UNREAD
-        for load, following in itertools.pairwise(instructions):
-            if "LOAD_FAST" not in load.opname:
-                continue
-            # Newer interpreters load two variables with one instruction.
-            loaded = load.argval if isinstance(load.argval, tuple) else (load.argval,)
-            if name in loaded:
-                metadata = following.opname == "LOAD_ATTR" and following.argval in _METADATA
-                level = max(
-                    level, METADATA if metadata and name not in loaded[:-1] else NUMBERS_READ
-                )
-        levels.append(level)
-    return tuple(levels)
-
-
-class Function(NamedTuple):
-    """A function of the public API that is written in terms of ops."""
-
-    call: Callable[..., Any]
-    paths: tuple[str, ...]
-    inplace: bool
-    checked: bool
-
-
-functions: list[Function] = []
-
-
-def torch_and_tensor(*names: str) -> str:
-    """The paths of what is both a function and a method: "torch.exp Tensor.exp"."""
-    return " ".join(f"torch.{name} Tensor.{name}" for name in names)
-
-
-def function(
-    paths: str, *, inplace: bool = False, checked: bool = False, doc: str | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare a public function: ``@function("torch.addmm Tensor.addmm")``.
-
-    It is written in ops and other public functions, so that it works on Values and on Tensors
-    alike. Paths are "torch.x", "Tensor.x", "torch.nn.functional.x", "torch.linalg.x", ... `inplace`
-    adds Tensor.x_.
-
-    `checked` is for functions that fail on some numbers (the inverse of a singular matrix): users
-    call them under `try`, so the result is worked out, and the error raised, in the call.
-
-    `doc` is for functions that differ by a number or two and are made by one function: each is
-    given this text, and the name at the end of its path.
-    """
-
-    def declare(call: Callable[..., Any]) -> Callable[..., Any]:
-        if doc is not None:
-            call.__name__ = call.__qualname__ = paths.split()[0].rpartition(".")[2]
-            call.__doc__ = doc
-        functions.append(Function(call, tuple(paths.split()), inplace, checked))
-        return call
-
-    return declare

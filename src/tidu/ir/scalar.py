@@ -35,7 +35,9 @@ class Scalars(Protocol[S]):
         """x * y + z, rounded once where the target can."""
 
     def rem(self, x: S, y: S) -> S:
-        """The remainder with the sign of the divisor, as Python's %; of integers by 0 it is 0."""
+        """The remainder with the sign of the divisor, as Python's %; of integers by 0 it is 0.
+        A zero has the sign of the dividend.
+        """
 
     def fmod(self, x: S, y: S) -> S:
         """The remainder with the sign of the dividend, as C's fmod; of integers by 0 it is 0."""

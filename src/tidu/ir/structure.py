@@ -5,7 +5,7 @@ a region has the structure of one before it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, compress, count
 from operator import gt, is_, itemgetter
 from typing import Any
@@ -108,7 +108,67 @@ def _described(region: list[Value], references: list[int]) -> Described:
         slots[id(value)] = number
     shapes = tuple([(leaf.shape, leaf.dtype) for leaf in leaves])
     held = _held(references, [used + _UNHELD for used in uses])
-    return Key((tuple(instructions), shapes, held)), leaves, numbers
+    exact = _exact([value.attrs for value in region])
+    return Key((tuple(instructions), shapes, held, exact)), leaves, numbers
+
+
+_INTEGERS, _NUMBERS = frozenset({int}), frozenset({bool, int, float})
+
+
+def _exact(attrs: Iterable[tuple[Any, ...]]) -> tuple[str, ...]:
+    """What equality does not tell of attributes: 1 equals True and 1.0, and 0.0 equals -0.0.
+    Sizes, which are many, are integers in any case.
+    """
+    return tuple([repr(x) for x in chain.from_iterable(attrs) if _equals_others(x)])
+
+
+def _equals_others(x: Any) -> bool:
+    """Whether there may be something else that is equal to `x`."""
+    return x.__class__ in _NUMBERS or _holds_numbers(x)
+
+
+def _holds_numbers(x: Any) -> bool:
+    """Whether a tuple has other numbers in it than integers, which are sizes and places."""
+    if x.__class__ is not tuple or _INTEGERS.issuperset(map(type, x)):
+        return False
+    return any([y.__class__ is float or y.__class__ is bool or _holds_numbers(y) for y in x])
+
+
+def _kinds(attrs: Iterable[tuple[Any, ...]]) -> list[type]:
+    return list(map(type, chain.from_iterable(attrs)))
+
+
+def _has_type(x: Any) -> bool:
+    """Whether something of another type may be equal to an attribute."""
+    return x.__class__ in _NUMBERS
+
+
+def _has_text(x: Any) -> bool:
+    """Whether something of the same type may be equal to an attribute: -0.0, or what is inside."""
+    return (x.__class__ is float and x == 0) or _holds_numbers(x)
+
+
+class Attributes:
+    """The attributes of several operations. Others are the same only if those that are equal are of
+    the same types, too (`typed` are those with numbers among them), and where that does not tell
+    all, of the same text (`spelled`).
+    """
+
+    __slots__ = ("every", "kinds", "spelled", "texts", "typed")
+
+    def __init__(self, every: Sequence[tuple[Any, ...]]) -> None:
+        self.every = every
+        self.typed = picker(n for n, attrs in enumerate(every) if any(map(_has_type, attrs)))
+        self.kinds = _kinds(self.typed(every))
+        self.spelled = picker(n for n, attrs in enumerate(every) if any(map(_has_text, attrs)))
+        self.texts = _exact(self.spelled(every))
+
+    def are(self, others: Sequence[tuple[Any, ...]]) -> bool:
+        return (
+            others == self.every
+            and (not self.kinds or _kinds(self.typed(others)) == self.kinds)
+            and (not self.texts or _exact(self.spelled(others)) == self.texts)
+        )
 
 
 def _held(references: list[int], unheld: list[int]) -> tuple[int, ...]:
@@ -149,7 +209,7 @@ class Outline:
         self.key = key
         self.references = references
         self.ops = [value.op for value in region]
-        self.attrs = [value.attrs for value in region]
+        self.attrs = Attributes([value.attrs for value in region])
         inputs = [value.inputs for value in region]
         self.arities = list(map(len, inputs))
         row: list[Any] = list(chain.from_iterable(inputs))
@@ -171,13 +231,13 @@ class Outline:
                 other_places.append(place)
         first = [*leaf_places.values(), *number_places, *other_places]
         found_at = {place: len(region) + n for n, place in enumerate(first)}
-        self.expected = _picker(
+        self.expected = picker(
             found_at[place]
             if place in found_at
             else slots.get(id(x), found_at.get(leaf_places.get(id(x), -1), -1))
             for place, x in enumerate(row)
         )
-        self.first = _picker(first)
+        self.first = picker(first)
         self.leaf_shapes = [x.shape for x in leaves]
         self.leaf_dtypes = [x.dtype for x in leaves]
         self.number_kinds = [row[place].__class__ for place in number_places]
@@ -192,7 +252,7 @@ class Outline:
             self.references = references
         if [value.op for value in region] != self.ops:
             return None
-        if [value.attrs for value in region] != self.attrs:
+        if not self.attrs.are([value.attrs for value in region]):
             return None
         inputs = [value.inputs for value in region]
         if list(map(len, inputs)) != self.arities:
@@ -235,9 +295,12 @@ def _are_leaves(row: list[Any], region: list[Value]) -> bool:
     return all([x.buffer is not None for x in row]) or places.isdisjoint(map(id, region))
 
 
-def _picker(places: Iterable[int]) -> Callable[[Any], tuple[Any, ...]]:
+def picker(places: Iterable[int]) -> Callable[[Any], tuple[Any, ...]]:
     """The function that takes what stands at these places; `itemgetter` gives a tuple for two."""
     listed = tuple(places)
     if len(listed) > 1:
         return itemgetter(*listed)
-    return lambda row: tuple([row[place] for place in listed])
+    if not listed:
+        return lambda row: ()
+    (place,) = listed
+    return lambda row: (row[place],)

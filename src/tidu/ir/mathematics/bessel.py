@@ -187,6 +187,8 @@ def y1(s: Builder, x: Any) -> Any:
     inverse = s.div(s.const(1, x), small)
     factor = s.mul(s.const(_TWO_OVER_PI, x), s.sub(s.mul(s.log(small), j1(s, small)), inverse))
     near = s.add(s.mul(_on(s, s.mul(small, small), 0, 64, tables.Y1_NEAR), small), factor)
+    tiny = s.lt(x, s.const(1e-300, x))
+    near = s.select(tiny, s.div(s.const(-_TWO_OVER_PI, x), x), near)
     return _second_kind(s, x, near, _far_y(s, x, 1))
 
 

@@ -37,6 +37,7 @@ _FORMATS = {
 
 
 def format_of(s: Builder, x: Any) -> Format:
+    """The numbers that describe the floating-point format of x."""
     return _FORMATS[s.kind(x)]
 
 
