@@ -4,13 +4,17 @@ idea.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
+import signal
 import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from tidu.base.collector import ALL, OFTEN, RARELY, YOUNG, relax
+import tidu
+from tidu.base.collector import ALL, OFTEN, RARELY, YOUNG, relax, thresholds
 
 DEFAULT = (700, 10, 10)
 RAISED = (YOUNG, OFTEN, ALL // OFTEN)
@@ -54,6 +58,7 @@ def test_what_survives_is_looked_through_rarely_once_that_was_in_vain() -> None:
     gc.set_threshold(*DEFAULT)
     relax()
     gc.collect(1)
+    thresholds.follow()
     assert gc.get_threshold() == RARE
 
 
@@ -62,8 +67,10 @@ def test_garbage_makes_it_frequent_again(generation: int) -> None:
     gc.set_threshold(*DEFAULT)
     relax()
     gc.collect(1)
+    thresholds.follow()
     Ring()
     gc.collect(generation)
+    thresholds.follow()
     assert gc.get_threshold() == RAISED
 
 
@@ -71,6 +78,7 @@ def test_garbage_does_not_pile_up() -> None:
     gc.set_threshold(*DEFAULT)
     relax()
     gc.collect(1)
+    thresholds.follow()
     rings = [weakref.ref(Ring()) for _ in range(3 * YOUNG)]
     assert sum(ring() is not None for ring in rings) <= YOUNG
 
@@ -80,5 +88,35 @@ def test_thresholds_that_the_program_sets_later_stay() -> None:
     relax()
     gc.set_threshold(*DEFAULT)
     gc.collect(1)
+    thresholds.follow()
     assert gc.get_threshold() == DEFAULT
     assert gc.callbacks == []
+
+
+def test_running_a_region_follows_the_passes() -> None:
+    gc.set_threshold(*DEFAULT)
+    relax()
+    gc.collect(1)
+    (tidu.ones(3) + 1).tolist()
+    assert gc.get_threshold() == RARE
+
+
+class Interrupting(Ring):
+    """Garbage that sets the flag of a signal during the pass that finds it; its handler runs when
+    the next Python code does.
+    """
+
+    __del__ = staticmethod(functools.partial(getattr(ctypes.CDLL(None), "raise"), signal.SIGUSR1))
+
+
+def test_ctrl_c_during_a_pass_reaches_the_program() -> None:
+    gc.set_threshold(*DEFAULT)
+    relax()
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Interrupting()
+            gc.collect()
+            assert gc.callbacks  # the interpreter looks for signals before this at the latest
+    finally:
+        signal.signal(signal.SIGUSR1, before)

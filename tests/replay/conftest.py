@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.compiler.tiers import forget_programs
 from tidu import execute
-from tidu.programs import programs
 
 
 @pytest.fixture(autouse=True)
 def _one_tier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execute.engine, "tier", 0)
-    monkeypatch.setattr(programs, "made", {})
-    monkeypatch.setattr(programs, "seen", {})
+    forget_programs(monkeypatch)

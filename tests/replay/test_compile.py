@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -203,3 +204,45 @@ def test_stances_and_switches() -> None:
         return 2
 
     assert (one(), two()) == (1, 2)
+
+
+@pytest.mark.parametrize("how", ["plain", "step", "module"])
+def test_a_deterministic_run_that_is_resumed_repeats_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whatever waits when the first step begins: copies from the checkpoint, and for it."""
+    monkeypatch.setattr(execute.engine, "tier", None)
+    x, y = torch.randn(65, 100), torch.randn(65, 1)
+
+    def make() -> tuple[Any, Any, Any]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(100, 64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64, 1))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        forward = torch.compile(model) if how == "module" else model
+
+        def step() -> None:
+            optimizer.zero_grad()
+            ((forward(x) - y) ** 2).mean().backward()
+            optimizer.step()
+
+        return model, optimizer, torch.compile(step) if how == "step" else step
+
+    def bits(model: Any) -> list[bytes]:
+        return [p.detach().numpy().tobytes() for p in model.parameters()]
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        model, optimizer, step = make()
+        for number in range(12):
+            if number == 6:
+                saved = {name: value.clone() for name, value in model.state_dict().items()}
+                state = copy.deepcopy(optimizer.state_dict())
+            step()
+        again, optimizer, step = make()
+        again.load_state_dict(saved)
+        optimizer.load_state_dict(state)
+        for _ in range(6):
+            step()
+        assert bits(again) == bits(model)
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +16,8 @@ import tidu as torch
 from tests.replay.training import Training, assert_same, losses, replayed
 from tidu import nn
 from tidu.nn import functional as F
+from tidu.replay import memory
+from tidu.replay.account import Account
 
 
 def test_an_error_leaves_everything_as_it_was() -> None:
@@ -175,19 +180,48 @@ def test_ctrl_c_in_a_program_leaves_the_parameters_as_they_were() -> None:
     before = [p.tolist() for p in (*t.model.parameters(), *t.model.buffers())]
     state = torch.get_rng_state().tolist()
     table = step.site.plans[0].recording.names.table
-    run = table["p0"]
+    program = table["p0"]
 
     def interrupted(leaves: Any, numbers: Any) -> Any:
-        run(leaves, numbers)
+        program.run(leaves, numbers)
         raise KeyboardInterrupt
 
-    table["p0"] = interrupted
+    table["p0"] = types.SimpleNamespace(run=interrupted)
     with pytest.raises(KeyboardInterrupt):
         t.step(t.x, t.y)
-    table["p0"] = run
+    table["p0"] = program
     assert [p.tolist() for p in (*t.model.parameters(), *t.model.buffers())] == before
     assert torch.get_rng_state().tolist() == state
     assert all(p.grad is None for p in t.model.parameters())
     found = losses(t, 3)
     plain = Training(dropout=0.2)
     assert_same(found, [*losses(plain, 8), *losses(plain, 3)][8:])
+
+
+def test_what_a_signal_handler_writes_around_a_recorded_call_is_not_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, w = torch.ones(3), torch.ones(5)
+    came: list[int] = []
+    find = memory.find
+
+    def handler(number: int, frame: Any) -> None:
+        came.append(number)
+        w.add_(1)
+
+    def interrupted() -> Any:
+        found = find()
+        if sys._getframe(1).f_code is Account.text.__code__:  # after the function
+            signal.raise_signal(signal.SIGUSR1)
+        return found
+
+    monkeypatch.setattr(memory, "find", interrupted)
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        compiled = torch.compile(lambda x: x * 2)
+        for _ in range(9):
+            assert compiled(x).tolist() == [2.0] * 3
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert replayed(compiled) > 0
+    assert w.tolist() == [1.0 + len(came)] * 5

@@ -14,6 +14,8 @@ import pytest
 import tidu as torch
 from tidu import nn
 
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 
 def replayed(function: Any) -> int:
     """How many calls of a compiled function were replayed."""
@@ -74,3 +76,21 @@ def assert_same(found: Any, expected: Any) -> None:
 
 def losses(t: Training, count: int) -> list[float]:
     return [t.step(t.x + 0.01 * i, t.y).item() for i in range(count)]
+
+
+def assert_never_stale(scenario: Callable[[Wrap], Any]) -> None:
+    """A scenario computes the same with compile(), and all that it compiled was replayed."""
+    made = []
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        made.append(torch.compile(function))
+        return made[-1]
+
+    found = scenario(wrap)
+    assert_same(found, scenario(lambda function: function))
+    assert all(replayed(function) > 0 for function in made)
+
+
+def go(function: Callable[..., Any], *extra: Any, count: int = 8, **named: Any) -> list[Any]:
+    """Call a function often enough to have it replayed."""
+    return [function(torch.ones(3) * i, *extra, **named).tolist() for i in range(count)]

@@ -38,6 +38,12 @@ class _Casting:
         )
 
 
+@functools.cache
+def _casting(lower: dtype) -> _Casting:
+    """One object for each precision: whether a section is like another is told by identity."""
+    return _Casting(lower)
+
+
 def _cast(x: Any, target: dtype) -> Any:
     """Floating-point tensors in `target`, in lists as well; float64 stays what it is."""
     if isinstance(x, Tensor):
@@ -95,7 +101,7 @@ class autocast:  # noqa: N801 (the name users know it by: torch.autocast)
         self._outer.append(state.own.autocast)
         if self.device == "cpu":
             heed_sections()
-            state.own.autocast = _Casting(self.fast_dtype) if self._enabled else None
+            state.own.autocast = _casting(self.fast_dtype) if self._enabled else None
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -14,6 +14,14 @@ OFTEN, RARELY = 20, 1_000
 ALL = 4_000
 
 
+# What the latest pass found; empty if there was none since somebody looked.
+passes: dict[str, dict[str, Any]] = {}
+# Called around each pass. A function of C: where a Python function begins, the interpreter looks
+# for signals, so Ctrl-C during a pass would be raised in there; and the collector drops what its
+# callbacks raise.
+note = passes.__setitem__
+
+
 def relax() -> None:
     """Let the collector look less often, unless the program has already seen to that,
     or turned it off.
@@ -24,29 +32,49 @@ def relax() -> None:
     """
     young, middle, old = gc.get_threshold()
     if 0 < young < YOUNG and middle <= OFTEN and old <= ALL // OFTEN:
-        gc.callbacks.append(Thresholds())
+        thresholds.start()
 
 
 class Thresholds:
-    """Called around each pass of the collector. Objects that have survived one are mostly a tape,
-    and looking through them again takes as long as making them: once that was in vain it is done
+    """Follow the passes of the collector. Objects that have survived one are mostly a tape, and
+    looking through them again takes as long as making them: once that was in vain it is done
     rarely, until a pass of any kind finds garbage.
     """
 
     def __init__(self) -> None:
         self._chosen = (0, 0, 0)
+        # How often the collector has passed and what it has found, at the latest look.
+        self._middle_passes = self._collected = 0
+
+    def start(self) -> None:
+        self._count()
         self._choose(OFTEN)
+        gc.callbacks.append(note)
+
+    def follow(self) -> None:
+        """Choose by what has been found since the last time, if there was a pass at all."""
+        if not passes:
+            return
+        passes.clear()
+        middle_passes, collected = self._middle_passes, self._collected
+        self._count()
+        if note not in gc.callbacks:
+            return
+        if gc.get_threshold() != self._chosen:  # the program has other wishes
+            gc.callbacks.remove(note)
+        elif self._collected != collected:
+            self._choose(OFTEN)
+        elif self._middle_passes != middle_passes:
+            self._choose(RARELY)
+
+    def _count(self) -> None:
+        generations = gc.get_stats()
+        self._middle_passes = generations[1]["collections"]
+        self._collected = sum(generation["collected"] for generation in generations)
 
     def _choose(self, middle: int) -> None:
         self._chosen = (YOUNG, middle, ALL // middle)
         gc.set_threshold(*self._chosen)
 
-    def __call__(self, phase: str, info: dict[str, Any]) -> None:
-        if phase != "stop":
-            return
-        if gc.get_threshold() != self._chosen:  # the program has other wishes
-            gc.callbacks.remove(self)
-        elif info["collected"]:
-            self._choose(OFTEN)
-        elif info["generation"] == 1:
-            self._choose(RARELY)
+
+thresholds = Thresholds()

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import threading
+from collections.abc import Callable
 from typing import Any
+
+from tidu.base.locks import pause_in_forks
+
+# A child would find a module half loaded that another thread was about to load.
+_loading = threading.RLock()
+pause_in_forks(1, _loading.acquire, _loading.release)
 
 
 class DeferredModule:
@@ -18,4 +26,23 @@ class DeferredModule:
         self.__name__ = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
+        with _loading:
+            module = importlib.import_module(self.__name__)
+        return getattr(module, name)
+
+
+def on_demand(package: str, *modules: str, **names: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a package that shows some `modules` of its own, and `names` that stand
+    in the modules they are assigned to, without importing them before they are asked for.
+
+    >>> __getattr__ = on_demand("tidu", "func", vmap="func")
+    """
+
+    def find(name: str) -> Any:
+        if name in modules:
+            return importlib.import_module(f"{package}.{name}")
+        if name in names:
+            return getattr(importlib.import_module(f"{package}.{names[name]}"), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find

@@ -19,8 +19,9 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 
     Results never depend on the number of threads or on timing. What may differ in the last bits is
     what runs as a compiled program and what, in the first steps, operation by operation: with this
-    mode everything is compiled before it runs, so that a resumed run repeats the one that it
-    continues. Follows torch.use_deterministic_algorithms; no operation is refused.
+    mode everything is compiled before it runs, and regions begin with `zero_grad()`, where a state
+    is loaded, and with calls of what `compile()` made, so that a resumed run repeats the one that
+    it continues. Follows torch.use_deterministic_algorithms; no operation is refused.
 
     >>> torch.use_deterministic_algorithms(True)
     """

@@ -48,24 +48,34 @@ class device:  # noqa: N801 (the name users know it by: torch.device)
         return hash((self.type, self.index))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (device, (self.type, self.index))
+        return (_made, (self.type, self.index))
+
+
+def _made(type: str, index: int | None) -> device:
+    return device(type, index)
 
 
 CPU = device("cpu")
 
 
 def check(wanted: Any) -> device:
-    """The CPU device, or an error that says what to write instead.
+    """The CPU device, which None stands for, too, or an error that says what to write instead.
 
-    Like a PyTorch without CUDA it is an AssertionError for "cuda", a RuntimeError for others.
+    Like a PyTorch without CUDA it is an AssertionError for "cuda", a RuntimeError for others, also
+    for the number of a CUDA device.
     """
+    if wanted is None:
+        return CPU
+    by_number = wanted.__class__ is int
+    if by_number:
+        wanted = device("cuda", wanted)
     found = wanted if isinstance(wanted, device) else device(wanted)
     if found.type != "cpu":
         message = (
             f"tidu runs on the CPU only, and device '{found}' was asked for. Choose the device "
             f"with 'cuda' if torch.cuda.is_available() else 'cpu', or pass 'cpu'.{at(here())}"
         )
-        if found.type == "cuda":
+        if found.type == "cuda" and not by_number:
             raise AssertionError(f"Torch not compiled with CUDA enabled: {message}")
         raise RuntimeError(message)
     return CPU

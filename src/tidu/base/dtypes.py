@@ -92,6 +92,7 @@ ALIASES = {
 
 
 def from_name(name: str) -> dtype:
+    """The dtype of a name such as "float32"; KeyError for another."""
     return _BY_NAME[name]
 
 

@@ -36,6 +36,14 @@ class Size(tuple[int, ...]):
 
     __rmul__ = __mul__
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return size_of, (tuple(self),)
+
+
+def size_of(sizes: Shape) -> Size:
+    """A `Size` from a pickle, which does not name the class: what it says it is from may change."""
+    return Size(sizes)
+
 
 def broadcast(operation: str, *shapes: Shape) -> Shape:
     """The common shape, matching dimensions from the right;
@@ -79,6 +87,8 @@ def wrap_dim(dim: int, rank: int) -> int:
 
     A 0-d tensor counts as 1-d.
     """
+    if dim.__class__ is not int:
+        dim = _as_dim(dim)
     bound = max(rank, 1)
     if not -bound <= dim < bound:
         raise IndexError(
@@ -88,6 +98,19 @@ def wrap_dim(dim: int, rank: int) -> int:
     return dim + bound if dim < 0 else dim
 
 
+def _as_dim(dim: Any) -> int:
+    """NumPy's integers and 0-d integer tensors are dimension numbers, True and 1.0 are none."""
+    if not isinstance(dim, bool):
+        try:
+            return operator.index(dim)
+        except TypeError:
+            pass
+    raise TypeError(
+        f"argument 'dim' must be int, not {type(dim).__name__}: {dim!r} is no number of a dimension"
+        f"{at(here())}"
+    )
+
+
 _ALL_DIMS = tuple(tuple(range(rank)) for rank in range(8))
 
 
@@ -95,7 +118,7 @@ def wrap_dims(dims: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     """Several dimension numbers, each once; None or () stands for all of them."""
     if dims is None:
         return _ALL_DIMS[rank] if rank < len(_ALL_DIMS) else tuple(range(rank))
-    if isinstance(dims, int):
+    if isinstance(dims, int) or not isinstance(dims, Sequence):
         dims = (dims,)
     if len(dims) == 0:
         return tuple(range(rank))

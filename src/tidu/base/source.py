@@ -44,18 +44,21 @@ def outside(inner: int) -> Position | None:
     once spares the interpreter from making frame objects for them.
     """
     global _recent
+    recent = _recent
+    known, offset = recent
     frame = sys._getframe(inner)
     while frame is not None:
         code = frame.f_code
+        if code is known:  # mostly: it is not asked again whether it is outside
+            if frame.f_lasti != offset:
+                _recent = recent = (code, frame.f_lasti)
+            return recent
         filename = code.co_filename
         inside = _internal.get(filename)
         if inside is None:
             inside = _is_internal(filename)
         if not inside:
-            offset = frame.f_lasti
-            recent = _recent
-            if recent[1] != offset or recent[0] is not code:
-                _recent = recent = (code, offset)
+            _recent = recent = (code, frame.f_lasti)
             return recent
         frame = frame.f_back  # type: ignore[assignment]
     return None
@@ -134,8 +137,10 @@ def locate(error: Exception, *what: str) -> None:
         found = _LINE.search(message)
         line = message[found.start() :] if found else at(here())
         message = message[: found.start()] if found else message
-        message += "".join(part for part in what if part not in message)
-        error.args = (message + line,)
+        more = "".join(part for part in what if part not in message)
+        if more.startswith(":"):
+            message = message.removesuffix(".")
+        error.args = (message + more + line,)
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

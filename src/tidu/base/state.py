@@ -15,10 +15,11 @@ Position = tuple[CodeType, int]
 class Pending:
     """The Values recorded by one thread and not run yet, in the order in which they were made,
     which is a topological order. When there are more than `limit`, they are run. `outlook` is what
-    the first of them were when a backward pass began.
+    the first of them were when a backward pass began; `parts` are those that show a part of
+    something that may be there already.
     """
 
-    __slots__ = ("limit", "outlook", "values")
+    __slots__ = ("limit", "outlook", "parts", "values")
 
     # Whether Values may wait to be run that are not on the list of the thread that needs them:
     # another thread recorded them, or a run was interrupted.
@@ -29,6 +30,7 @@ class Pending:
         self.values: list[Any] = []
         self.limit = limit
         self.outlook: Any = None
+        self.parts: list[Any] = []
 
     @classmethod
     def of_thread(cls) -> Pending:

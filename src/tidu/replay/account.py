@@ -45,7 +45,7 @@ class Account:
         self._written: dict[int, str] = {}  # new memory, by id, as text
         self._texts: dict[int, str] = {}  # new tensors, by id, as text
         self._held: list[Any] = []
-        for tensor in _tensors(result):
+        for tensor in tensors_of(result):
             # A view is made again from the memory it looks at: its numbers need not be computed.
             if tensor._chain is not None:
                 tensor._cached = None
@@ -72,13 +72,11 @@ class Account:
         self._nothing_else_was_made(made)
         return result
 
-    # Variables ------------------------------------------------------------------------------------
-
     def _slots(self) -> list[tuple[Entry, Any]]:
         """The variables that hold other tensors now; everything else has to be as it was."""
         slots = []
         for entry, value in self.around.changes():
-            before, after = list(_tensors(entry.value)), list(_tensors(value))
+            before, after = list(tensors_of(entry.value)), list(tensors_of(value))
             if not before or len(before) != len(after) or not _is_tree(value):
                 raise Refusal(f"it changes {entry.place.text}")
             self.exchanged.add(id(entry))
@@ -97,8 +95,6 @@ class Account:
         self._inputs.require(f"len({text}) == {len(tree)}")
         for place, part in enumerate(tree):
             self._accept(part, f"{text}[{place}]")
-
-    # Memory and tensors that were there -----------------------------------------------------------
 
     def _check_tensors(self, tensors: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """What became of the attributes of tensors; returns those that have new gradients."""
@@ -177,8 +173,6 @@ class Account:
             return self._inputs.leaf_text(storage)
         constant: str = self._recorder.constant(value)
         return constant
-
-    # What the call made ---------------------------------------------------------------------------
 
     def _leave_gradients(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         pairs.sort(key=lambda pair: self._order(pair[1]._storage.value))
@@ -282,16 +276,9 @@ class Account:
 
     def _spent(self, node: GradFn) -> str:
         """A node of the tape that has nothing left to give to a backward pass."""
-        stack, seen = [node], {id(node)}
-        while stack:
-            top = stack.pop()
-            if not _is_spent(top):
-                raise Refusal("its result still waits for a backward pass", quiet=True)
-            for edge in top.edges:
-                if edge is not None and id(edge[0]) not in seen:
-                    seen.add(id(edge[0]))
-                    stack.append(edge[0])
-        return self._names.bind_alike(node, type(node).__name__)
+        if waits(node):
+            raise Refusal("its result still waits for a backward pass", quiet=True)
+        return self._names.bind_alike(node, node.name())
 
     def _nothing_else_was_made(self, made: list[weakref.ref[Tensor]]) -> None:
         """Every tensor that is new has been accounted for, or is gone."""
@@ -303,6 +290,20 @@ class Account:
     def _unknown(self, made: list[weakref.ref[Tensor]]) -> bool:
         tensors = (reference() for reference in made)
         return any(t is not None and id(t) not in self._texts for t in tensors)
+
+
+def waits(node: GradFn) -> bool:
+    """Whether a node of the tape, or one behind it, has something left for a backward pass."""
+    stack, seen = [node], {id(node)}
+    while stack:
+        top = stack.pop()
+        if not _is_spent(top):
+            return True
+        for edge in top.edges:
+            if edge is not None and id(edge[0]) not in seen:
+                seen.add(id(edge[0]))
+                stack.append(edge[0])
+    return False
 
 
 def _is_spent(node: GradFn) -> bool:
@@ -318,12 +319,12 @@ def _is_tree(x: Any) -> bool:
     return isinstance(x, Tensor) or (type(x) in (tuple, list) and all(map(_is_tree, x)))
 
 
-def _tensors(x: Any) -> Iterator[Tensor]:
+def tensors_of(x: Any) -> Iterator[Tensor]:
     if isinstance(x, Tensor):
         yield x
     elif isinstance(x, (tuple, list)):
         for part in x:
-            yield from _tensors(part)
+            yield from tensors_of(part)
     elif isinstance(x, dict):
         for part in x.values():
-            yield from _tensors(part)
+            yield from tensors_of(part)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from tidu.base.changes import changes
+from tidu.base.determinism import Determinism
+from tidu.base.locks import new_lock
+from tidu.base.signals import SignalGate
 from tidu.base.source import warn
 from tidu.base.state import state
 from tidu.nn import Module
+from tidu.replay.account import tensors_of, waits
 from tidu.replay.conduct import Conduct
 from tidu.replay.recorder import Recorder
 from tidu.replay.recording import Recording, Refusal
 from tidu.replay.runtime import MISS
+from tidu.tensor.separation import keep_apart
 
 _MOST_RECORDINGS = 6
 _ATTEMPTS = 6
@@ -29,7 +34,17 @@ _LATER_CHECKS = 1000
 _PART_OF_TIME = 0.02
 
 
-_watching = threading.Lock()
+_watching = new_lock()
+
+
+def _after_fork() -> None:
+    """The thread whose call was being recorded is not in the child."""
+    if changes.recorder is not None and not changes.recorder.is_here():
+        changes.recorder = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Ticks:
@@ -97,10 +112,26 @@ class Site:
         self._replayed = 0
         # The count of changes at which its results waited for a backward pass, with gradients on.
         self._graphs_at = -1
+        self._waits = False  # whether the results of its last call wait for a backward pass
         self._warned: set[str] = set()
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the Python code, and perhaps record what it does."""
+        """Run the Python code, and perhaps record what it does.
+
+        A replayed call is run by itself. Which calls are replayed must not show in the bits.
+        """
+        if not Determinism.enabled:
+            return self._call(args, kwargs)
+        keep_apart()
+        result = self.function(*args, **kwargs) if self._waits else self._call(args, kwargs)
+        keep_apart()
+        # A call that is recorded may keep for its backward pass what others compute again.
+        self._waits = any(
+            tensor._grad_fn is not None and waits(tensor._grad_fn) for tensor in tensors_of(result)
+        )
+        return result
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if changes.recorder is not None or changes.stance == "force_eager" or sys.getprofile():
             return self.function(*args, **kwargs)
         if self._graphs_at == changes.count and state.own.grad_enabled:
@@ -121,8 +152,10 @@ class Site:
     def _learn(self, args: Any, kwargs: Any) -> Any:
         """Find out which code runs."""
         conduct = Conduct()
-        with conduct:
+        with SignalGate() as gate, conduct, gate.opened():
             result = self.function(*args, **kwargs)
+        if gate.passed:  # the code of a handler is no part of it
+            return result
         if conduct.reason is None:
             self._learned = conduct
         else:
@@ -247,6 +280,14 @@ class CompiledModule(Module):
         if name == "_orig_mod":
             return super().__getattr__(name)
         return getattr(self._orig_mod, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy compiles the copy of the module."""
+        super().__setstate__(state)
+        object.__setattr__(self, "_compiled", compiled(self._orig_mod))
 
 
 def compile(

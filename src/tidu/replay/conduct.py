@@ -30,6 +30,9 @@ _IMPURE = {
     *("breakpoint", "compile", "delattr", "eval", "exec", "globals", "input", "locals", "open"),
     *("print", "setattr", "vars"),
 }
+_LOOKING = {"getattr", "hasattr"}
+# Where classes say that they are from: `tidu run` lets some say torch.
+_OURS = ("tidu", "torch", "collections")
 _PLAIN = (
     *(bool, bytes, complex, dict, float, frozenset, int, list, range, set, slice, str, tuple),
     *(type, GeneratorType, functools.partial),
@@ -123,6 +126,15 @@ class Conduct:
             found.update(x for x in code.co_consts if isinstance(x, str))
         return frozenset(found)
 
+    def sought(self) -> frozenset[str]:
+        """The words in code that looks for attributes which need not be there."""
+        found: set[str] = set()
+        for code in self.codes:
+            if not _LOOKING.isdisjoint(code.co_names):
+                words = (x for x in code.co_consts if isinstance(x, str))
+                found.update(filter(str.isidentifier, words))
+        return frozenset(found)
+
 
 def variables_of(function: FunctionType) -> tuple[int, ...]:
     """The ids of what the free variables of a function hold now."""
@@ -187,6 +199,6 @@ def _impure(function: Any) -> str | None:
         pure = module in _PURE_MODULES or module.split(".")[0] == "tidu"
         return None if pure else f"{module}.{name}"
     kind = owner if isinstance(owner, type) else type(owner)
-    if issubclass(kind, _PLAIN) or kind.__module__.split(".")[0] in ("tidu", "collections"):
+    if issubclass(kind, _PLAIN) or kind.__module__.split(".")[0] in _OURS:
         return None
     return f"{kind.__name__}.{name}"

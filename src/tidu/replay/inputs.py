@@ -40,6 +40,7 @@ class Inputs:
         self._checks = [
             f"own.grad_enabled is {own.grad_enabled}",
             f"own.inference is {own.inference}",
+            f"own.autocast is {self.constant(own.autocast)}",
             "not own.saved_hooks",
             "not Anomaly.enabled",
             f"len(args) == {len(args)}",
@@ -57,8 +58,6 @@ class Inputs:
         for name, x in kwargs.items():
             self._argument(x, f"kwargs[{name!r}]")
         self._gradients = self._gradients_by_storage()
-
-    # Arguments ------------------------------------------------------------------------------------
 
     def _argument(self, x: Any, text: str) -> None:
         if isinstance(x, Tensor):
@@ -158,8 +157,6 @@ class Inputs:
         self.changeable.add(id(storage))
         self._held.append(tensor)
 
-    # Tensors and memory as text -------------------------------------------------------------------
-
     def text_of(self, value: Value) -> str | None:
         """The array of an argument."""
         there = self._arrays.get(id(value))
@@ -226,8 +223,6 @@ class Inputs:
             for key, (_, owner, _) in self._gradients.items()
         )
 
-    # Conditions -----------------------------------------------------------------------------------
-
     def place_text(self, place: Place) -> str:
         owner = self.names.bind(place.owner)
         if place.kind == "cell":
@@ -236,6 +231,8 @@ class Inputs:
             return f"{owner}[{self.constant(place.key)}]"
         if place.kind == "member":
             return f"{owner}.__dict__[{place.key!r}]"
+        if place.kind == "own":
+            return f"{owner}.__dict__.get({place.key!r}, MISSING)"
         return f"{owner}.{place.key}"
 
     def _size_text(self, container: Any, size: Size) -> str:
@@ -255,6 +252,14 @@ class Inputs:
             texts.append(f"have_plain_gradients(({', '.join(self._with_gradients)},))")
         for container, _, size in self.around.sizes:
             texts.append(self._size_text(container, size))
+        if self.around.registers:
+            registers = self.names.bind_alike(
+                self.around.registers, *map(id, self.around.registers)
+            )
+            registered = self.names.bind_alike(
+                self.around.registered, *map(id, self.around.registered)
+            )
+            texts.append(f"alike([*members({registers})], {registered})")
         for entry in self.around.entries:
             if entry.place.counted or id(entry) in exchanged:
                 continue

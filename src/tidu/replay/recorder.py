@@ -21,6 +21,7 @@ import numpy as np
 from tidu import execute
 from tidu.backends.base import Failure
 from tidu.base.changes import changes
+from tidu.base.signals import SignalGate
 from tidu.base.source import at, describe, here
 from tidu.base.traced import Trace, Traced
 from tidu.ir.structure import region_key
@@ -83,8 +84,6 @@ class Recorder:
         self.optimizers: dict[int, Any] = {}  # those that made a step
         self.schedules: list[Any] = []  # those that went on
         self.regions = 0
-
-    # While the function runs ----------------------------------------------------------------------
 
     def refuse(self, what: str) -> None:
         """Remember the first reason why the call cannot be replayed."""
@@ -194,8 +193,6 @@ class Recorder:
         """Schedules go on when all is done that could fail: to go on cannot be undone."""
         return [f"{self.names.bind(schedule)}.step()" for schedule in self.schedules]
 
-    # The numbers of optimizers --------------------------------------------------------------------
-
     def optimizer(self, optimizer: Any) -> None:
         """An optimizer makes a step, from the state that it has."""
         if id(optimizer) in self.optimizers:
@@ -277,13 +274,18 @@ class Recorder:
         """The ids of the storages whose numbers are written by `count_lines`."""
         return {id(tensor._storage) for tensor, _ in self._written_counts.values()}
 
-    # Around the function --------------------------------------------------------------------------
-
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the function and record it. Returns (result, Recording or Refusal)."""
+        """Call the function and record it. Returns (result, Recording or Refusal).
+
+        Signals wait before and after the function: what their handlers write is not its doing.
+        """
         if gc.get_freeze_count():
             refusal = Refusal("gc.freeze() has hidden the tensors that there are")
             return function(*args, **kwargs), refusal
+        with SignalGate() as gate:
+            return self._run(function, args, kwargs, gate)
+
+    def _run(self, function: Any, args: Any, kwargs: Any, gate: SignalGate) -> Any:
         pending.flush()
         found = memory.find()
         self.memory = memory.Memory(found)
@@ -291,28 +293,37 @@ class Recorder:
             before = self._look_around(function, args, kwargs)
             self.inputs = Inputs(self, before, args, kwargs)
         except (Refusal, Unwatchable) as problem:
-            return function(*args, **kwargs), Refusal(str(problem))
+            with gate.opened():
+                return function(*args, **kwargs), Refusal(str(problem))
         listening = Listening(self, found)
         del found
         conduct = Conduct()
         changes.recorder = self
         try:
-            with listening, conduct:
+            with listening, conduct, gate.opened():
                 result = function(*args, **kwargs)
             account = Account(self, before, result)
             execute.realize()
         finally:
             changes.recorder = None
+        if gate.passed:
+            self.refuse("a signal handler runs in between")
         try:
-            if conduct.reason or self.reason:
-                raise Refusal(conduct.reason or self.reason or "")
+            self._require_nothing_against(conduct)
             if conduct.extends(self._learned) or before.others_ran(conduct):
                 raise Refusal("it runs other code in each call", learn_again=True)
-            return result, self._finish(account)
+            recording = self._finish(account)
+            self._require_nothing_against(conduct)
+            return result, recording
         except Refusal as refusal:
             return result, refusal
         except Unwatchable as problem:
             return result, Refusal(str(problem))
+
+    def _require_nothing_against(self, conduct: Conduct) -> None:
+        reason = conduct.reason or self.reason
+        if reason:
+            raise Refusal(reason)
 
     def _look_around(self, function: Any, args: Any, kwargs: Any) -> Surroundings:
         around = Surroundings(self._learned)

@@ -15,7 +15,7 @@ from tidu.base.changes import changes
 from tidu.base.state import state
 from tidu.execute import realize
 from tidu.ir.value import Value, leaf
-from tidu.replay.surroundings import same
+from tidu.replay.surroundings import MISSING, members, same
 from tidu.tensor import Storage, Tensor
 
 MISS = object()  # what replaying gives where the Python code has to run
@@ -29,8 +29,10 @@ class Departure(Exception):  # noqa: N818 (not an error: the Python code runs in
 # What generated code refers to by name, besides the functions below.
 GLOBALS = {
     "Anomaly": Anomaly,
+    "MISSING": MISSING,
     "changes": changes,
     "count": sys.getrefcount,
+    "members": members,
     "same": same,
     "state": state,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import itertools
 import operator
 import re
 import sys
@@ -35,7 +36,16 @@ from tidu.base.random.generator import Generator
 from tidu.nn import Module
 from tidu.optim.lr_scheduler import LRScheduler
 from tidu.optim.optimizer import Optimizer
-from tidu.replay.conduct import LIBRARY, OUTSIDE, Conduct, origin, variables_of
+from tidu.replay.conduct import (
+    INSIDE,
+    LIBRARY,
+    OUTSIDE,
+    STATELESS,
+    Conduct,
+    origin,
+    variables_of,
+)
+from tidu.replay.operators import methods_of_operators
 from tidu.tensor import Tensor
 
 MISSING = object()
@@ -52,6 +62,9 @@ _OF_GRADIENTS = {
     *("grad", "zero_grad", "step", "unscale_", "get_total_norm"),
     *("clip_grad_norm_", "clip_grad_norm", "clip_grad_value_", "clip_grads_with_norm_"),
 }
+# Those whose methods users call.
+_OUR_CLASSES = (Tensor, Module, Optimizer, LRScheduler)
+_KEEPING_RESULTS = type(functools.cache(len))
 _MOST_ENTRIES = 64
 _MOST_PLACES = 2000
 
@@ -61,8 +74,8 @@ class Unwatchable(Exception):  # noqa: N818 (not an error: the call has worked)
 
 
 class Place(NamedTuple):
-    """Where a value stands: in a cell, under a global name, in a container, in an attribute, or in
-    the definition of a class.
+    """Where a value stands: in a cell, under a global name, in a container, in an attribute, in an
+    attribute of the object itself and not of its class, or in the definition of a class.
     """
 
     kind: str
@@ -79,6 +92,8 @@ class Place(NamedTuple):
                 return self.owner[self.key]
             if self.kind == "member":
                 return vars(self.owner)[self.key]
+            if self.kind == "own":
+                return vars(self.owner).get(self.key, MISSING)
             return getattr(self.owner, self.key, MISSING)
         except (ValueError, LookupError):
             return MISSING
@@ -106,10 +121,14 @@ class Surroundings:
     def __init__(self, conduct: Conduct) -> None:
         self._conduct = conduct
         self._names = conduct.names()
+        self._sought = conduct.sought()
         self.entries: list[Entry] = []
         self.sizes: list[tuple[Any, str, Size]] = []
         self.tensors: dict[int, Tensor] = {}
         self.modules: dict[int, Module] = {}
+        # Where modules keep their parts and parameters, and all that these held.
+        self.registers: list[dict[str, Any]] = []
+        self.registered: list[Any] = []
         self._functions: set[int] = set()
         # Functions with the code of some that ran, but other variables, as they are now.
         self._others: list[tuple[CodeType, tuple[int, ...]]] = []
@@ -155,6 +174,7 @@ class Surroundings:
         """Follow the global names of all code that ran."""
         for code, variables in self._conduct.codes.items():
             self._add_globals(code.co_names, variables)
+        self._stack.append((Tensor, "Tensor", True))
         self._finish()
 
     def add_object(self, value: Any, text: str) -> None:
@@ -184,9 +204,7 @@ class Surroundings:
 
     def _follow(self, value: Any, text: str, counted: bool) -> None:
         if isinstance(value, Tensor):
-            self.tensors[id(value)] = value
-            own = [name for name in vars(value) if not name.startswith("_")]
-            self._follow_attributes(value, own, text)
+            self._follow_tensor(value, text)
         elif isinstance(value, Module):
             self._follow_module(value, text)
         elif isinstance(value, (list, dict, tuple)):
@@ -194,21 +212,31 @@ class Surroundings:
             if hasattr(value, "__dict__") and origin(_file_of(type(value))) is OUTSIDE:
                 self._follow_object(value, text)
         elif isinstance(value, type):
-            if origin(_file_of(value)) is OUTSIDE:
+            if issubclass(value, _OUR_CLASSES) and origin(_file_of(value)) is INSIDE:
+                self._follow_our_class(value)
+            elif value.__module__ != "builtins" and origin(_file_of(value)) is OUTSIDE:
                 self._follow_class(value)
         elif isinstance(value, Optimizer):
             self._follow_optimizer(value, text)
         elif isinstance(value, LRScheduler):
             self._follow_schedule(value, text)
         elif isinstance(value, ModuleType):
-            file = getattr(value, "__file__", None)
-            if file is not None and origin(file) is OUTSIDE:
+            kind = _origin_of_module(value)
+            if kind in (INSIDE, OUTSIDE):
                 self._add_attributes(value, [n for n in vars(value) if n in self._names], text)
-            elif file is not None and origin(file) is LIBRARY:
+            elif kind is LIBRARY:
                 self._follow_library(value)
         elif isinstance(value, FunctionType):
-            if origin(value.__code__.co_filename) is OUTSIDE:
+            kind = origin(value.__code__.co_filename)
+            if kind is OUTSIDE:
                 self._follow_function(value)
+            elif kind is STATELESS:
+                # What a decorator such as functools.singledispatch keeps for its function.
+                for cell in value.__closure__ or ():
+                    self._enter(Place("cell", cell, None, text, False))
+        elif isinstance(value, _KEEPING_RESULTS):
+            if origin(_file_of_function(value.__wrapped__)) in (LIBRARY, OUTSIDE):
+                raise Unwatchable(f"{text} keeps earlier results, which may be dropped at any time")
         elif isinstance(value, functools.partial):
             for part in (value.func, value.args, value.keywords):
                 self._stack.append((part, text, True))
@@ -225,22 +253,36 @@ class Surroundings:
         else:
             self._follow_object(value, text)
 
+    def _follow_tensor(self, tensor: Tensor, text: str) -> None:
+        """The attributes that users have given it, and those that code has looked for in vain."""
+        self.tensors[id(tensor)] = tensor
+        own = [name for name in vars(tensor) if not name.startswith("_")]
+        self._follow_attributes(tensor, own, text)
+        for name in self._sought.difference(dir(tensor)):
+            self.entries.append(Entry(Place("own", tensor, name, f"{text}.{name}", False), MISSING))
+
     def _follow_module(self, module: Module, text: str) -> None:
-        """Attributes of modules are counted when they are set; what they hold may change itself."""
+        """Setting an attribute of a module is counted, but what it holds may change itself, and its
+        dictionaries may be written to.
+        """
         self.modules[id(module)] = module
         state = vars(module)
+        for register in (state.get("_modules"), state.get("_parameters")):
+            if register:
+                self.registers.append(register)
+                self.registered.extend(register.values())
         for name, child in state.get("_modules", {}).items():
             self._stack.append((child, f"{text}.{name}", True))
         for tensor in state.get("_parameters", {}).values():
             if tensor is not None:
-                self.tensors[id(tensor)] = tensor
+                self._follow_tensor(tensor, text)
         buffers = state.get("_buffers", {})
         for name in buffers:
             self._enter(Place("item", buffers, name, f"{text}.{name}", True))
         if origin(_file_of(type(module))) is OUTSIDE:
             own = [name for name in state if name not in _OF_ALL_MODULES]
-            self._follow_attributes(module, own, text, counted=True)
-            self._stack.append((type(module), type(module).__name__, True))
+            self._follow_attributes(module, own, text)
+        self._stack.append((type(module), type(module).__name__, True))
 
     def _follow_container(self, value: Any, text: str, counted: bool) -> None:
         _check_number(value, text)
@@ -288,6 +330,11 @@ class Surroundings:
             place = Place("attribute", optimizer, name, f"{text}.{name}", False)
             self.entries.append(Entry(place, held))
         self.sizes.append((groups, text, list(groups)))
+        self._stack.append((type(optimizer), type(optimizer).__name__, True))
+        # A method may be hidden by an attribute of this optimizer.
+        for name in self._names.intersection(dir(type(optimizer))):
+            place = Place("own", optimizer, name, f"{text}.{name}", False)
+            self.entries.append(Entry(place, place.read()))
         for number, group in enumerate(groups):
             self.sizes.append((group["params"], text, list(group["params"])))
             for name in group if "param_groups" in self._names else ():
@@ -296,6 +343,7 @@ class Surroundings:
                     self._enter(Place("item", group, name, option, False))
 
     def _follow_schedule(self, schedule: LRScheduler, text: str) -> None:
+        self._stack.append((type(schedule), type(schedule).__name__, True))
         self._follow_attributes(schedule, vars(schedule), text)
         if "get_last_lr" in self._names:
             self._add_attributes(schedule, ["_last_lr"], text)
@@ -309,21 +357,30 @@ class Surroundings:
             ran = getattr(function, "__code__", None) in self._conduct.codes
             if ran or name in self._names:
                 self._enter(Place("member", kind, name, f"{kind.__name__}.{name}", False))
-        for base in kind.__bases__:
+        for base in (type(kind), *kind.__bases__):
             self._stack.append((base, base.__name__, True))
 
-    def _follow_attributes(
-        self, owner: Any, names: Iterable[str], text: str, *, counted: bool = False
-    ) -> None:
+    def _follow_our_class(self, kind: type) -> None:
+        """What code may call of a class of ours: somebody may put something else in its place."""
+        names = {name for name in self._names.intersection(dir(kind)) if name[:2] != "__"}
+        if issubclass(kind, Module):
+            # What all layers have is looked for once.
+            names = names if kind is Module else names.difference(dir(Module))
+            names |= {"forward", "__call__"}
+            self._stack.append((Module, "Module", True))
+        elif issubclass(kind, Tensor):
+            used = {name for code in self._conduct.codes for name in methods_of_operators(code)}
+            names |= used.intersection(dir(kind))
+        self._add_attributes(kind, sorted(names), kind.__name__)
+
+    def _follow_attributes(self, owner: Any, names: Iterable[str], text: str) -> None:
         """Follow those attributes that the code may look for."""
         wanted = [name for name in names if self._conduct.any_name or name in self._names]
-        self._add_attributes(owner, wanted, text, counted=counted)
+        self._add_attributes(owner, wanted, text)
 
-    def _add_attributes(
-        self, owner: Any, names: Iterable[str], text: str, *, counted: bool = False
-    ) -> None:
+    def _add_attributes(self, owner: Any, names: Iterable[str], text: str) -> None:
         for name in names:
-            self._enter(Place("attribute", owner, name, f"{text}.{name}", counted))
+            self._enter(Place("attribute", owner, name, f"{text}.{name}", False))
 
     def _follow_object(self, value: Any, text: str) -> None:
         kind = type(value)
@@ -337,6 +394,8 @@ class Surroundings:
         if hasattr(value, "__dict__"):
             # A new attribute may hide one of the class, or be what the code has looked for in vain.
             self.sizes.append((attributes, text, len(attributes)))
+        if any(_is_container_class(base) for base in kind.__mro__):
+            self._add_attributes(value, [*attributes, *slots], text)
         self._follow_attributes(value, [*attributes, *slots], text)
         self._add_attributes(value, ["__class__"], text)
         self._stack.append((kind, kind.__name__, True))
@@ -348,6 +407,9 @@ class Surroundings:
         for container, text, size in self.sizes:
             if not _holds(container, size):
                 raise Unwatchable(f"it adds to, or removes from, {text}")
+        registered = [*members(self.registers)]
+        if not _holds(registered, self.registered):
+            raise Unwatchable("it exchanges parts or parameters of a module")
         for entry in self.entries:
             value = entry.place.read()
             if value is not entry.value and not same(value, entry.value):
@@ -369,6 +431,24 @@ def _holds(container: Any, size: Size) -> bool:
     return len(container) == len(size) and all(map(operator.is_, container, size))
 
 
+def _origin_of_module(module: ModuleType) -> str | None:
+    """Whose code a module holds; what was made without a file and not built in is the user's."""
+    file = getattr(module, "__file__", None)
+    if file is not None:
+        return origin(file)
+    return OUTSIDE if getattr(module, "__spec__", None) is None else None
+
+
+def _file_of_function(function: Any) -> str:
+    code = getattr(function, "__code__", None)
+    return "<script>" if code is None else code.co_filename
+
+
+def _is_container_class(kind: type) -> bool:
+    """Whether it is one of those of the standard library whose code runs unseen and has state."""
+    return kind.__module__ == "collections" and "__init__" in vars(kind)
+
+
 _files: dict[type, str] = {}
 
 
@@ -385,6 +465,11 @@ def _find_file(kind: type) -> str:
         if isinstance(function, FunctionType) and function.__code__.co_filename != "<string>":
             return function.__code__.co_filename
     return getattr(sys.modules.get(kind.__module__), "__file__", None) or "<script>"
+
+
+def members(registers: Iterable[dict[str, Any]]) -> Iterator[Any]:
+    """What several dictionaries hold."""
+    return itertools.chain.from_iterable(map(dict.values, registers))
 
 
 def same(a: Any, b: Any) -> bool:

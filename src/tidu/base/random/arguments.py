@@ -27,28 +27,34 @@ _MOST_CATEGORIES = 1 << 24
 
 
 def scalar_name(kind: np.dtype[Any]) -> str:
+    """PyTorch's word for a dtype in messages of kernels: "Float", "Long"."""
     return _NAMES[kind][0] if kind in _NAMES else str(kind)
 
 
 def type_name(kind: np.dtype[Any]) -> str:
+    """PyTorch's word for a dtype in messages about ranges."""
     return _NAMES[kind][1] if kind in _NAMES else str(kind)
 
 
 def not_implemented(kernel: str, kind: np.dtype[Any]) -> NotImplementedError:
+    """The error that PyTorch raises where a kernel lacks a dtype."""
     return NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_name(kind)}'")
 
 
 def check_supported(kernel: str, kind: np.dtype[Any], *, boolean: bool = True) -> None:
+    """Refuse dtypes in which no numbers are drawn."""
     if kind not in _NAMES or (kind == np.bool_ and not boolean):
         raise not_implemented(kernel, kind)
 
 
 def check_floating_point(kernel: str, kind: np.dtype[Any]) -> None:
+    """Refuse dtypes other than floats."""
     if kind not in DIGITS:
         raise not_implemented(kernel, kind)
 
 
 def check_continuous(distribution: str, kind: np.dtype[Any], name: str) -> None:
+    """Refuse dtypes other than floats, in the words of continuous distributions."""
     if kind not in DIGITS:
         raise RuntimeError(
             f"{distribution} distribution is a continuous probability distribution. "
@@ -57,6 +63,7 @@ def check_continuous(distribution: str, kind: np.dtype[Any], name: str) -> None:
 
 
 def check_uniform_bounds(kind: np.dtype[Any], low: float, high: float) -> None:
+    """Refuse bounds that the dtype cannot hold, or in the wrong order."""
     check_floating_point("check_uniform_bounds", kind)
     largest = LARGEST[kind]
     for name, value in (("from", low), ("to", high)):

@@ -18,6 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from tidu.base import devices
+from tidu.base.allocation import allocate
 from tidu.base.random import Array, arguments
 from tidu.base.random.box_muller import (
     BLOCK,
@@ -160,7 +161,7 @@ class Generator:
         step = _CHUNK // words_each
         if count <= step:
             return convert(self._stream.words(count * words_each))
-        result = np.empty(count, dtype)
+        result = allocate(count, dtype)
         for start in range(0, count, step):
             stop = min(start + step, count)
             result[start:stop] = convert(self._stream.words((stop - start) * words_each))
@@ -233,7 +234,7 @@ class Generator:
             return cast_real(self._normal_serial(count, mean, std), kind).reshape(shape)
         wide = kind == _FLOAT64
         fill = fill_normal_float64 if wide else fill_normal_float32
-        result = np.empty(count, kind)
+        result = allocate(count, kind)
         whole = count - count % BLOCK
         fill(result[:whole], self._stream.words, mean, std)
         if whole < count:
@@ -244,7 +245,7 @@ class Generator:
 
     def _normal_serial(self, count: int, mean: float, std: float) -> Array:
         """Float64 normal samples one after the other, the second of a pair kept for later."""
-        result = np.empty(count, np.float64)
+        result = allocate(count, np.float64)
         start = 0
         if count and self._next_normal is not None:
             result[0] = self._next_normal

@@ -6,12 +6,12 @@ slice, and the position inside the block is known.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from tidu.base.locks import new_lock
 from tidu.base.random import Array
 from tidu.base.random.word_values import are_below
 
@@ -48,7 +48,7 @@ class MersenneStream:
     def __init__(self, seed: int) -> None:
         self._random = np.random.RandomState(np.random.MT19937(0))
         self._key = np.zeros(BLOCK + 1, np.uint32)
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self.seed(seed)
 
     def seed(self, seed: int) -> None:

@@ -1,0 +1,33 @@
+"""Which methods stand behind the operators in a piece of code."""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterator
+from types import CodeType
+
+_BINARY = {
+    **{"+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod"},
+    **{"**": "pow", "@": "matmul", "&": "and", "|": "or", "^": "xor", "<<": "lshift"},
+    **{">>": "rshift"},
+}
+_COMPARISONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
+_OTHERS = {
+    "UNARY_NEGATIVE": "neg",
+    "UNARY_POSITIVE": "pos",
+    "UNARY_INVERT": "invert",
+    "BINARY_SUBSCR": "getitem",
+    "STORE_SUBSCR": "setitem",
+}
+
+
+def methods_of_operators(code: CodeType) -> Iterator[str]:
+    """``__add__``, ``__radd__`` and ``__iadd__`` for a +, and so on."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "BINARY_OP":
+            word = _BINARY[instruction.argrepr.removesuffix("=")]
+            yield from (f"__{word}__", f"__r{word}__", f"__i{word}__")
+        elif instruction.opname == "COMPARE_OP":
+            yield f"__{_COMPARISONS[instruction.argval]}__"
+        elif instruction.opname in _OTHERS:
+            yield f"__{_OTHERS[instruction.opname]}__"
