@@ -4,13 +4,17 @@ the numbers, the line, the way out.
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tidu
 import tidu.nn.functional as F
+from tidu import nn
 
 
 def _message(error: type[Exception], call: Any) -> str:
@@ -121,3 +125,50 @@ def test_softmax_without_a_dimension_warns_at_the_line_of_the_user() -> None:
         with pytest.warns(UserWarning, match="Implicit dimension choice for softmax") as caught:
             call()
         assert caught[0].filename == __file__
+
+
+_PLAIN = [1.0, 2.0, 3.0]
+_SQUARE = tidu.ones(3, 3)
+_WITHOUT_TENSORS: dict[str, Callable[[Any], Any]] = {
+    "linear": nn.Linear(3, 1),
+    "linear in a chain": nn.Sequential(nn.Linear(3, 1), nn.ReLU()),
+    "conv1d": nn.Conv1d(1, 1, 1),
+    "conv2d": nn.Conv2d(1, 1, 1),
+    "layer_norm": nn.LayerNorm(3),
+    "group_norm": nn.GroupNorm(1, 3),
+    "relu": nn.ReLU(),
+    "gelu": nn.GELU(),
+    "softmax": nn.Softmax(0),
+    "prelu": nn.PReLU(),
+    "dropout": nn.Dropout(),
+    "max_pool": nn.MaxPool2d(2),
+    "avg_pool": nn.AvgPool2d(2),
+    "zero_pad": nn.ZeroPad2d(1),
+    "cross_entropy": lambda x: nn.CrossEntropyLoss()(x, tidu.tensor([0, 1, 2])),
+    "target of cross_entropy": lambda x: nn.CrossEntropyLoss()(_SQUARE, x),
+    "nll_loss": lambda x: nn.NLLLoss()(x, tidu.tensor([0, 1, 2])),
+    "cosine_similarity": lambda x: nn.CosineSimilarity()(x, x),
+    "normalize": F.normalize,
+    "interpolate": lambda x: F.interpolate(x, 2),
+}
+
+
+@pytest.mark.parametrize("call", _WITHOUT_TENSORS)
+@pytest.mark.parametrize("kind", ["list", "numpy.ndarray", "NoneType"])
+def test_what_is_no_tensor_is_named_with_the_argument_and_the_line(call: str, kind: str) -> None:
+    x = {"list": _PLAIN, "numpy.ndarray": np.array(_PLAIN), "NoneType": None}[kind]
+    with pytest.raises(TypeError) as caught:
+        _WITHOUT_TENSORS[call](x)
+    message = str(caught.value)
+    assert re.search(r"\w+\(\): argument '\w+' (\(position \d\) )?must be Tensor, not ", message)
+    assert f"not {kind}" in message
+    assert re.search(r"test_mistakes.py:\d+: ", message)
+
+
+def test_mistakes_of_the_users_own_code_stay_what_they_are() -> None:
+    class Wrong(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return F.relu(tidu.ones(3)) + x.no_such_thing
+
+    with pytest.raises(AttributeError, match=r"^'list' object has no attribute 'no_such_thing'$"):
+        Wrong()(_PLAIN)

@@ -216,3 +216,19 @@ def test_packing_and_padding_are_differentiable() -> None:
     (padded * 2).sum().backward()
     assert x.grad is not None
     np.testing.assert_array_equal(numbers(x.grad), [[2, 2], [2, 0], [2, 0]])
+
+
+@pytest.mark.parametrize("form", ["", "bidirectional=True", "batch_first=True", "num_layers=2"])
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("shape", [(5, 2, 3), (5, 3)])
+def test_results_print_the_gradients_of_pytorch(
+    kind: str, form: str, shape: tuple[int, ...]
+) -> None:
+    found = []
+    for library in (torch, tidu):
+        layer = eval(f"nn.{kind}(3, 4, {form})", {"nn": library.nn})
+        for d in (library.float32, library.float64):
+            result, state = layer.to(d)(library.zeros(shape, dtype=d))
+            states = state if isinstance(state, tuple) else (state,)
+            found.append([type(x.grad_fn).__name__ for x in (result, *states)])
+    assert found[2:] == found[:2]

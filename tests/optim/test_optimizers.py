@@ -67,6 +67,13 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
         "weight_decay": [0, 0.1],
         "maximize": [False, True],
     },
+    "Adafactor": {
+        "beta2_decay": [-0.8, -0.3],
+        "eps": [(None, 1e-3), (1e-2, 1e-1)],
+        "d": [1.0, 2.5],
+        "weight_decay": [0, 0.1],
+        "maximize": [False, True],
+    },
     "Adadelta": {"rho": [0.9, 0.4], "weight_decay": [0, 0.1], "maximize": [False, True]},
     "ASGD": {"t0": [1e6, 3], "lambd": [1e-4, 0.1], "weight_decay": [0, 0.1], "maximize": [True]},
     "Rprop": {"etas": [(0.5, 1.2), (0.9, 1.5)], "step_sizes": [(1e-6, 50), (0.01, 0.05)]},
@@ -89,7 +96,7 @@ def combinations() -> Iterator[Any]:
 
 
 def test_every_optimizer_is_tried() -> None:
-    assert {*OPTIONS, "LBFGS"} == ALL
+    assert {*OPTIONS, "LBFGS", "Muon"} == ALL  # Muon takes matrices only: test_muon.py
 
 
 class Run:
@@ -170,7 +177,7 @@ def test_names_orders_and_defaults_of_arguments(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_repr(name: str) -> None:
-    x, y = torch.zeros(2, requires_grad=True), tidu.zeros(2, requires_grad=True)
+    x, y = (library.zeros(2, 2, requires_grad=True) for library in LIBRARIES)
     assert repr(getattr(tidu.optim, name)([y])) == repr(getattr(torch.optim, name)([x]))
 
 
@@ -215,7 +222,8 @@ def test_old_checkpoints_with_step_counts_that_are_numbers(name: str) -> None:
                     state[key] = state[key].item()
         for group in saved["param_groups"]:
             for key in ("maximize", "foreach", "capturable", "differentiable", "fused"):
-                group.pop(key, None)
+                if (name, key) != ("Adafactor", "maximize"):  # PyTorch asks every checkpoint for it
+                    group.pop(key, None)
         run.optimizer.load_state_dict(saved)
         results.append(run.steps(3, 6))
     expected, found = results
@@ -251,6 +259,13 @@ ERRORS: dict[str, Callable[[Any, Any], Any]] = {
     "adagrad initial": lambda L, x: L.optim.Adagrad([x], initial_accumulator_value=-1),
     "adadelta rho": lambda L, x: L.optim.Adadelta([x], rho=1.1),
     "asgd weight_decay": lambda L, x: L.optim.ASGD([x], weight_decay=-1),
+    "adafactor lr": lambda L, x: L.optim.Adafactor([x], lr=-1),
+    "adafactor decay": lambda L, x: L.optim.Adafactor([x], beta2_decay=0.5),
+    "adafactor eps": lambda L, x: L.optim.Adafactor([x], eps=(-1.0, 1e-3)),
+    "adafactor d": lambda L, x: L.optim.Adafactor([x], d=0.5),
+    "muon vector": lambda L, x: L.optim.Muon([x]),
+    "muon rule": lambda L, x: L.optim.Muon([L.ones(2, 2)], adjust_lr_fn="none"),
+    "muon momentum": lambda L, x: L.optim.Muon([L.ones(2, 2)], momentum=-1),
     "rprop etas": lambda L, x: L.optim.Rprop([x], etas=(0.5, 0.9)),
     "lbfgs lr": lambda L, x: L.optim.LBFGS([x], lr=-1),
     "lbfgs groups": lambda L, x: L.optim.LBFGS([{"params": [x]}, {"params": [L.ones(1)]}]),

@@ -6,10 +6,16 @@ What only asks (`is_available`, `device_count`, amounts of memory) or has nothin
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, final
 
 from tidu.cuda import amp
+from tidu.cuda.contexts import device as device
+from tidu.cuda.contexts import device_of as device_of
+
+_initialized = False
+default_generators: tuple[Any, ...] = ()
 
 
 def is_available() -> bool:
@@ -62,6 +68,41 @@ def memory_reserved(device: Any = None) -> int:
 def max_memory_reserved(device: Any = None) -> int:
     """0 bytes."""
     return 0
+
+
+def memory_cached(device: Any = None) -> int:
+    """0 bytes: the older name of `memory_reserved`."""
+    return 0
+
+
+def max_memory_cached(device: Any = None) -> int:
+    """0 bytes: the older name of `max_memory_reserved`."""
+    return 0
+
+
+def memory_stats(device: Any = None) -> dict[str, Any]:
+    """Nothing: no memory is in use."""
+    return OrderedDict()
+
+
+def get_arch_list() -> list[str]:
+    """No architectures."""
+    return []
+
+
+def is_tf32_supported() -> bool:
+    """False."""
+    return False
+
+
+def seed() -> None:
+    """Nothing to seed."""
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """No device, no states."""
+    for _ in new_states:
+        _refuse("set_rng_state")
 
 
 def get_rng_state_all() -> list[Any]:
@@ -166,6 +207,61 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
 def get_device_properties(device: Any = None) -> Any:
     """AssertionError."""
     _refuse("get_device_properties")
+
+
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """AssertionError."""
+    _refuse("mem_get_info")
+
+
+def default_stream(device: Any = None) -> Any:
+    """AssertionError."""
+    _refuse("default_stream")
+
+
+def get_rng_state(device: Any = "cuda") -> Any:
+    """AssertionError."""
+    _refuse("get_rng_state")
+
+
+def set_rng_state(new_state: Any, device: Any = "cuda") -> None:
+    """AssertionError."""
+    _refuse("set_rng_state")
+
+
+def ipc_collect() -> None:
+    """AssertionError."""
+    _refuse("ipc_collect")
+
+
+def set_sync_debug_mode(debug_mode: Any) -> None:
+    """AssertionError."""
+    _refuse("set_sync_debug_mode")
+
+
+def get_sync_debug_mode() -> int:
+    """AssertionError."""
+    _refuse("get_sync_debug_mode")
+
+
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
+    """AssertionError."""
+    _refuse("set_per_process_memory_fraction")
+
+
+def can_device_access_peer(device: Any, peer_device: Any) -> bool:
+    """AssertionError."""
+    _refuse("can_device_access_peer")
+
+
+def reset_max_memory_allocated(device: Any = None) -> None:
+    """AssertionError: the older name of `reset_peak_memory_stats`."""
+    _refuse("reset_max_memory_allocated")
+
+
+def reset_max_memory_cached(device: Any = None) -> None:
+    """AssertionError: the older name of `reset_peak_memory_stats`."""
+    _refuse("reset_max_memory_cached")
 
 
 def reset_peak_memory_stats(device: Any = None) -> None:

@@ -7,14 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tidu.base.limits import finfo
 from tidu.tensor import namespaces
 
 __all__ = [
-    "Constraint", "boolean", "dependent", "dependent_property", "greater_than",
-    "greater_than_eq", "half_open_interval", "independent", "integer_interval", "interval",
-    "is_dependent", "less_than", "lower_cholesky", "lower_triangular", "multinomial", "nonnegative",
-    "nonnegative_integer", "one_hot", "positive", "positive_definite", "positive_integer",
-    "real", "real_vector", "simplex", "symmetric", "unit_interval",
+    "Constraint", "MixtureSameFamilyConstraint", "boolean", "corr_cholesky", "dependent",
+    "dependent_property", "greater_than", "greater_than_eq", "half_open_interval",
+    "independent", "integer_interval", "interval", "is_dependent", "less_than",
+    "lower_cholesky", "lower_triangular", "multinomial", "nonnegative", "nonnegative_integer",
+    "one_hot", "positive", "positive_definite", "positive_integer", "real", "real_vector",
+    "simplex", "symmetric", "unit_interval",
 ]  # fmt: skip
 
 cholesky_ex = namespaces["torch.linalg"]["cholesky_ex"]
@@ -222,7 +224,36 @@ class _PositiveDefinite(_Symmetric):
         return cholesky_ex(value.detach()).info.eq(0)
 
 
+class _CorrCholesky(_LowerCholesky):
+    """Rows have the length one."""
+
+    def check(self, value: Any) -> Any:
+        tolerance = finfo(value.dtype).eps * value.size(-1) * 10
+        length = value.detach().norm(dim=-1)
+        return super().check(value) & ((length - 1.0).abs() <= tolerance).all(dim=-1)
+
+
+class MixtureSameFamilyConstraint(Constraint):
+    """Where the components of a mixture may lie: `base_constraint` holds for each of them."""
+
+    def __init__(self, base_constraint: Constraint) -> None:
+        self.base_constraint = base_constraint
+        self.is_discrete = base_constraint.is_discrete
+        self.event_dim = base_constraint.event_dim
+
+    def check(self, value: Any) -> Any:
+        if value.dim() < self.event_dim:
+            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
+        result = self.base_constraint.check(value.unsqueeze(-1 - self.event_dim))
+        kept = value.dim() - self.event_dim
+        return result.reshape((*result.shape[:kept], -1)).all(-1)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_constraint!r})"
+
+
 boolean = _Boolean()
+corr_cholesky = _CorrCholesky()
 dependent = _Dependent()
 dependent_property = _DependentProperty
 greater_than = _GreaterThan

@@ -16,7 +16,7 @@ from tidu.distributions.exp_family import ExponentialFamily
 from tidu.distributions.utils import broadcast_all, number_batch
 from tidu.tensor import as_tensor, default_generator, from_array, namespaces
 
-__all__ = ["Gamma"]
+__all__ = ["Gamma", "draw_gamma"]
 
 digamma = namespaces["torch"]["digamma"]
 gammainc = namespaces["torch.special"]["gammainc"]
@@ -91,7 +91,7 @@ class _StandardGamma(Function):
 
     @staticmethod
     def forward(ctx: Any, concentration: Any) -> Any:
-        sample = from_array(_draw(concentration.detach().numpy()), concentration.dtype)
+        sample = from_array(draw_gamma(concentration.detach().numpy()), concentration.dtype)
         ctx.save_for_backward(concentration, sample)
         return sample
 
@@ -103,15 +103,17 @@ class _StandardGamma(Function):
         return gradient * derivative.to(gradient.dtype)
 
 
-def _draw(concentrations: Any) -> Any:
+def draw_gamma(concentrations: Any, kind: Any = None) -> Any:
+    """A gamma number of rate 1 for each element, in its dtype or in another `kind`."""
+
     def uniform() -> float:
         return float(default_generator.uniform((), np.float64))
 
     def normal() -> float:
         return float(default_generator.normal((), np.float64))
 
-    numbers = np.empty(concentrations.shape, concentrations.dtype)
-    tiny = np.finfo(concentrations.dtype).tiny
+    numbers = np.empty(concentrations.shape, kind or concentrations.dtype)
+    tiny = np.finfo(numbers.dtype).tiny
     for place in np.ndindex(*concentrations.shape):
         numbers[place] = standard_gamma(concentrations[place], uniform, normal)
     return np.maximum(numbers, tiny)

@@ -12,9 +12,9 @@ from tidu.distributions.transforms import AffineTransform, ExpTransform
 from tidu.distributions.uniform import Uniform
 from tidu.distributions.utils import broadcast_all, number_batch
 
-__all__ = ["Gumbel"]
+__all__ = ["EULER", "Gumbel"]
 
-_EULER = 0.5772156649015329
+EULER = 0.5772156649015329
 
 
 class Gumbel(TransformedDistribution):
@@ -45,7 +45,7 @@ class Gumbel(TransformedDistribution):
 
     @property
     def mean(self) -> Any:
-        return self.loc + self.scale * _EULER
+        return self.loc + self.scale * EULER
 
     @property
     def mode(self) -> Any:
@@ -70,4 +70,4 @@ class Gumbel(TransformedDistribution):
         return (y - y.exp()) - self.scale.log()
 
     def entropy(self) -> Any:
-        return self.scale.log() + (1 + _EULER)
+        return self.scale.log() + (1 + EULER)

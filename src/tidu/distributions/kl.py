@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tidu.distributions.bernoulli import Bernoulli
+from tidu.distributions.beta import Beta
 from tidu.distributions.binomial import Binomial
 from tidu.distributions.categorical import Categorical
 from tidu.distributions.cauchy import Cauchy
+from tidu.distributions.dirichlet import Dirichlet
 from tidu.distributions.distribution import Distribution
 from tidu.distributions.exponential import Exponential
 from tidu.distributions.gamma import Gamma
@@ -21,6 +23,7 @@ from tidu.distributions.laplace import Laplace
 from tidu.distributions.multivariate_normal import MultivariateNormal, squared_distance
 from tidu.distributions.normal import Normal
 from tidu.distributions.one_hot_categorical import OneHotCategorical
+from tidu.distributions.pareto import Pareto
 from tidu.distributions.poisson import Poisson
 from tidu.distributions.transformed_distribution import TransformedDistribution
 from tidu.distributions.uniform import Uniform
@@ -204,40 +207,22 @@ def _multivariate_multivariate(p: MultivariateNormal, q: MultivariateNormal) -> 
     return half_logs + 0.5 * (spread + distance - p.event_shape[0])
 
 
-@register_kl(Uniform, Normal)
-def _uniform_normal(p: Uniform, q: Normal) -> Any:
-    width = p.high - p.low
-    constant = (math.sqrt(math.pi * 2) * q.scale / width).log()
-    center = ((p.high + p.low - 2 * q.loc) / 2).pow(2)
-    return constant + (width.pow(2) / 12 + center) / (2 * q.scale.pow(2))
+@register_kl(Beta, Beta)
+def _beta_beta(p: Beta, q: Beta) -> Any:
+    return _dirichlet_dirichlet(p._dirichlet, q._dirichlet)
 
 
-@register_kl(Laplace, Normal)
-def _laplace_normal(p: Laplace, q: Normal) -> Any:
-    variance = q.scale.pow(2)
-    ratio = p.scale.pow(2) / variance
-    quadratic = 0.5 * p.loc.pow(2) - p.loc * q.loc + 0.5 * q.loc.pow(2)
-    return -0.5 * (2 * ratio / math.pi).log() + ratio + quadratic / variance - 1
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet_dirichlet(p: Dirichlet, q: Dirichlet) -> Any:
+    total_p, total_q = p.concentration.sum(-1), q.concentration.sum(-1)
+    constants = (p.concentration.lgamma() - q.concentration.lgamma()).sum(-1)
+    logarithms = digamma(p.concentration) - digamma(total_p).unsqueeze(-1)
+    expected = ((p.concentration - q.concentration) * logarithms).sum(-1)
+    return total_p.lgamma() - total_q.lgamma() - constants + expected
 
 
-@register_kl(Exponential, Normal)
-def _exponential_normal(p: Exponential, q: Normal) -> Any:
-    variance = q.scale.pow(2)
-    rate_square = p.rate.pow(2)
-    constant = 0.5 * (rate_square * variance * 2 * math.pi).log()
-    return constant - 1 + (rate_square.reciprocal() - q.loc / p.rate + q.loc.pow(2) / 2) / variance
-
-
-@register_kl(Normal, Laplace)
-def _normal_laplace(p: Normal, q: Laplace) -> Any:
-    distance = p.loc - q.loc
-    scaled = distance / p.scale
-    spread = math.sqrt(2 / math.pi) * p.scale * (-0.5 * scaled.pow(2)).exp()
-    expected = spread + distance * (math.sqrt(0.5) * scaled).erf()
-    logarithms = (q.scale / p.scale).log() + math.log(2 / math.sqrt(2 * math.pi))
-    return logarithms + expected / q.scale - 0.5
-
-
-@register_kl(Bernoulli, Poisson)
-def _bernoulli_poisson(p: Bernoulli, q: Poisson) -> Any:
-    return -p.entropy() - (p.probs * q.rate.log() - q.rate)
+@register_kl(Pareto, Pareto)
+def _pareto_pareto(p: Pareto, q: Pareto) -> Any:
+    ratio = q.alpha / p.alpha
+    result = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return where(p.scale < q.scale, math.inf, result)

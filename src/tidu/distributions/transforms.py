@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tidu.base.deferred import on_demand
 from tidu.base.limits import finfo
 from tidu.base.shapes import Size
 from tidu.distributions import constraints
@@ -18,6 +19,16 @@ __all__ = [
     "AbsTransform", "AffineTransform", "ComposeTransform", "ExpTransform", "PowerTransform",
     "SigmoidTransform", "SoftplusTransform", "TanhTransform", "Transform", "identity_transform",
 ]  # fmt: skip
+
+# These rest on what is here, and are known under this module's name, too.
+__getattr__ = on_demand(
+    __package__,
+    IndependentTransform="vector_transforms",
+    LowerCholeskyTransform="vector_transforms",
+    ReshapeTransform="vector_transforms",
+    SoftmaxTransform="vector_transforms",
+    StickBreakingTransform="vector_transforms",
+)
 
 softplus = namespaces["torch.nn.functional"]["softplus"]
 broadcast_shapes = namespaces["torch"]["broadcast_shapes"]

@@ -6,7 +6,8 @@ other file is one family of layers, which compute what `ops` declares.
 
 from __future__ import annotations
 
-from tidu.nn import functional, init, modules, parallel, utils
+from tidu.base.deferred import on_demand
+from tidu.nn import functional, init, parallel, utils
 from tidu.nn.activation import (
     CELU,
     ELU,
@@ -37,6 +38,7 @@ from tidu.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from tidu.nn.adaptive import AdaptiveLogSoftmaxWithLoss
 from tidu.nn.attention import MultiheadAttention
 from tidu.nn.channel_norms import (
     BatchNorm1d,
@@ -161,6 +163,7 @@ from tidu.nn.resampling import (
 )
 from tidu.nn.rnn import GRU, LSTM, RNN, RNNBase
 from tidu.nn.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from tidu.nn.sync_batch_norm import SyncBatchNorm
 from tidu.nn.transformer import (
     Transformer,
     TransformerDecoder,
@@ -168,3 +171,6 @@ from tidu.nn.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+
+# Where PyTorch's layers live; they are all made here.
+__getattr__ = on_demand(__name__, "modules")

@@ -10,12 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from tidu.autograd.tape import Handle
+from tidu.autograd.hooks import Handle, Hooks, register
 from tidu.base.state import state
 from tidu.nn.backward_hooks import Crossing
 from tidu.tensor import Tensor
-
-Hooks = OrderedDict[int, Callable[..., Any]]
 
 
 class GlobalHooks:
@@ -28,14 +26,6 @@ class GlobalHooks:
     forward_with_kwargs: OrderedDict[int, bool] = OrderedDict()
     backward: Hooks = OrderedDict()
     backward_pre: Hooks = OrderedDict()
-
-
-def register(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-    """Add a hook at the end of a table, or at its front."""
-    handle = Handle(hooks, hook)
-    if prepend:
-        hooks.move_to_end(handle.id, last=False)
-    return handle
 
 
 def _register_for_all(hooks: Hooks, hook: Callable[..., Any]) -> Handle:

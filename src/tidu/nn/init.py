@@ -16,7 +16,7 @@ import numpy as np
 from tidu.autograd.modes import no_grad
 from tidu.base.random.generator import Generator
 from tidu.tensor import Tensor, from_array
-from tidu.tensor.creation import default_generator
+from tidu.tensor.seeding import default_generator
 
 LINEAR_LIKE = (
     "linear",

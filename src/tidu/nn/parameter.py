@@ -7,6 +7,7 @@ from typing import Any
 
 from tidu.base import devices, dtypes
 from tidu.tensor import Tensor, empty
+from tidu.tensor.copying import KINDS
 
 _new = object.__new__
 
@@ -51,6 +52,9 @@ class Parameter(Tensor):
     __hash__ = Tensor.__hash__
 
 
+KINDS["Parameter"] = Parameter
+
+
 class Buffer(Tensor):
     """A tensor that belongs to a module's state and is not trained, such as a running mean.
 
@@ -81,7 +85,7 @@ class _Uninitialized(Tensor):
 
     @classmethod
     def _without_memory(cls, requires_grad: bool, device: Any, dtype: Any) -> Any:
-        devices.check(device or "cpu")
+        devices.check(device)
         made = _new(cls)
         made._pending_dtype = dtype or dtypes.get_default_dtype()
         made._leaf_requires_grad = requires_grad
@@ -137,7 +141,7 @@ class _Uninitialized(Tensor):
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give it a shape: from here on it is an ordinary parameter or buffer."""
-        devices.check(device or "cpu")
+        devices.check(device)
         fresh = empty(shape, dtype=dtype or self._pending_dtype)
         self.__class__ = self._final  # type: ignore[assignment]
         self._storage = fresh._storage

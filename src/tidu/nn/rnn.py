@@ -24,9 +24,9 @@ from tidu.ops.layers.packed import Sizes, rows
 from tidu.ops.layers.rnn import rnn_layer
 from tidu.ops.linear_algebra.contract import linear
 from tidu.ops.moving.joining import cat_, stack
-from tidu.ops.moving.movement import reshape
+from tidu.ops.moving.movement import permute, reshape
 from tidu.ops.moving.sections import select
-from tidu.ops.moving.shaping import transpose, unsqueeze
+from tidu.ops.moving.shaping import squeeze, transpose, unsqueeze
 from tidu.ops.sources import full
 from tidu.tensor import Tensor, empty
 
@@ -82,7 +82,7 @@ class RNNBase(Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
-        _check_options(mode, hidden_size, num_layers, dropout, proj_size)
+        _check_options(mode, input_size, hidden_size, num_layers, dropout, proj_size)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero "
@@ -175,10 +175,21 @@ class RNNBase(Module):
         self._check_hidden(hx, batch)
         data = reshape(input, (length * batch, self.input_size))
         output, state = self._run(data, hx, (batch,) * length)
-        output = reshape.named("StackBackward0", output, (length, batch, output.shape[-1]))
+        name = self._result_name(output)
+        output = reshape.named(name, output, (length, batch, output.shape[-1]))
         if not batched:
-            return output[:, 0], self._map_state(lambda s: s[:, 0], state)
-        return (transpose(output, 0, 1) if self.batch_first else output), state
+            return squeeze(output, 1), self._map_state(lambda s: squeeze(s, 1), state)
+        if self.batch_first:
+            name = "TransposeBackward0" if self.mode == "LSTM" else "TransposeBackward1"
+            output = permute.named(name, output, (1, 0, 2))
+        return output, state
+
+    def _result_name(self, output: Tensor) -> str:
+        """What makes the output in PyTorch: for an LSTM of float32 one call of a library."""
+        if self.bidirectional:
+            return "CatBackward0"
+        whole = self.mode == "LSTM" and output.dtype is dtypes.float32 and not self.proj_size
+        return "MkldnnRnnLayerBackward0" if whole else "StackBackward0"
 
     def _forward_packed(self, input: PackedSequence, hx: Any) -> Any:
         data, batch_sizes, sorted_indices, unsorted_indices = input
@@ -298,7 +309,7 @@ class RNNBase(Module):
 
 
 def _check_options(
-    mode: str, hidden_size: Any, num_layers: int, dropout: Any, proj_size: int
+    mode: str, input_size: int, hidden_size: Any, num_layers: int, dropout: Any, proj_size: int
 ) -> None:
     if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
         raise ValueError(
@@ -309,6 +320,8 @@ def _check_options(
         raise TypeError(f"hidden_size should be of type int, got: {type(hidden_size).__name__}")
     if hidden_size <= 0:
         raise ValueError("hidden_size must be greater than zero")
+    if input_size <= 0:
+        raise ValueError("input_size must be greater than zero")
     if num_layers <= 0:
         raise ValueError("num_layers must be greater than zero")
     if proj_size < 0:

@@ -8,12 +8,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from tidu.autograd.hooks import Handle
 from tidu.autograd.modes import no_grad
-from tidu.autograd.tape import Handle
 from tidu.base.source import at, here
 from tidu.nn.hooks import Hooks, register
 from tidu.nn.parameter import Parameter, is_lazy
 from tidu.tensor import Tensor
+from tidu.tensor.separation import keep_apart
 
 _EXTRA_STATE = "_extra_state"
 
@@ -148,6 +149,7 @@ class Stateful:
             state._metadata = metadata  # type: ignore[attr-defined]
         with no_grad():
             _load(self, state, "", assign, (missing, unexpected, errors))
+        keep_apart()
         if strict:
             if unexpected:
                 errors.insert(0, f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")

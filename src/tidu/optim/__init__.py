@@ -1,13 +1,16 @@
 """Optimizers and learning-rate schedules, as in torch.optim."""
 
+from tidu.base.deferred import on_demand
 from tidu.optim import lr_scheduler as lr_scheduler
 from tidu.optim.adadelta import Adadelta
+from tidu.optim.adafactor import Adafactor
 from tidu.optim.adagrad import Adagrad
 from tidu.optim.adam import Adam
 from tidu.optim.adamax import Adamax
 from tidu.optim.adamw import AdamW
 from tidu.optim.asgd import ASGD
 from tidu.optim.lbfgs import LBFGS
+from tidu.optim.muon import Muon
 from tidu.optim.nadam import NAdam
 from tidu.optim.optimizer import Optimizer
 from tidu.optim.radam import RAdam
@@ -20,10 +23,12 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
@@ -31,3 +36,6 @@ __all__ = [
     "Rprop",
     "lr_scheduler",
 ]
+
+# It averages models, so it stands above `nn`, which this package does not see.
+__getattr__ = on_demand(__name__, "swa_utils")

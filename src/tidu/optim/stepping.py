@@ -6,25 +6,16 @@ import functools
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from tidu.autograd.tape import Handle
+from tidu.autograd.hooks import Handle, Hooks, register
 from tidu.tensor import Tensor, launch, settle
 
 if TYPE_CHECKING:
     from tidu.optim.optimizer import Optimizer
 
-Hooks: TypeAlias = "OrderedDict[int, Callable[..., Any]]"
-
 _global_pre_hooks: Hooks = OrderedDict()
 _global_post_hooks: Hooks = OrderedDict()
-
-
-def register(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> Handle:
-    handle = Handle(hooks, hook)
-    if prepend:
-        hooks.move_to_end(handle.id, last=False)
-    return handle
 
 
 def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> Handle:

@@ -1,5 +1,5 @@
 """`torch.utils.hooks`: what registering a hook returns."""
 
-from tidu.autograd.tape import Handle as RemovableHandle
+from tidu.autograd.hooks import Handle as RemovableHandle
 
 __all__ = ["RemovableHandle"]

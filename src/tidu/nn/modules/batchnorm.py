@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from tidu.nn.channel_norms import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
+from tidu.nn.channel_norms import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    _BatchNorm,
+)
+from tidu.nn.sync_batch_norm import (
+    SyncBatchNorm,
+)
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "_BatchNorm"]
+__all__ = [
+    "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LazyBatchNorm1d", "LazyBatchNorm2d",
+    "LazyBatchNorm3d", "SyncBatchNorm", "_BatchNorm",
+]  # fmt: skip

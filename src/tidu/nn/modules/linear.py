@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from tidu.nn.linear import Bilinear, Identity, LazyLinear, Linear
+from tidu.nn.linear import (
+    Bilinear,
+    Identity,
+    LazyLinear,
+    Linear,
+)
 
 __all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]

@@ -99,6 +99,7 @@ def clip_grad_norm_(
 
     >>> norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     """
+    max_norm = float(max_norm)
     gradients = _gradients(parameters)
     norm = get_total_norm(gradients, norm_type, error_if_nonfinite, foreach)
     _scale_down(gradients, max_norm, norm)

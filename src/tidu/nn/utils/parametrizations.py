@@ -1,4 +1,4 @@
-"""Ready-made parametrizations: weight normalization, spectral normalization."""
+"""Ready-made parametrizations: weight normalization, spectral normalization, orthogonal weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tidu.autograd.modes import no_grad
 from tidu.nn import functional as F
 from tidu.nn.convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from tidu.nn.module import Module
+from tidu.nn.utils.orthogonal import orthogonal as orthogonal
 from tidu.nn.utils.parametrize import register_parametrization
 from tidu.ops.moving.movement import permute
 from tidu.tensor import Tensor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tidu.autograd.modes import no_grad
@@ -50,7 +50,9 @@ class ParametrizationList(ModuleList):
             inverted: Any = original
             for module in reversed(list(self)):
                 if hasattr(module, "right_inverse"):
-                    inverted = module.right_inverse(inverted)
+                    # A map that says it has no inverse starts at the tensor itself.
+                    with suppress(NotImplementedError):
+                        inverted = module.right_inverse(inverted)
         self.is_tensor = isinstance(inverted, Tensor)
         self.ntensors = 1 if self.is_tensor else len(inverted)
         parts = [inverted] if self.is_tensor else list(inverted)

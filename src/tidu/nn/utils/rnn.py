@@ -225,7 +225,9 @@ def pad_packed_sequence(
     )
     filled = index_put((padding, sequence.data, _numbers(rows)), (0,), False)
     outer = (batch, longest) if batch_first else (longest, batch)
-    return reshape(filled, (*outer, *features)), _numbers(lengths)
+    # PyTorch writes into a tensor of padding.
+    padded = reshape.named("CopySlices", filled, (*outer, *features))
+    return padded, _numbers(lengths)
 
 
 def _in_category(value: Any, like: Tensor) -> Any:

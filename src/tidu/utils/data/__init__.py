@@ -2,6 +2,6 @@
 
 from tidu.data import *
 from tidu.data import __all__ as _names
-from tidu.utils.data import dataloader, dataset, distributed, sampler
+from tidu.utils.data import _utils, dataloader, dataset, distributed, sampler
 
-__all__ = [*_names, "dataloader", "dataset", "distributed", "sampler"]
+__all__ = [*_names, "_utils", "dataloader", "dataset", "distributed", "sampler"]

@@ -1,7 +1,4 @@
-"""Wrappers that spread a module over several devices in PyTorch.
-
-With one device they call the module.
-"""
+"""A module for several devices, of which there is one."""
 
 from __future__ import annotations
 

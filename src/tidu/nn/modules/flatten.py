@@ -1,0 +1,10 @@
+"""`torch.nn.modules.flatten`: flattening and its inverse."""
+
+from __future__ import annotations
+
+from tidu.nn.linear import (
+    Flatten,
+    Unflatten,
+)
+
+__all__ = ["Flatten", "Unflatten"]
