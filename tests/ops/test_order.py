@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test"
 X = array(3, 4)
 LONG = array(50)
 NAN = np.array([[2.0, np.nan, -1.0, 0.5], [1.0, 3.0, 2.0, -2.0], [np.nan] * 4])
+MANY_NAN = np.array([[np.inf, 1.0, np.nan] + [0.5, np.nan] * 10])
 WITH_ZEROS = np.array([[2.0, 0.0, 3.0, -1.0], [0.5, 0.0, 0.0, 2.0], [1.5, 2.0, -1.0, 0.25]])
 TIES = np.array([[3.0, 1.0], [3.0, 4.0]])
 TIES_AND_NAN = np.array([[3.0, np.nan], [3.0, 4.0]])
@@ -31,6 +32,7 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "topk": (lambda T, x: x.topk(2), (X,)),
     "topk of many": (lambda T, x: x.topk(3, largest=False), (LONG,)),
     "topk of few": (lambda T, x: x.topk(40, 0), (LONG,)),
+    "topk beside NaN": (lambda T, x: x.detach().topk(2, 1)[0], (MANY_NAN,)),
     "kthvalue": (lambda T, x: x.kthvalue(2, 1, keepdim=True), (X,)),
     "median": (lambda T, x: x.median(), (X,)),
     "gradient shared by equal medians": (lambda T, x: x.median(), (TIES,)),

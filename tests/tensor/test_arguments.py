@@ -161,6 +161,77 @@ STATEMENTS = [
     "T.randperm(3, dtype=T.float32, requires_grad=True).requires_grad",
     "T.randint_like(T.ones(2), 3, requires_grad=True).requires_grad",
     "T.arange(2, out=T.zeros(2)), T.full((3,), 5.0, out=T.zeros(2)), T.eye(2, out=T.zeros(2, 2))",
+    # A dtype for the result of a reduction
+    "T.tensor([200.0, 100.0]).sum(dtype=T.uint8), T.ones(2, 2).sum(0, dtype=T.int32)",
+    "T.tensor([2.0, 0.5]).sum(dtype=T.bool), T.tensor([20, 20]).prod(dtype=T.int8)",
+    "T.ones(2, 2).prod(0, dtype=T.bool), T.tensor([0.5, 2]).prod(0, dtype=T.int32)",
+    "T.tensor([[0, 1], [2, 3]]).all(dim=()), T.tensor([0, 2], dtype=T.uint8).any(dim=())",
+    # What is no number of a dimension
+    *(
+        f"T.ones(2, 3).{method}({argument})"
+        for method in ("sum", "mean", "prod", "amax", "all", "logsumexp", "median", "norm")
+        for argument in ("dim=True", "dim=1.5")
+    ),
+    *(
+        f"T.ones(2, 3).{method}({argument})"
+        for method in ("cumsum", "softmax", "unbind", "cummax", "argmax", "unsqueeze")
+        for argument in ("True", "1.0")
+    ),
+    "T.ones(2, 3).sum(np.int64(1)), T.ones(2, 3).softmax(np.int32(0)).shape",
+    "T.ones(2, 3).prod(dim=(0, 1))",
+    "T.ones(2, 3).sum(axis=0, dim=0)",
+    # None or a number where a tensor is needed
+    *(f"T.ones(2).{method}(None)" for method in ("add", "mul", "div", "pow", "eq", "lt", "fmod")),
+    *(f"T.ones(2).int().{method}(None)" for method in ("bitwise_and", "floor_divide", "copysign")),
+    "T.ones(2).add_(None)",
+    *(
+        f"T.{name}(T.ones(2), 1)"
+        for name in ("maximum", "minimum", "atan2", "logical_and", "logical_or", "logical_xor")
+    ),
+    # Integers divided by zero, and quotients beyond what floats can hold
+    "T.tensor([1, 2]).fmod(T.tensor([0, 1])).tolist()",
+    "T.tensor([1, 2]).remainder(T.tensor([0, 1])).tolist()",
+    "T.tensor([1, 2]).div(T.tensor([0, 1]), rounding_mode='trunc').tolist()",
+    "T.tensor([2**40 + 1, -7, 7]).div(T.tensor([1, 2, -2]), rounding_mode='trunc')",
+    "T.div(T.tensor([7, -7], dtype=T.int8), 2, rounding_mode='trunc')",
+    # Names of arguments
+    "T.ones(5).split(split_size=2), T.split(T.ones(5), split_size_or_sections=[2, 3])",
+    "T.ones(2).repeat(repeats=(2, 2)), T.ones(4).view(size=(2, 2)), T.ones(2).view(dtype=T.float)",
+    "T.ones(2, 3).swapaxes(axis0=0, axis1=1), T.swapaxes(T.ones(2, 3), axis0=0, axis1=-1).shape",
+    "T.det(input=T.eye(2)), T.inverse(input=T.eye(2)), T.matrix_power(input=T.eye(2), n=2)",
+    "T.ones(2).to(foo=1)",
+    "T.ones(2).to([1])",
+    "T.ones(2).to(0)",
+    "T.ones(2, device=0)",
+    "T.ones(2).to('cpu', T.float16, True, copy=True), T.ones(2).to(None)",
+    # Dimensions given twice, sizes below zero, and what has no dimensions
+    "T.ones(2, 3).flip(0, 0)",
+    "T.ones(2, 3).movedim((0, 0), (0, 1))",
+    "T.tensor(1.0).movedim(1, 0)",
+    "T.tensor(1.0).flip(1)",
+    "T.ones(2).repeat(-1)",
+    "T.tensor(1.0).split(1)",
+    "T.tensor(1.0).chunk(2)",
+    "T.ones(2).repeat_interleave(2, output_size=3)",
+    "T.ones(0, dtype=T.bool).unique_consecutive(return_counts=True)",
+    "T.ones(3).int().round(decimals=1)",
+    "T.histc(T.ones(3), 3, 2, 1)",
+    "T.histogram(T.arange(4.0)).hist.shape",
+    "T.arange('a')",
+    "T.arange(0, float('inf'))",
+    "T.linspace(0, 1, 2.5)",
+    "T.randperm(2.5)",
+    "T.normal(T.ones(2), T.ones(3))",
+    "T.cat(T.ones(2))",
+    "T.tensor([1, 'a'])",
+    # Layers of shapes that do not fit
+    "T.nn.functional.linear(T.ones(2, 3), T.ones(4, 3), T.ones(3))",
+    "T.nn.functional.linear(T.ones(5, 2, 3), T.ones(4, 3), T.ones(2, 2, 4))",
+    "T.nn.functional.linear(T.ones(2, 3), T.ones(4, 3), T.ones(2, 4))",
+    "T.nn.functional.normalize(T.arange(6.0).view(2, 3), dim=(0, 1))",
+    "T.nn.utils.clip_grad_norm_(T.ones(1), 'a')",
+    "T.optim.SGD(T.nn.Linear(1, 1), lr=0.1)",
+    "T.nn.RNN(0, 4)",
     # The names of gradients
     "T.ones(2, requires_grad=True)[...].grad_fn.name()",
     "T.fill(T.ones(2, requires_grad=True), 2).grad_fn.name()",
@@ -168,7 +239,45 @@ STATEMENTS = [
     "T.ones(2, requires_grad=True).clone().fill_(T.tensor(2)).grad_fn.name()",
     "type(T.ones(2, requires_grad=True).clone().copy_(2).grad_fn).__name__",
     "T.ones(2, requires_grad=True).median().grad_fn.name()",
+    *(
+        f"type(T.ones(2, 3, requires_grad=True).clone()[{key}].grad_fn).__name__"
+        for key in (":", "0:2", ":, :", "..., :", "0:2, 0:3", ":, 1:", "None", "()")
+    ),
+    "(lambda x: (x.__setitem__(slice(None), 2.0), type(x.grad_fn).__name__)[1])("
+    "T.ones(2, requires_grad=True).clone())",
+    "(lambda x: (x.__setitem__(0, 2.0), x.grad_fn.name())[1])(T.ones(2, requires_grad=True) * 1)",
+    "(T.ones(1, requires_grad=True) * 1).grad_fn.next_functions[0][0].name()",
+    "T.ones(2, 0, requires_grad=True).chunk(2, 1)[0].grad_fn.name()",
 ]
+
+# Equations of einsum, and the shapes of their operands.
+EQUATIONS = [
+    ("bij->bji", "234"), ("bij->b", "234"), ("bij->", "234"), ("ii->i", "33"), ("ii", "33"),
+    ("bij->j", "234"), ("bij,bjk->bik", "234 245"), ("i,i->", "3 3"), ("i,j->ij", "2 3"),
+    ("i,j->ji", "2 3"), ("bij,ij->b", "234 34"), ("bij,ij->bij", "234 34"),
+    ("ij,bij->jbi", "34 234"), ("bij,jk->bik", "234 45"), ("...ij,...jk->...ik", "234 245"),
+    ("ij,jk,kl->il", "23 34 45"), ("bqhd,bkhd->bhqk", "1234 1234"), ("b...->...", "23"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
+def test_einsum_gives_the_numbers_gradients_and_names_of_pytorch(
+    equation: str, shapes: str
+) -> None:
+    found = []
+    for library in (torch, tidu):
+        operands = []
+        for shape in shapes.split():
+            sizes = tuple(map(int, shape))
+            x = library.arange(float(np.prod(sizes))).reshape(sizes).sin()
+            operands.append(x.detach().requires_grad_())
+        result = library.einsum(equation, *operands)
+        grads = library.autograd.grad((result * result).sum(), operands)
+        numbers = [np.array(x.detach().tolist()) for x in (result, *grads)]
+        found.append((type(result.grad_fn).__name__, result._base is None, numbers))
+    assert found[0][:2] == found[1][:2]
+    for expected, actual in zip(found[0][2], found[1][2], strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 def outcome(library: Any, statement: str) -> str:
@@ -234,8 +343,31 @@ def test_set_default_tensor_type_sets_the_default_dtype() -> None:
         ("T.nn.Linear(1, 1).share_memory()", "not shared among processes"),
         ("T.ones(1).std()", "degrees of freedom"),
         ("T.ones(3, 1).var(1)", "degrees of freedom"),
+        ("T.ones(2).new_tensor(T.ones(2))", "copy construct"),
     ],
 )
 def test_doubtful_calls_warn(statement: str, said: str) -> None:
     with pytest.warns(UserWarning, match=said):
         eval(statement, {"T": tidu})
+
+
+def test_a_number_beyond_half_precision_is_compared_without_a_word() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (tidu.ones(2).half() < 1e300).tolist() == [True, True]
+
+
+def test_a_bias_for_each_row_gets_its_gradient() -> None:
+    bias = tidu.zeros(2, 4, requires_grad=True)
+    tidu.nn.functional.linear(tidu.ones(2, 3), tidu.ones(4, 3), bias).sum().backward()
+    assert bias.grad is not None and bias.grad.tolist() == [[1.0] * 4] * 2
+
+
+def test_the_bound_of_a_cosine_is_unseen_by_its_gradient() -> None:
+    found = []
+    for library in (torch, tidu):
+        x = library.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+        y = library.tensor([[1.0, 0.0], [1.0, 2.0]])
+        library.nn.functional.cosine_similarity(x, y, eps=10.0).sum().backward()
+        found.append(x.grad.tolist())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)

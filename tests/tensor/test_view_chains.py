@@ -61,3 +61,13 @@ def test_reshapes_of_few_elements(shape: tuple[int, ...]) -> None:
         x.view(7)
     with pytest.raises(RuntimeError, match="invalid shape dimension"):
         x.view(-1, -2) if x.numel() else x.view(0, -2)
+
+
+def test_a_view_may_be_what_makes_the_pending_list_overflow() -> None:
+    x = tidu.zeros(4, requires_grad=True)
+    with tidu.no_grad():
+        for _ in range(4000):
+            x.mul_(0.5)
+            x[0] = 1.0
+            x[1:3].add_(1.0)
+    assert x.tolist() == pytest.approx([1.0, 2.0, 2.0, 0.0])

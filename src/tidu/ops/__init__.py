@@ -82,6 +82,7 @@ from tidu.ops.reductions import (
     extremes,
     norms,
     places,
+    product,
     reduce,
     scan,
     statistics,

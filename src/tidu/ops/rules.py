@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tidu.base import dtypes
 from tidu.base.dtypes import FLOAT, dtype
 from tidu.base.limits import require_in_range
@@ -87,6 +89,12 @@ def remembered(infer: Rule) -> Rule:
 def shape_of(op: Op, inputs: tuple[Any, ...]) -> Shape:
     """The shape to which the inputs broadcast; TypeError if all are Python numbers."""
     shapes = [x.shape for x in inputs if x.__class__ is Value]
+    if len(shapes) == 1 and len(inputs) == 2:
+        for name, x in zip(op.input_names, inputs, strict=False):
+            if x is None:
+                raise TypeError(
+                    f"{op.name}(): argument '{name}' must be Tensor or Number, not NoneType"
+                )
     if not shapes:
         raise TypeError(
             f"{op.name}(): at least one argument must be a Tensor, but got numbers only: {inputs}"
@@ -154,7 +162,8 @@ def comparison(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     """As `arithmetic` for the inputs; the result is bool."""
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if d.is_half:  # a number is compared as the half that it would be stored as
-        inputs = tuple(float(d.numpy.type(x)) if is_number(x) else x for x in inputs)
+        with np.errstate(over="ignore"):
+            inputs = tuple(float(d.numpy.type(x)) if is_number(x) else x for x in inputs)
     return inputs, shape, dtypes.bool_
 
 
@@ -181,7 +190,8 @@ def truth(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
 
 
 def logical(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    """Each input as bool on its own, and a bool result."""
+    """Each input, a tensor, as bool on its own, and a bool result."""
+    require_tensors(op, inputs)
     shape = shape_of(op, inputs)
     return tuple(cast_to(x, dtypes.bool_) for x in inputs), shape, dtypes.bool_
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tidu.ops
-import tidu.tensor.data_dependent
+import tidu.tensor.comparing
+import tidu.tensor.distinct
 import tidu.tensor.foreach
 import tidu.tensor.memory
+import tidu.tensor.nonzero
 import tidu.tensor.oddments
 import tidu.tensor.triangles
 import tidu.tensor.window_functions
@@ -22,7 +24,9 @@ from tidu.execute import launch, realize, settle
 from tidu.tensor.applying import apply
 from tidu.tensor.binding import bind_registry, namespaces
 from tidu.tensor.creation import *
-from tidu.tensor.methods import bind_methods, typed
+from tidu.tensor.dlpack import from_dlpack, to_dlpack
+from tidu.tensor.from_data import *
+from tidu.tensor.methods import bind_methods
 from tidu.tensor.operators import bind_operators
 from tidu.tensor.queries import *
 from tidu.tensor.random import (
@@ -39,9 +43,13 @@ from tidu.tensor.random import (
     randn_like,
     randperm,
 )
+from tidu.tensor.ranges import *
+from tidu.tensor.seeding import *
 from tidu.tensor.settings import *
 from tidu.tensor.storage import Storage
+from tidu.tensor.storages import *
 from tidu.tensor.tensor import Tensor, from_array, from_value, write_each
+from tidu.tensor.typed import typed
 
 bind_registry()
 bind_operators()

@@ -15,7 +15,7 @@ from tidu.base.source import at, here
 from tidu.base.state import ThreadState, state
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value, leaf
-from tidu.ops.moving.movement import reshape
+from tidu.ops.moving.movement import reshape, select_, slice_
 from tidu.ops.pick import pick
 from tidu.tensor.history import INFERENCE, NO_GRAD, SEVERAL, SEVERAL_VIEWS
 from tidu.tensor.storage import InferenceStorage, Storage
@@ -152,6 +152,10 @@ def _share_memory(
     chain = source._chain
     storage = source._storage
     base = source._base
+    if (op is slice_ or op is select_) and out.inputs:  # none: the pending list overflowed, it ran
+        seen = out.inputs[0]
+        if seen.buffer is not None or not seen.dtype.is_floating_point:
+            own.pending.parts.append(out)
     if chain is None:
         made._chain = ((op, attrs),)
     else:

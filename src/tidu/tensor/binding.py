@@ -10,28 +10,32 @@ from collections.abc import Callable
 from typing import Any
 
 from tidu.base import dtypes
+from tidu.base.allocation import out_of_memory
 from tidu.base.source import at, here, locate
 from tidu.base.state import state
 from tidu.execute import buffer_of
 from tidu.ir.op import Op, functions, registry
 from tidu.tensor.applying import apply
+from tidu.tensor.strangers import stranger
 from tidu.tensor.tensor import Tensor
 
 # "torch", "torch.nn.functional", "torch.linalg", ... -> name -> function
 namespaces: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
-# NumPy's names of arguments, which PyTorch takes as well.
+# NumPy's names of arguments, which PyTorch takes as well, and those of PyTorch's own aliases.
 NUMPY_NAMES = {
-    "axis": "dim", "keepdims": "keepdim",
-    "a": "input", "x": "input", "x1": "input", "x2": "other",
+    "axis": "dim", "keepdims": "keepdim", "axis0": "dim0", "axis1": "dim1",
+    "a": "input", "x": "input", "x1": "input", "x2": "other", "input": "A",
+    "split_size": "split_size_or_sections",
 }  # fmt: skip
+_RENAMED = {"dim", "dim0", "keepdim"}
 
 
 def _with_numpy_names(call: Any) -> Any:
     """`call`, which also understands ``axis=`` and ``keepdims=`` where it has `dim`, `keepdim`."""
     parameters = _parameters(call)
-    if "dim" not in parameters and "keepdim" not in parameters:
+    if _RENAMED.isdisjoint(parameters):
         return call
 
     @functools.wraps(call, updated=())
@@ -53,6 +57,11 @@ def _renamed(kwargs: dict[str, Any], parameters: tuple[str, ...]) -> dict[str, A
         kwargs["dtype"] = dtypes.given(kwargs["dtype"])
     if all([name in parameters for name in kwargs]):
         return kwargs
+    for name in kwargs:
+        if name not in parameters and NUMPY_NAMES.get(name) in kwargs:
+            raise TypeError(
+                f"both '{name}' and '{NUMPY_NAMES[name]}' are given, which mean the same"
+            )
     return {
         NUMPY_NAMES[name]
         if name not in parameters and NUMPY_NAMES.get(name) in parameters
@@ -77,7 +86,9 @@ def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
         try:
             result = call(*args, **_renamed(kwargs, parameters)) if kwargs else call(*args)
         except Exception as error:
-            mistake = _not_a_tensor(error, name, parameters, args)
+            if isinstance(error, MemoryError):
+                raise out_of_memory(error) from None
+            mistake = stranger(error, name, parameters, args)
             if mistake is not None:
                 raise mistake from None
             locate(error)
@@ -95,21 +106,6 @@ def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
     function.__module__ = space.replace("torch", "tidu", 1)
     function.__doc__ = call.__doc__
     return function
-
-
-def _not_a_tensor(
-    error: Exception, name: str, parameters: tuple[str, ...], args: tuple[Any, ...]
-) -> TypeError | None:
-    """The answer to an argument that is no tensor, where `error` says that it lacks something."""
-    if not isinstance(error, AttributeError):
-        return None
-    for position, (parameter, x) in enumerate(zip(parameters, args, strict=False), 1):
-        if x is error.obj and not isinstance(x, Tensor):
-            return TypeError(
-                f"{name}(): argument '{parameter}' (position {position}) must be Tensor, not "
-                f"{type(x).__name__}; torch.tensor(...) makes a tensor of it{at(here())}"
-            )
-    return None
 
 
 def _at_once(call: Callable[..., Any]) -> Callable[..., Any]:

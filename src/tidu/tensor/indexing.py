@@ -10,7 +10,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.shapes import can_broadcast
-from tidu.base.source import at, here
+from tidu.base.source import at, here, warn
 from tidu.execute import buffer_of
 from tidu.ops.elementwise import fill, overwrite, where
 from tidu.ops.indexing.arrays import index, index_put
@@ -77,9 +77,9 @@ def _drop_leading(value: Any, rank: int) -> Any:
 
 def _spread(view: Tensor, value: Any) -> Any:
     """`value` in the shape of `view`, as something to assign."""
-    if isinstance(value, (bool, int, float)):
-        return apply(fill, (view, value), (), "FillBackward2")
-    if isinstance(value, Tensor) and not value._value.shape and view._value.shape:
+    if isinstance(value, (bool, int, float)) or (
+        isinstance(value, Tensor) and not value._value.shape and view._value.shape
+    ):
         return apply(fill, (view, value), (), "FillBackward3")
     value = value if isinstance(value, Tensor) else _as_tensor(value, view)
     shape, target = value._value.shape, view._value.shape
@@ -133,9 +133,18 @@ def _is_mask(key: Any) -> bool:
     return isinstance(key, np.ndarray) and key.dtype == np.bool_
 
 
+def _warn_of_bytes(mask: Tensor) -> None:
+    if mask.dtype is dtypes.uint8:
+        warn(
+            "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "
+            "instead."
+        )
+
+
 def _fill_masked(x: Tensor, mask: Any, value: Any) -> None:
     """``x[mask] = number`` needs no positions: it chooses between the number and what was there."""
     mask = mask if isinstance(mask, Tensor) else from_array(mask.copy())
+    _warn_of_bytes(mask)
     mask = mask if mask.dtype is dtypes.bool_ else mask.bool()
     shape, full = mask._value.shape, x._value.shape
     _check_mask(shape, full, 0)
@@ -190,7 +199,8 @@ def parse(x: Tensor, keys: tuple[Any, ...]) -> tuple[Tensor, list[Any], tuple[in
     view, indices, dims = _looked_at(x, keys)
     if view is x and not dims:
         whole = tuple((0, n, 1) for n in x._value.shape)
-        name = "AliasBackward0" if all(key is Ellipsis for key in keys) else "SliceBackward0"
+        sliced = len(keys) == 1 and isinstance(keys[0], slice)
+        name = "SliceBackward0" if sliced else "AliasBackward0"
         view = slice_.named(name, x, whole)
     return view, indices, dims
 
@@ -300,6 +310,7 @@ def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
             )
         key = from_array(array)
     if _is_mask(key):
+        _warn_of_bytes(key)
         mask = buffer_of(key._value)
         _check_mask(mask.shape, shape, dim)
         return [from_array(positions) for positions in np.nonzero(mask)]

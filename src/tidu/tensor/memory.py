@@ -64,9 +64,6 @@ def as_strided_in_place(
     return self
 
 
-# Sizes --------------------------------------------------------------------------------------------
-
-
 @function("Tensor.resize_ torch.resize_")
 def resize_(self: Any, *size: Any, memory_format: Any = None, **named: Any) -> Any:
     """Another size, in place: the elements in memory are kept in order, new ones are zeros.

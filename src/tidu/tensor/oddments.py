@@ -9,17 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tidu.base import devices, dtypes
-from tidu.base.source import warn
 from tidu.ir.op import function
 from tidu.ops.elementwise import positive
 from tidu.ops.linear_algebra.matrices import transposed
 from tidu.ops.moving import sections
 from tidu.ops.reductions.norms import matrix_norm, vector_norm
-from tidu.tensor import creation, random
+from tidu.tensor import creation, from_data, random
 from tidu.tensor.tensor import Tensor, from_array
-
-# Matrices -----------------------------------------------------------------------------------------
 
 
 @function("torch.adjoint Tensor.adjoint")
@@ -63,20 +59,17 @@ def unsafe_split_with_sizes(
     return tuple(positive.named("UnsafeSplitWithSizesBackward0", x) for x in parts)
 
 
-# Element by element in Python ---------------------------------------------------------------------
-
-
 @function("Tensor.apply_")
 def apply_(self: Any, callable: Callable[[Any], Any]) -> Any:
     """Every element replaced by what a Python function makes of it, in place."""
     flat = [callable(x) for x in self.reshape(-1).tolist()]
-    return self.copy_(creation.tensor(flat, dtype=self.dtype).reshape(tuple(self.shape)))
+    return self.copy_(from_data.tensor(flat, dtype=self.dtype).reshape(tuple(self.shape)))
 
 
 def _mapped(self: Any, callable: Callable[..., Any], others: Sequence[Any]) -> Any:
     rows = [x.expand(tuple(self.shape)).reshape(-1).tolist() for x in (self, *others)]
     flat = [callable(*xs) for xs in zip(*rows, strict=True)]
-    return self.copy_(creation.tensor(flat, dtype=self.dtype).reshape(tuple(self.shape)))
+    return self.copy_(from_data.tensor(flat, dtype=self.dtype).reshape(tuple(self.shape)))
 
 
 @function("Tensor.map_")
@@ -89,9 +82,6 @@ def map_(self: Any, tensor: Any, callable: Callable[[Any, Any], Any]) -> Any:
 def map2_(self: Any, x: Any, y: Any, callable: Callable[[Any, Any, Any], Any]) -> Any:
     """Every element replaced by callable(element, that of `x`, that of `y`), in place."""
     return _mapped(self, callable, (x, y))
-
-
-# Buffers and memory -------------------------------------------------------------------------------
 
 
 @function("torch.frombuffer")
@@ -118,7 +108,7 @@ def frombuffer(
             f"bytes) must not be greater than actual buffer length ({size} bytes)"
         )
     array = np.frombuffer(buffer, dtype.numpy, count, offset).copy()
-    return creation.finish(from_array(array, dtype), requires_grad)
+    return from_data.finish(from_array(array, dtype), requires_grad)
 
 
 @function("Tensor.set_")
@@ -132,9 +122,6 @@ def set_(self: Any, source: Any = None) -> Any:
 def to_dense(self: Any, dtype: Any = None, *, masked_grad: bool | None = None) -> Any:
     """The tensor itself: all tensors are dense."""
     return self if dtype is None else self.to(dtype)
-
-
-# The same under another name ----------------------------------------------------------------------
 
 
 @function("torch.detach")
@@ -189,38 +176,6 @@ def conj_physical_(self: Any) -> Any:
     return self
 
 
-@function("torch.range")
-def range_closed(
-    start: Any = 0,
-    end: Any = None,
-    step: Any = 1,
-    *,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    **rest: Any,
-) -> Tensor:
-    """start, start + step, ... up to and including `end`; `torch.arange` is its successor."""
-    devices.check(device or "cpu")
-    warn(
-        "torch.range is deprecated and will be removed in a future release because its behavior "
-        "is inconsistent with Python's range builtin. Instead, use torch.arange, which produces "
-        "values in [start, end).",
-    )
-    if end is None:
-        start, end = 0, start
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    d = dtype or dtypes.get_default_dtype()
-    numbers = start + step * np.arange(int((end - start) / step) + 1)
-    return creation.finish(from_array(np.asarray(numbers).astype(d.numpy), d), requires_grad)
-
-
-# Names of the past --------------------------------------------------------------------------------
-
-
 def _removed(name: str, successor: str) -> None:
     on_tensor = "" if name == "matrix_rank" else f" Tensor.{name}"
 
@@ -239,9 +194,6 @@ for _name, _successor in (
     ("matrix_rank", "torch.linalg.matrix_rank"),
 ):
     _removed(_name, _successor)
-
-
-# What kind of tensor this is ----------------------------------------------------------------------
 
 
 def _no_imaginary_part(self: Any) -> Any:

@@ -10,7 +10,7 @@ from tidu.ir.op import Op
 from tidu.ir.value import Value
 from tidu.ops import elementwise as e
 from tidu.ops.linear_algebra.contract import matmul_any
-from tidu.tensor import creation
+from tidu.tensor import from_data
 from tidu.tensor.applying import apply, apply_pair
 from tidu.tensor.tensor import Tensor
 
@@ -58,12 +58,12 @@ def _matmul(self: Tensor, other: Any) -> Any:
     if not isinstance(other, Tensor):
         if not isinstance(other, np.ndarray):
             return NotImplemented
-        other = creation.as_tensor(other)
+        other = from_data.as_tensor(other)
     return matmul_any(self, other)
 
 
 def _matmul_reflected(self: Tensor, other: Any) -> Any:
-    other = creation.as_tensor(other) if isinstance(other, np.ndarray) else other
+    other = from_data.as_tensor(other) if isinstance(other, np.ndarray) else other
     return _matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 

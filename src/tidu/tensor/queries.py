@@ -12,7 +12,7 @@ from tidu.tensor.tensor import Tensor
 
 __all__ = [
     "can_cast", "finfo", "iinfo", "is_complex", "is_conj", "is_floating_point", "is_inference",
-    "is_neg", "is_same_size", "is_signed", "is_storage", "is_tensor", "numel", "result_type",
+    "is_neg", "is_same_size", "is_signed", "is_tensor", "numel", "result_type",
     "typename",
 ]  # fmt: skip
 
@@ -28,11 +28,6 @@ def _checked(operation: str, x: Any) -> Tensor:
 def is_tensor(obj: Any) -> bool:
     """Whether `obj` is a Tensor."""
     return isinstance(obj, Tensor)
-
-
-def is_storage(obj: Any) -> bool:
-    """Whether `obj` is a storage: never, as storages are not handed out."""
-    return False
 
 
 def is_floating_point(input: Tensor) -> bool:

@@ -4,6 +4,7 @@ seed, same numbers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,21 @@ from tidu.base.dtypes import dtype
 from tidu.base.random.binomial import binomial as binomial_number
 from tidu.base.random.generator import Generator
 from tidu.base.random.poisson import poisson as poisson_number
-from tidu.base.shapes import flatten_sizes, refuse_unknown, sequence_of_sizes, sizes_from
+from tidu.base.shapes import (
+    broadcast,
+    flatten_sizes,
+    refuse_unknown,
+    sequence_of_sizes,
+    sizes_from,
+)
 from tidu.base.source import at, here
+from tidu.ir.op import Array, Sample, define
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
-from tidu.tensor.creation import default_generator, finish, takes_out
+from tidu.ops.elementwise import fill
+from tidu.tensor.creation import takes_out
+from tidu.tensor.from_data import finish
+from tidu.tensor.seeding import default_generator
 from tidu.tensor.tensor import Tensor, from_array, from_value
 
 
@@ -25,7 +36,8 @@ def _float(d: dtype | None) -> dtype:
     return dtypes.given(d) or dtypes.get_default_dtype()
 
 
-def _drawn(array: Any, d: dtype, requires_grad: bool = False) -> Tensor:
+def drawn_as(array: Any, d: dtype, requires_grad: bool = False) -> Tensor:
+    """What a generator has drawn, as a tensor of the dtype."""
     if array.dtype == np.bool_ and d is not dtypes.bool_:
         # Converted as part of the graph, where a compiled step can draw other ones.
         return finish(from_value(cast.value((leaf(array, dtypes.bool_),), (d,))), requires_grad)
@@ -42,10 +54,10 @@ def rand(
     **named: Any,
 ) -> Tensor:
     """Uniform in [0, 1)."""
-    devices.check(device or "cpu")
+    devices.check(device)
     d = _float(dtype)
     shape = sizes_from(size, named, "size")
-    return _drawn((generator or default_generator).uniform(shape, d.numpy), d, requires_grad)
+    return drawn_as((generator or default_generator).uniform(shape, d.numpy), d, requires_grad)
 
 
 @takes_out
@@ -58,10 +70,10 @@ def randn(
     **named: Any,
 ) -> Tensor:
     """Normal with mean 0 and standard deviation 1."""
-    devices.check(device or "cpu")
+    devices.check(device)
     d = _float(dtype)
     shape = sizes_from(size, named, "size")
-    return _drawn((generator or default_generator).normal(shape, d.numpy), d, requires_grad)
+    return drawn_as((generator or default_generator).normal(shape, d.numpy), d, requires_grad)
 
 
 @takes_out
@@ -77,7 +89,7 @@ def randint(
     **rest: Any,
 ) -> Tensor:
     """Integers in [low, high): ``randint(10, (2, 3))`` or ``randint(5, 10, (2, 3))``."""
-    devices.check(device or "cpu")
+    devices.check(device)
     refuse_unknown("randint", rest)
     if size is None:
         low, high, size = 0, low, high
@@ -96,7 +108,7 @@ def randint(
     array = (generator or default_generator).integers(
         int(low), int(high), sequence_of_sizes("randint", size), d.numpy
     )
-    return _drawn(array, d, requires_grad)
+    return drawn_as(array, d, requires_grad)
 
 
 @takes_out
@@ -110,10 +122,12 @@ def randperm(
     **rest: Any,
 ) -> Tensor:
     """A random order of 0, 1, ..., n - 1."""
-    devices.check(device or "cpu")
+    devices.check(device)
     refuse_unknown("randperm", rest)
     d = dtypes.given(dtype) or dtypes.int64
-    return _drawn((generator or default_generator).permutation(n, d.numpy), d, requires_grad)
+    if isinstance(n, float):
+        raise TypeError(f"randperm(): argument 'n' must be int, not float{at(here())}")
+    return drawn_as((generator or default_generator).permutation(n, d.numpy), d, requires_grad)
 
 
 @takes_out
@@ -129,20 +143,37 @@ def normal(
     **rest: Any,
 ) -> Tensor:
     """Normal numbers; `mean` and `std` may be tensors, one for each number drawn."""
-    devices.check(device or "cpu")
+    devices.check(device)
     refuse_unknown("normal", rest)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         d = _float(dtype)
         source = generator or default_generator
         array = source.normal(flatten_sizes((size,)), d.numpy, mean, std)
-        return _drawn(array, d, requires_grad)
+        return drawn_as(array, d, requires_grad)
     like = mean if isinstance(mean, Tensor) else std
-    shape = tuple(
-        np.broadcast_shapes(*(tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)))
-    )
-    drawn = _drawn((generator or default_generator).normal(shape, like.dtype.numpy), like.dtype)
+    shapes = [tuple(x.shape) for x in (mean, std) if isinstance(x, Tensor)]
+    shape = broadcast("normal", *shapes)
+    drawn = drawn_as((generator or default_generator).normal(shape, like.dtype.numpy), like.dtype)
     scaled: Tensor = drawn * std + mean
     return scaled
+
+
+# Numbers that were drawn with the probabilities or rates in `input`, whose derivative is 0.
+_drawn_with = define(
+    "drawn_with",
+    inputs="input drawn",
+    kind="host",
+    infer=lambda op, inputs, attrs: (inputs, inputs[1].shape, inputs[1].dtype),
+    numpy=lambda input, drawn: drawn,
+    vjp=(lambda g, out, input, drawn: fill(g, 0.0), None),
+    samples=lambda: [Sample((Array((3,)), Array((3,))), smooth=False)],
+    dtypes="float",
+    reference=lambda torch, input, drawn: drawn.detach() + 0 * input,
+)
+
+
+def _with_history(name: str, input: Tensor, drawn: Tensor) -> Tensor:
+    return _drawn_with.named(name, input, drawn) if input.requires_grad else drawn
 
 
 def bernoulli(
@@ -151,8 +182,10 @@ def bernoulli(
     """1 with the probability that each element of `input` gives, else 0."""
     source = generator or default_generator
     if p is not None:
-        return _drawn(source.bernoulli(tuple(input.shape), p), input.dtype)
-    return _drawn(source.bernoulli_tensor(input._array()), input.dtype)
+        drawn = source.bernoulli(tuple(input.shape), p)
+    else:
+        drawn = source.bernoulli_tensor(input._array())
+    return _with_history("BernoulliBackward0", input, drawn_as(drawn, input.dtype))
 
 
 def multinomial(
@@ -167,18 +200,21 @@ def multinomial(
     return from_array(drawn.astype(np.int64), dtypes.int64)
 
 
+def _uniform_of(generator: Generator | None) -> Callable[[], float]:
+    """What draws the single uniform numbers of which others are made."""
+    source = generator or default_generator
+    return lambda: float(source.uniform((), np.float64))
+
+
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson numbers with the rates in `input`; RuntimeError where one is negative or NaN."""
     rates = input._array()
     if not (rates >= 0).all():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    source = generator or default_generator
-
-    def uniform() -> float:
-        return float(source.uniform((), np.float64))
-
+    uniform = _uniform_of(generator)
     numbers = [float(poisson_number(rate, uniform)) for rate in rates.ravel().tolist()]
-    return _drawn(np.array(numbers).reshape(rates.shape), input.dtype)
+    drawn = drawn_as(np.array(numbers).reshape(rates.shape), input.dtype)
+    return _with_history("PoissonBackward0", input, drawn)
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
@@ -192,16 +228,12 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
             "Found dtype of count and prob to be different: "
             f"{count.dtype} and {prob.dtype}; convert one of them"
         )
-    source = generator or default_generator
-
-    def uniform() -> float:
-        return float(source.uniform((), np.float64))
-
+    uniform = _uniform_of(generator)
     counts, probabilities = np.broadcast_arrays(count._array(), prob._array())
     numbers = [
         binomial_number(n, p, uniform) for n, p in zip(counts.flat, probabilities.flat, strict=True)
     ]
-    return _drawn(np.array(numbers).reshape(counts.shape), count.dtype)
+    return drawn_as(np.array(numbers).reshape(counts.shape), count.dtype)
 
 
 def _like(draw: Any) -> Any:
@@ -237,81 +269,3 @@ def randint_like(
         low, high = 0, low
     shape = tuple(input.shape)
     return randint(low, high, shape, dtype=dtypes.given(dtype) or input.dtype, **rest)
-
-
-# In place -----------------------------------------------------------------------------------------
-
-
-def _fill_with(self: Tensor, array: Any) -> Tensor:
-    return self.copy_(_drawn(array, self.dtype))
-
-
-def uniform_(
-    self: Tensor,
-    a: float = 0.0,
-    b: float = 1.0,
-    *,
-    generator: Generator | None = None,
-    **named: Any,
-) -> Tensor:
-    """Overwrite with uniform numbers in [a, b)."""
-    a, b = named.get("from", a), named.get("to", b)
-    return _fill_with(
-        self, (generator or default_generator).uniform(tuple(self.shape), self.dtype.numpy, a, b)
-    )
-
-
-def normal_(
-    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Overwrite with normal numbers; RuntimeError for a negative `std`."""
-    if std < 0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    draw = (generator or default_generator).normal
-    return _fill_with(
-        self, draw(tuple(self.shape), self.dtype.numpy, mean, std, contiguous=self.is_contiguous())
-    )
-
-
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Overwrite with ones of probability `p`."""
-    source = generator or default_generator
-    if isinstance(p, Tensor):
-        return _fill_with(
-            self, source.bernoulli_tensor(np.broadcast_to(p._array(), tuple(self.shape)))
-        )
-    return _fill_with(self, source.bernoulli(tuple(self.shape), p))
-
-
-def random_(self: Tensor, *bounds: int, generator: Generator | None = None) -> Tensor:
-    """Overwrite with integers: of the whole range, of [0, to), or of [from, to)."""
-    source = generator or default_generator
-    shape, kind = tuple(self.shape), self.dtype.numpy
-    if not bounds:
-        return _fill_with(self, source.random(shape, kind))
-    low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
-    if high is None:
-        return _fill_with(self, source.random(shape, kind, low=low))
-    return _fill_with(self, source.integers(low, high, shape, kind))
-
-
-def _distribution(name: str) -> Any:
-    def method(
-        self: Tensor, *parameters: float, generator: Generator | None = None, **named: float
-    ) -> Tensor:
-        draw = getattr(generator or default_generator, name)
-        return _fill_with(self, draw(tuple(self.shape), self.dtype.numpy, *parameters, **named))
-
-    return method
-
-
-IN_PLACE = {
-    "uniform_": uniform_,
-    "normal_": normal_,
-    "bernoulli_": bernoulli_,
-    "random_": random_,
-    "exponential_": _distribution("exponential"),
-    "geometric_": _distribution("geometric"),
-    "cauchy_": _distribution("cauchy"),
-    "log_normal_": _distribution("log_normal"),
-}

@@ -7,7 +7,7 @@ from typing import Any
 from tidu.base import devices, dtypes
 from tidu.base.devices import CPU, device
 from tidu.base.source import warn
-from tidu.tensor.methods import dtype_of_type
+from tidu.tensor.conversion import dtype_of_type
 
 __all__ = [
     "get_default_device",

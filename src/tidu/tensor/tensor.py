@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tidu.autograd.gradients import backward
-from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Handle, Tape, write_through
+from tidu.autograd.hooks import Handle
+from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape, write_through
 from tidu.base import dtypes
 from tidu.base.changes import changes
 from tidu.base.devices import CPU, device, layout, strided
@@ -93,8 +94,6 @@ class Tensor:
         def fill_(self, value: Any) -> Tensor: ...
         def copy_(self, src: Any, non_blocking: bool = False) -> Tensor: ...
 
-    # What is seen ---------------------------------------------------------------------------------
-
     @property
     def _value(self) -> Value:
         """The current Value: that of the storage, or what the view's chain makes of it."""
@@ -148,8 +147,6 @@ class Tensor:
         """Whether the elements lie in row-major order without gaps."""
         return self._chain is None or is_contiguous(self._value.shape, self._strides()[0])
 
-    # The tape -------------------------------------------------------------------------------------
-
     def _edge(self) -> Edge | None:
         """Where the gradient of this tensor goes, or None where it needs none."""
         node = self._node()
@@ -198,13 +195,13 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
-        if self.grad_fn is not None:
+        if not self.is_leaf:
             raise RuntimeError(_not_a_leaf(self))
         self.requires_grad_(wanted)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for the gradient of this leaf; RuntimeError on integers and on results."""
-        if self.grad_fn is not None:
+        if not self.is_leaf:
             if not requires_grad:
                 raise RuntimeError(_not_a_leaf(self))
             return self
@@ -225,13 +222,13 @@ class Tensor:
 
     @property
     def grad_fn(self) -> GradFn | None:
-        if self._base is not None and self._tracked != self._edits.edits:
-            follow(self)
-        return self._grad_fn
+        return None if self.is_leaf else self._grad_fn.shown()  # type: ignore[union-attr]
 
     @property
     def is_leaf(self) -> bool:
-        return self.grad_fn is None
+        if self._base is not None and self._tracked != self._edits.edits:
+            follow(self)
+        return self._grad_fn is None
 
     @property
     def output_nr(self) -> int:
@@ -336,8 +333,6 @@ class Tensor:
         """
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
-    # Sharing and cutting --------------------------------------------------------------------------
-
     def detach(self) -> Tensor:
         """The same memory without the history: gradients stop here."""
         made = _new(Tensor)
@@ -386,9 +381,9 @@ class Tensor:
 
     @property
     def _version(self) -> int:
+        if self._storage.inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._edits.edits
-
-    # Writing --------------------------------------------------------------------------------------
 
     def _assign(self, result: Any) -> Tensor:
         """Make this tensor's memory hold `result`: what every in-place operation ends in."""
@@ -467,8 +462,6 @@ class Tensor:
     def accumulate_(self, g: Value | int) -> None:
         """Add to a gradient or a count, in place and beside the tape."""
         self._write(add.value((self._value, g)))
-
-    # Numbers --------------------------------------------------------------------------------------
 
     def _array(self) -> np.ndarray[Any, Any]:
         """The numbers as a NumPy array that belongs to the engine:

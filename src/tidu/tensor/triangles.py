@@ -12,7 +12,7 @@ from tidu.tensor.tensor import Tensor, from_array
 
 
 def _indices(name: str, row: int, col: int, places: Any, d: Any, device: Any) -> Tensor:
-    devices.check(device or "cpu")
+    devices.check(device)
     for what, n in (("row", row), ("col", col)):
         if n < 0:
             raise RuntimeError(f"{what} must be non-negative, got{n}: {name}({row}, {col})")

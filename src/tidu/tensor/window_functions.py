@@ -62,7 +62,7 @@ def _window(
             requires_grad: bool = False,
             **options: Any,
         ) -> Tensor:
-            devices.check(device or "cpu")
+            devices.check(device)
             d = dtype or dtypes.get_default_dtype()
             # Without any length, calling the formula says so.
             check(formula.__name__, args[0] if args else options.get(name_of_length, 0), d)
@@ -177,9 +177,6 @@ def kaiser(M: int, *, beta: float = 12.0, sym: bool = True) -> Any:
     if beta < 0:
         raise ValueError(f"beta must be non-negative, got: {beta} instead.")
     return _bessel(M, beta, sym)
-
-
-# The older functions, periodic unless told otherwise ----------------------------------------------
 
 
 @_window("torch.hann_window", _check_older)

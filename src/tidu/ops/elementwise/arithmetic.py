@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.remainder import remainder as remainder_of_arrays
 from tidu.ir.op import Inferred, Op, define, function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise.choice import fill
@@ -152,11 +153,16 @@ def _division(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferr
     return inputs, shape, d
 
 
-def _floor_divide_numpy(x: Any, y: Any) -> Any:
-    integers = np.asarray(x).dtype.kind != "f" and np.asarray(y).dtype.kind != "f"
-    if integers and np.any(np.asarray(y) == 0):
-        raise RuntimeError("ZeroDivisionError: integer division of a tensor by zero")
-    return np.floor_divide(x, y)
+def _refuses_zero(divide: Any) -> Any:
+    """The ufunc `divide`, which raises where an integer is divided by zero."""
+
+    def numpy(x: Any, y: Any) -> Any:
+        integers = np.asarray(x).dtype.kind != "f" and np.asarray(y).dtype.kind != "f"
+        if integers and np.any(np.asarray(y) == 0):
+            raise RuntimeError("ZeroDivisionError: integer division of a tensor by zero")
+        return divide(x, y)
+
+    return numpy
 
 
 def _floor_divide_emit(s: Any, x: Any, y: Any) -> Any:
@@ -172,17 +178,51 @@ def _floor_divide_emit(s: Any, x: Any, y: Any) -> Any:
     return s.select(s.eq(y, zero), quotient, rounded)
 
 
-floor_divide = define(
+def _no_derivative(g: Any, out: Any, x: Any, y: Any) -> Any:
+    raise NotImplementedError("derivative for aten::floor_divide is not implemented")
+
+
+def _floor_division(name: str, vjp: Any, **options: Any) -> Op:
+    return define(
+        name,
+        raises=True,
+        inputs="input other",
+        infer=without_bool("div_floor_cpu", _division),
+        numpy=_refuses_zero(np.floor_divide),
+        emit=_floor_divide_emit,
+        vjp=(vjp, vjp),
+        samples=binary(-6, 6, 1, 4),
+        dtypes="number",
+        **options,
+    )
+
+
+# As in PyTorch, of two ways to the same numbers one has no derivative, and that of the other is 0.
+floor_divide = _floor_division(
     "floor_divide",
-    raises=True,
-    inputs="input other",
-    infer=without_bool("div_floor_cpu", _division),
-    numpy=_floor_divide_numpy,
-    emit=_floor_divide_emit,
-    samples=binary(-6, 6, 1, 4),
-    dtypes="number",
+    _no_derivative,
     public="torch.floor_divide Tensor.floor_divide",
     inplace=True,
+    grad_name="NotImplemented",
+)
+div_floor = _floor_division(
+    "div_floor",
+    lambda g, out, x, y: fill(g, 0.0),
+    grad_name="DivBackward2",
+    reference=lambda torch, x, y: torch.div(x, y, rounding_mode="floor"),
+)
+# Of floats only.
+div_trunc = define(
+    "div_trunc",
+    inputs="input other",
+    infer=floating,
+    numpy=lambda x, y: np.trunc(np.true_divide(x, y)),
+    emit=lambda s, x, y: s.trunc(s.div(x, y)),
+    vjp=(lambda g, out, x, y: fill(g, 0.0), lambda g, out, x, y: fill(g, 0.0)),
+    samples=binary(-6, 6, 1, 4),
+    dtypes="float",
+    grad_name="DivBackward2",
+    reference=lambda torch, x, y: torch.div(x, y, rounding_mode="trunc"),
 )
 
 
@@ -203,10 +243,10 @@ def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
             f"'{rounding_mode}'"
         )
     if rounding_mode == "floor":
-        return floor_divide(input, other)
-    d = dtypes.result_type((input, other))
-    quotient = trunc(div(input, other))
-    return quotient if d.is_floating_point else quotient.to(d)
+        return div_floor(input, other)
+    if dtypes.result_type((input, other)).is_floating_point:
+        return div_trunc(input, other)
+    return floor_divide(sub(input, fmod(input, other)), other)  # of a multiple: exact
 
 
 remainder = define(
@@ -214,9 +254,9 @@ remainder = define(
     raises=True,
     inputs="input other",
     infer=without_bool("remainder_cpu", _division),
-    numpy=np.remainder,
+    numpy=_refuses_zero(remainder_of_arrays),
     emit=lambda s, x, y: s.rem(x, y),
-    vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * floor_divide(x, y)),
+    vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * div_floor(x, y)),
     samples=binary(-6, 6, 1, 4),
     dtypes="number",
 )
@@ -225,7 +265,7 @@ fmod = define(
     raises=True,
     inputs="input other",
     infer=without_bool("fmod_cpu", _division),
-    numpy=np.fmod,
+    numpy=_refuses_zero(np.fmod),
     emit=lambda s, x, y: s.fmod(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * trunc(x / y)),
     samples=binary(-6, 6, 1, 4),

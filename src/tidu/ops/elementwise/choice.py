@@ -10,6 +10,7 @@ from tidu.base import dtypes
 from tidu.base.blend import blend
 from tidu.base.limits import require_in_range
 from tidu.base.shapes import broadcast, can_broadcast
+from tidu.base.source import warn
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
 from tidu.ops.elementwise.logic import logical_and, logical_or
@@ -21,6 +22,7 @@ from tidu.ops.rules import (
     is_number,
     not_implemented,
     promote,
+    tensors_only,
 )
 from tidu.ops.samples import binary_tensors
 
@@ -35,6 +37,11 @@ def _where_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
         raise RuntimeError(
             "where expected condition to be a boolean tensor, but got a tensor with dtype "
             f"{class_name(condition.dtype)}"
+        )
+    if condition.dtype is dtypes.uint8:
+        warn(
+            "where received a uint8 condition tensor. This behavior is deprecated and will be "
+            "removed in a future version of PyTorch. Use a boolean condition instead."
         )
     d = dtypes.result_type((x, y))
     for number in (x, y):
@@ -65,7 +72,7 @@ where: Op = define(
 maximum = define(
     "maximum",
     inputs="input other",
-    infer=arithmetic,
+    infer=tensors_only,
     numpy=np.maximum,
     emit=lambda s, x, y: s.max(x, y),
     vjp=(
@@ -78,7 +85,7 @@ maximum = define(
 minimum = define(
     "minimum",
     inputs="input other",
-    infer=arithmetic,
+    infer=tensors_only,
     numpy=np.minimum,
     emit=lambda s, x, y: s.min(x, y),
     vjp=(
@@ -103,7 +110,8 @@ def _clamp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
             if bound is not None:
                 require_in_range(bound, x.dtype)
         return inputs, x.shape, x.dtype
-    _, shape, d = arithmetic(op, inputs, attrs)
+    given = tuple(y for y in inputs if y is not None)
+    _, shape, d = arithmetic(op, given, attrs)
     if d is dtypes.bool_:
         raise not_implemented("clamp_cpu", d)
     return tuple(fitting(y, d) for y in inputs), shape, d

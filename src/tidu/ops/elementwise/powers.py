@@ -46,7 +46,7 @@ _KNOWN: dict[type, type] = {float: _KnownFloat, int: _KnownInt}
 
 
 # Exponents that cost one or two products, roots or quotients, instead of a logarithm.
-_OWN_ARITHMETIC = (2, 0.5, 3, -1, -2)
+_OWN_ARITHMETIC = (2, 0.5, 3, -1, -2, -0.5)
 
 
 def _pow_numpy(x: Any, y: Any) -> Any:
@@ -57,6 +57,8 @@ def _pow_numpy(x: Any, y: Any) -> Any:
             return np.sqrt(x)
         if y == 3:
             return x * x * x
+        if y == -0.5:
+            return np.reciprocal(np.sqrt(x))
         if y == -1 and x.dtype.kind == "f":
             return np.reciprocal(x)
         if y == -2 and x.dtype.kind == "f":
@@ -86,7 +88,7 @@ def _pow_vjp_base(g: Any, out: Any, x: Any, y: Any) -> Any:
 def _pow_vjp_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
     if is_number(x):
         if x == 0:
-            return where(y >= 0, 0.0, g * (out * math.inf))
+            return where(y >= 0, 0.0, g * (out * -math.inf))
         return g * (out * (math.log(x) if x > 0 else math.nan))
     silent = logical_and(x == 0, y >= 0)  # the limit is 0 there, and log(0) would give NaN
     return g * where(silent, 0.0, out * log(where(silent, 1.0, x)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from tidu.ir.op import Op, define, function
 from tidu.ops.elementwise.choice import fill
-from tidu.ops.rules import without_bool
+from tidu.ops.rules import not_implemented, without_bool
 from tidu.ops.samples import unary
 
 
@@ -39,5 +39,7 @@ def round_decimals(input: Any, *, decimals: int = 0) -> Any:
     """To the nearest number with `decimals` decimals, ties to even."""
     if decimals == 0:
         return round_(input)
+    if not input.dtype.is_floating_point:
+        raise not_implemented("round_vml_cpu", input.dtype)
     scale = 10.0 ** abs(decimals)
     return round_(input * scale) / scale if decimals > 0 else round_(input / scale) * scale

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tidu.ir.op import Op, define
+from tidu.ops.elementwise.choice import where
 from tidu.ops.elementwise.definitions import define_unary
 from tidu.ops.elementwise.powers import rsqrt
-from tidu.ops.rules import floating
+from tidu.ops.rules import tensors_as_floats
 from tidu.ops.samples import binary_tensors, unary
 
 sin = define_unary("sin", np.sin, lambda s, x: s.sin(x), lambda g, out, x: g * cos(x))
@@ -34,15 +37,24 @@ acos = define_unary(
 atan = define_unary(
     "atan", np.arctan, lambda s, x: s.atan(x), lambda g, out, x: g / (x * x + 1.0), names="arctan"
 )
+
+
+def _inverse_square(x: Any, y: Any) -> Any:
+    """1 / (x² + y²), and 0 where both squares are."""
+    square = x * x + y * y
+    nothing = square == 0
+    return where(nothing, 0.0, 1.0 / where(nothing, 1.0, square))
+
+
 atan2 = define(
     "atan2",
     inputs="input other",
-    infer=floating,
+    infer=tensors_as_floats,
     numpy=np.arctan2,
     emit=lambda s, x, y: s.atan2(x, y),
     vjp=(
-        lambda g, out, x, y: g * y / (x * x + y * y),
-        lambda g, out, x, y: -g * x / (x * x + y * y),
+        lambda g, out, x, y: g * y * _inverse_square(x, y),
+        lambda g, out, x, y: g * -x * _inverse_square(x, y),
     ),
     samples=binary_tensors(0.3, 2.0),
     public="torch.atan2 torch.arctan2 Tensor.atan2 Tensor.arctan2",

@@ -163,11 +163,12 @@ def _times_log(name: str, logarithm: Any, log_of: Any, shift: float) -> Op:
         inputs="input other",
         infer=floating,
         emit=emit,
-        vjp=(first, lambda g, out, x, y: g * x / (y + shift)),
+        vjp=(first, lambda g, out, x, y: g * x / (y + shift if shift else y)),
         samples=binary(0.2, 3.0),
         public=f"{torch_and_tensor(name) if name == 'xlogy' else ''} torch.special.{name}",
         inplace=name == "xlogy",
         reference=name if name == "xlogy" else f"special.{name}",
+        grad_name="XlogyBackward0" if name == "xlogy" else "SpecialXlog1PyBackward0",
     )
 
 
@@ -198,8 +199,14 @@ def _heaviside_emit(s: Any, x: Any, values: Any) -> Any:
     return s.select(s.eq(x, zero), values, s.select(s.lt(zero, x), one, zero))
 
 
+def _no_heaviside_derivative(g: Any, out: Any, x: Any, values: Any) -> Any:
+    raise NotImplementedError("derivative for aten::heaviside is not implemented")
+
+
 heaviside = define(
     "heaviside",
+    vjp=(_no_heaviside_derivative, _no_heaviside_derivative),
+    grad_name="NotImplemented",
     inputs="input values",
     infer=_heaviside_infer,
     emit=_heaviside_emit,

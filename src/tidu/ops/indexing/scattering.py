@@ -11,8 +11,9 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ir.value import Value
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import eq, maximum, ne, where
+from tidu.ops.elementwise import eq, logical_and, maximum, ne, where
 from tidu.ops.indexing.along import check_along, gather, into, scatter, scatter_add
 from tidu.ops.indexing.bounds import in_range
 from tidu.ops.indexing.selection import require_index
@@ -111,11 +112,11 @@ def _shares(
     return g / where(eq(many, 0), 1.0, many), own, chosen
 
 
-def _products(
-    out: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool
+def _other_factors(
+    x: Any, index: Any, source: Any, dim: int, include_self: bool
 ) -> tuple[Any, Any]:
-    """The product of all other factors, for `input` and for `source`;
-    right where one factor is zero.
+    """The product of all other factors, for `input` and for `source`; right where one factor is
+    zero, unless these are to be differentiated.
     """
     part = _part(source, index)
     own = x if include_self else scatter(x, index, 1.0, dim)
@@ -135,13 +136,40 @@ def _products(
     )
 
 
+def _product_vjp_input(
+    g: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool
+) -> Any:
+    """As PyTorch's, where this is to be differentiated: the product without a zero in `input`."""
+    if g.__class__ is Value:
+        return g * _other_factors(x, index, source, dim, include_self)[0]
+    factor = where(eq(x, 0), 1.0, x)
+    return g * scatter_reduce_(factor, index, source, dim, "prod", include_self) / factor
+
+
+def _product_vjp_source(
+    g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool
+) -> Any:
+    """As PyTorch's, where this is to be differentiated: it divides the result, unless the factor is
+    the only zero of `source`.
+    """
+    if g.__class__ is Value:
+        return gather(g, index, dim) * _other_factors(x, index, source, dim, include_self)[1]
+    part = _part(source, index)
+    zero = eq(part, 0)
+    zeros = scatter_add(full(0.0, x.shape, x.dtype), index, cast(zero, x.dtype), dim)
+    single = logical_and(zero, eq(gather(zeros, index, dim), 1))
+    others = scatter_reduce_(x, index, where(single, 1.0, part), dim, "prod", include_self)
+    divided = gather(g * out, index, dim) / where(zero, 1.0, part)
+    return where(single, gather(g * others, index, dim), divided)
+
+
 def _vjp_input(
     g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, reduce: str, include_self: bool
 ) -> Any:
     if reduce == "mean":
         g = g / _counts(x, index, dim, include_self, g.dtype)
     elif reduce == "prod":
-        g = g * _products(out, x, index, source, dim, include_self)[0]
+        g = _product_vjp_input(g, x, index, source, dim, include_self)
     elif reduce in ("amax", "amin"):
         share, own, _ = _shares(g, out, x, index, source, dim, include_self)
         return share * own + (
@@ -162,8 +190,7 @@ def _vjp_source(
     if reduce == "mean":
         g = g / _counts(x, index, dim, include_self, g.dtype)
     elif reduce == "prod":
-        others = _products(out, x, index, source, dim, include_self)[1]
-        return into(gather(g, index, dim) * others, source)
+        return into(_product_vjp_source(g, out, x, index, source, dim, include_self), source)
     elif reduce in ("amax", "amin"):
         share, _, chosen = _shares(g, out, x, index, source, dim, include_self)
         return into(gather(share, index, dim) * chosen, source)

@@ -59,16 +59,11 @@ def _topk_numpy(x: Any, k: int, dim: int, largest: bool, sorted_: bool) -> Any:
     if not x.ndim:
         return np.zeros((), np.int64)
     n = x.shape[dim]
-    if k * 8 > n or not k or sortable(x).dtype.kind != "f":
+    numbers = sortable(x)
+    if k * 8 > n or not k or numbers.dtype.kind != "f" or np.isnan(numbers).any():
         return ordering(x, dim, largest).take(np.arange(k), dim)
     # A few of many: part them off first, then sort only those.
-    keys = np.nan_to_num(
-        -sortable(x) if largest else sortable(x),
-        nan=-np.inf if largest else np.inf,
-        posinf=np.inf,
-        neginf=-np.inf,
-    )
-    few = np.argpartition(keys, max(k - 1, 0), dim).take(np.arange(k), dim)
+    few = np.argpartition(-numbers if largest else numbers, k - 1, dim).take(np.arange(k), dim)
     few.sort(dim)
     order = ordering(np.take_along_axis(x, few, dim), dim, largest)
     return np.take_along_axis(few, order, dim)

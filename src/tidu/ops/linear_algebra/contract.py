@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tidu.base.shapes import broadcast
+from tidu.base.shapes import broadcast, can_broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_given_precision, in_lower_precision
 from tidu.ops.cast import cast
@@ -254,7 +254,9 @@ def dot(input: Any, tensor: Any) -> Any:
 
 def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, weight, bias = inputs
-    fits = x.dtype is weight.dtype and (bias is None or x.dtype is bias.dtype)
+    fits = x.dtype is weight.dtype and (
+        bias is None or (x.dtype is bias.dtype and bias.shape == weight.shape[:1])
+    )
     if fits and len(weight.shape) == 2 and x.shape[-1:] == weight.shape[1:]:
         return inputs, (*x.shape[:-1], weight.shape[0]), x.dtype
     for role, tensor in (("weight", weight), ("bias", bias)):
@@ -274,8 +276,14 @@ def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
             f"{list(x.shape)} has to end in in_features = {weight.shape[-1]}, the last dimension "
             f"of the weight {list(weight.shape)}"
         )
-    columns = weight.shape[:-1]
-    return inputs, (*x.shape[:-1], *columns), x.dtype
+    shape = (*x.shape[:-1], *weight.shape[:-1])
+    if bias is not None and not can_broadcast(bias.shape, shape[-1:]):
+        raise RuntimeError(
+            f"The expanded size of the tensor {list(shape)} must match the existing size "
+            f"{list(bias.shape)}: linear of an input of shape {list(x.shape)} and a weight of "
+            f"shape {list(weight.shape)} takes a bias of shape {list(shape[-1:])}"
+        )
+    return inputs, shape, x.dtype
 
 
 def _linear(x: Any, weight: Any, bias: Any) -> Any:
@@ -374,6 +382,8 @@ def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:
     """
     rank = input.ndim
     if bias is not None and rank == 2:
+        if bias.ndim == 2 and bias.shape[0] in (1, input.shape[0]):
+            return linear(input, weight, None) + bias
         return linear(input, weight, bias)
     if bias is None:
         name = "MmBackward0" if rank == 2 else "UnsafeViewBackward0"

@@ -14,7 +14,7 @@ from typing import Any
 from tidu.ir.op import function
 from tidu.ops.elementwise import mul
 from tidu.ops.linear_algebra.contract import matmul
-from tidu.ops.moving.movement import diagonal_, permute, reshape
+from tidu.ops.moving.movement import diagonal_, permute, reshape, unsqueeze_dims
 from tidu.ops.reductions.reduce import sum_over
 
 Labels = list[int]
@@ -181,19 +181,39 @@ def _arranged(x: Any, labels: Labels, groups: Sequence[Labels]) -> Any:
     return reshape(moved, shape)
 
 
-def _product(x: Any, a: Labels, y: Any, b: Labels, needed: set[int]) -> tuple[Any, Labels]:
+def _beside(x: Any, labels: Labels, every: Labels) -> Any:
+    """Dimensions in the order of `every`, with a size of 1 for each label that `x` lacks."""
+    order = tuple(labels.index(s) for s in every if s in labels)
+    moved = permute(x, order) if order != tuple(range(len(order))) else x
+    missing = tuple(i for i, s in enumerate(every) if s not in labels)
+    return unsqueeze_dims(moved, missing) if missing else moved
+
+
+def _product(
+    x: Any, a: Labels, y: Any, b: Labels, needed: set[int], output: Labels
+) -> tuple[Any, Labels]:
     """The product of two operands, summed over what they share and nothing else needs."""
     x, a = _sum_out(x, a, needed | set(b))
     y, b = _sum_out(y, b, needed | set(a))
     batch = [s for s in a if s in b and s in needed]
     summed = [s for s in a if s in b and s not in needed]
+    if not summed:
+        every = [s for s in output if s in a or s in b]
+        every += [s for s in dict.fromkeys((*a, *b)) if s not in output]
+        return mul(_beside(x, a, every), _beside(y, b, every)), every
     left = [s for s in a if s not in b]
     right = [s for s in b if s not in a]
     size = {**dict(zip(a, x.shape, strict=True)), **dict(zip(b, y.shape, strict=True))}
     shape = tuple(size[s] for s in (*batch, *left, *right))
     first, second = _arranged(x, a, (batch, left, summed)), _arranged(y, b, (batch, summed, right))
-    made = matmul.named("BmmBackward0", first, second) if summed else mul(first, second)
-    return reshape(made, shape), batch + left + right
+    return reshape(matmul.named("BmmBackward0", first, second), shape), batch + left + right
+
+
+def _of_one(x: Any, labels: Labels, output: Labels) -> Any:
+    """Dimensions in the order of the output, the sum over the others."""
+    rest = [s for s in labels if s not in output]
+    moved = permute(x, tuple(labels.index(s) for s in (*output, *rest)))
+    return _sum_out(moved, [*output, *rest], set(output))[0]
 
 
 @function("torch.einsum")
@@ -238,9 +258,12 @@ def einsum(equation: Any, *operands: Any) -> Any:
     sizes = _check_sizes([x for x, _ in diagonals], [labels for _, labels in diagonals])
     operands_left = [_drop_ones(x, labels, sizes) for x, labels in diagonals]
     result, labels = operands_left[0]
+    if len(operands_left) == 1:
+        return _of_one(result, labels, output)
     for number, (x, own) in enumerate(operands_left[1:], 1):
         later = {s for _, others in operands_left[number + 1 :] for s in others}
-        result, labels = _product(result, labels, x, own, set(output) | later)
-    result, labels = _sum_out(result, labels, set(output))
-    order = tuple(labels.index(s) for s in output)
-    return permute(result, order)
+        result, labels = _product(result, labels, x, own, set(output) | later, output)
+    if labels == output:
+        return result
+    # What PyTorch calls it: it drops the summed dimensions with a view at the end.
+    return permute.named("ViewBackward0", result, tuple(labels.index(s) for s in output))

@@ -15,8 +15,8 @@ from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.moving.arranging import roll
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import expand, permute, reshape, swap
+from tidu.ops.reductions.product import cumprod
 from tidu.ops.reductions.reduce import sum_over
-from tidu.ops.reductions.scan import cumprod
 from tidu.ops.rules import class_name
 
 

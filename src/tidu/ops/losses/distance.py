@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.dtypes import int64
-from tidu.base.shapes import broadcast, reduced, wrap_dim
+from tidu.base.shapes import broadcast, reduced, wrap_dim, wrap_dims
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import leaf
 from tidu.ops.elementwise import clamp, sub, where
@@ -24,13 +24,15 @@ def _norm(name: str, x: Any, p: float, dim: int, keepdim: bool) -> Any:
 
 
 @function("torch.nn.functional.normalize")
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
-    """input / max(‖input‖_p, `eps`), with the norm taken along `dim`.
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
+    """input / max(‖input‖_p, `eps`), with the norm taken along `dim`, one dimension or several.
 
     >>> F.normalize(torch.tensor([[3., 4.]]))
     tensor([[0.6000, 0.8000]])
     """
-    norm = _norm("LinalgVectorNormBackward0", input, p, wrap_dim(dim, len(input.shape)), True)
+    rank = len(input.shape)
+    dims = wrap_dims(dim, rank)[:rank]
+    norm = vector_norm_.named("LinalgVectorNormBackward0", input, float(p), dims, True)
     return input / expand(clamp.named("ClampMinBackward0", norm, eps, None), tuple(input.shape))
 
 
@@ -75,9 +77,15 @@ def _cosine_vjp(g: Any, out: Any, x: Any, y: Any, dim: int, eps: float) -> tuple
     g = spread(g, products.shape, _dims(products, dim), False) / (bounded_x * bounded_y)
     cosine = g * products
     return (
-        g * y - x * where(norm_x > eps, cosine / (bounded_x * bounded_x), 0.0),
-        g * x - y * where(norm_y > eps, cosine / (bounded_y * bounded_y), 0.0),
+        g * y - x * _per_norm(cosine, norm_x, bounded_x),
+        g * x - y * _per_norm(cosine, norm_y, bounded_y),
     )
+
+
+def _per_norm(cosine: Any, norm: Any, bounded: Any) -> Any:
+    """The share of the norm itself, whose derivative is, as in PyTorch, blind to its bound."""
+    none = norm == 0.0
+    return where(none, 0.0, cosine / (bounded * where(none, 1.0, norm)))
 
 
 cosine = define(

@@ -116,6 +116,7 @@ def repeat_interleave(
     if isinstance(repeats, int):
         if repeats < 0:
             raise RuntimeError("Repeats must be non-negative")
+        _check_output_size(output_size, n * repeats)
         shape = tuple(input.shape)
         wide = expand(
             reshape(input, (*shape[: d + 1], 1, *shape[d + 1 :])),
@@ -125,7 +126,15 @@ def repeat_interleave(
     _check_repeats(repeats, n)
     counts = repeats.tolist() if repeats.shape else [repeats.item()] * n
     counts = counts * n if len(counts) == 1 else counts
+    _check_output_size(output_size, sum(counts))
     return index.named("IndexSelectBackward0", (input, _places(counts)), (d,))
+
+
+def _check_output_size(given: int | None, size: int) -> None:
+    if given is not None and given != size:
+        raise RuntimeError(
+            f"repeat_interleave: Invalid output_size, expected {size} but got {given}"
+        )
 
 
 def _check_repeats(repeats: Any, size: int | None) -> None:

@@ -150,6 +150,11 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
     >>> torch.cat([torch.tensor([1, 2]), torch.tensor([3])])
     tensor([1, 2, 3])
     """
+    if hasattr(tensors, "shape"):
+        raise TypeError(
+            "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
+            f"{at(here())}"
+        )
     items = _join("torch.cat", tensors)
     # An empty vector is skipped whatever the others' shapes are; its dtype counts.
     shapes = [tuple(x.shape) for x in items]
@@ -211,8 +216,10 @@ def _at_least(rank: int, tensors: tuple[Any, ...]) -> Any:
         return x
     shape = tuple(x.shape)
     if rank == 3 and len(shape) > 0:
-        return reshape(x, (1, *shape, 1) if len(shape) == 1 else (*shape, 1))
-    return reshape(x, (1,) * (rank - len(shape)) + shape)
+        shape = (1, *shape, 1) if len(shape) == 1 else (*shape, 1)
+    else:
+        shape = (1,) * (rank - len(shape)) + shape
+    return reshape.named("UnsqueezeBackward0" if x.shape else "ViewBackward0", x, shape)
 
 
 @function("torch.atleast_1d")

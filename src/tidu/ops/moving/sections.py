@@ -51,6 +51,13 @@ def select(input: Any, dim: int, index: int) -> Any:
     return select_(input, d, index + n if index < 0 else index)
 
 
+def _require_dims(name: str, tensor: Any) -> None:
+    if not tensor.shape:
+        raise RuntimeError(
+            f"{name} expects at least a 1-dimensional tensor, but got one with 0 dimensions"
+        )
+
+
 @function("torch.split Tensor.split")
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """Views of parts along `dim`: of one size (the last may be smaller), or of the sizes listed.
@@ -58,6 +65,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
     >>> torch.arange(5).split(2)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
+    _require_dims("split", tensor)
     d = wrap_dim(dim, len(tensor.shape))
     n = tensor.shape[d]
     if isinstance(split_size_or_sections, int):
@@ -110,9 +118,14 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    _require_dims("chunk", input)
     d = wrap_dim(dim, len(input.shape))
     size = -(-input.shape[d] // chunks)
-    return _cut(input, d, [0] * chunks, "SplitBackward0") if size == 0 else split(input, size, d)
+    return (
+        _cut(input, d, [0] * chunks, "SplitWithSizesBackward0")
+        if size == 0
+        else split(input, size, d)
+    )
 
 
 @function("torch.unbind Tensor.unbind")

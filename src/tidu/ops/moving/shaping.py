@@ -7,7 +7,14 @@ from math import prod
 from typing import Any
 
 from tidu.base.dtypes import bool_, dtype
-from tidu.base.shapes import flatten_sizes, infer_size, reshaped, sizes_from, wrap_dim
+from tidu.base.shapes import (
+    flatten_sizes,
+    infer_size,
+    reshaped,
+    sizes_from,
+    wrap_dim,
+    wrap_dims,
+)
 from tidu.base.source import at, here
 from tidu.ir.op import function
 from tidu.ops.cast import cast
@@ -30,12 +37,14 @@ def reshape_to(input: Any, *shape: Any, **named: Any) -> Any:
 
 
 @function("Tensor.view")
-def view(input: Any, *shape: Any) -> Any:
+def view(input: Any, *shape: Any, **named: Any) -> Any:
     """`reshape`, but never a copy: RuntimeError where memory does not allow a view.
 
     >>> torch.arange(6).view(2, -1).shape
     torch.Size([2, 3])
     """
+    if named:
+        shape = (named["dtype"],) if "dtype" in named else sizes_from(shape, named, "size")
     if shape and isinstance(shape[0], dtype):
         return _view_dtype(input, shape[0])
     sizes = reshaped(input.shape, flatten_sizes(shape))
@@ -164,7 +173,10 @@ def permute_to(input: Any, *dims: Any, **named: Any) -> Any:
         )
     wrapped = tuple(wrap_dim(d, rank) for d in order)
     if len(set(wrapped)) != rank:
-        raise RuntimeError(f"permute(): duplicate dims are not allowed: {list(order)}")
+        raise RuntimeError(
+            f"permute(): duplicate dims are not allowed: {list(order)} for a tensor of shape "
+            f"{list(input.shape)}{at(here())}"
+        )
     return permute(input, wrapped)
 
 
@@ -206,17 +218,20 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     torch.Size([3, 4, 2])
     """
     rank = len(input.shape)
-    if not rank:
-        return permute(input, ())
     sources = [wrap_dim(d, rank) for d in ((source,) if isinstance(source, int) else source)]
     targets = [
         wrap_dim(d, rank) for d in ((destination,) if isinstance(destination, int) else destination)
     ]
+    for name, dims in (("source", sources), ("destination", targets)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({dims})")
     if len(sources) != len(targets):
         raise RuntimeError(
             "movedim: Invalid source or destination dims: they should contain the same number of "
             "dims"
         )
+    if not rank:
+        return permute(input, ())
     order: list[int | None] = [None] * rank
     for a, b in zip(sources, targets, strict=True):
         order[b] = a
@@ -232,9 +247,14 @@ def flip_dims(input: Any, *dims: Any, **named: Any) -> Any:
     tensor([3, 2, 1])
     """
     wanted = sizes_from(dims, named, "dims")
-    if not input.shape:
-        return positive(input)
-    return flip(input, tuple(wrap_dim(d, len(input.shape)) for d in wanted))
+    rank = len(input.shape)
+    return flip(input, wrap_dims(wanted, rank)) if wanted and rank else _unflipped(input, wanted)
+
+
+def _unflipped(input: Any, dims: tuple[int, ...]) -> Any:
+    for d in dims:
+        wrap_dim(d, 0)
+    return positive(input)
 
 
 @function("torch.fliplr Tensor.fliplr")
@@ -286,19 +306,24 @@ def broadcast_to(input: Any, size: Any) -> Any:
 
 
 @function("Tensor.repeat")
-def repeat(input: Any, *repeats: Any) -> Any:
+def repeat(input: Any, *repeats: Any, **named: Any) -> Any:
     """The whole tensor repeated along each dimension, copied.
 
     >>> torch.tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    counts = flatten_sizes(repeats)
+    counts = sizes_from(repeats, named, "repeats")
     shape = tuple(input.shape)
+    if any(n < 0 for n in counts):
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(counts)}: repeat counts "
+            f"{list(counts)}{at(here())}"
+        )
     if len(counts) < len(shape):
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
-            f"tensor: {list(counts)} for shape {list(shape)}"
+            f"tensor: {list(counts)} for shape {list(shape)}{at(here())}"
         )
     shape = (1,) * (len(counts) - len(shape)) + shape
     pairs = tuple(n for c, s in zip(counts, shape, strict=True) for n in (c, s))

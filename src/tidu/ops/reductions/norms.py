@@ -63,7 +63,7 @@ def _norm_vjp(g: Any, out: Any, x: Any, order: float, dims: Dims, keepdim: bool)
     if order == 2:
         return x * _over(g, norm, 1.0)
     if math.isinf(order):
-        reached = cast(logical_or(eq(abs_(x), norm), ne(norm, norm)), g.dtype)
+        reached = cast(logical_or(eq(abs_(x), norm), ne(x, x)), g.dtype)
         return g * (sign(x) * (reached / sum_(reached, dims, True)))
     if order < 1:
         zero = eq(x, 0)

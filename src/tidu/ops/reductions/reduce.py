@@ -1,4 +1,4 @@
-"""Reductions: sums, products, extremes, means and truth over some or all dimensions."""
+"""Reductions: sums, extremes, means and truth over some or all dimensions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from tidu.base import dtypes
 from tidu.base.limits import iinfo
 from tidu.base.shapes import reduced, wrap_dims
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ir.precision import in_full_precision
 from tidu.ops.cast import as_dtype, cast
-from tidu.ops.elementwise import eq, logical_not, where
+from tidu.ops.elementwise import eq, logical_not
 from tidu.ops.moving.movement import expand, unsqueeze_dims
 from tidu.ops.rules import class_name
 
 Dims = tuple[int, ...]
 
 
-def _reduction_samples(low: float = -2.0, high: float = 2.0, empty: bool = True) -> Any:
+def reduction_samples(low: float = -2.0, high: float = 2.0, empty: bool = True) -> Any:
     def make() -> list[Sample]:
         cases = [
             Sample((Array((3, 4), low, high), (0,), False)),
@@ -40,7 +39,7 @@ def _infer_reduction(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) ->
     return inputs, reduced(x.shape, dims, keepdim), x.dtype
 
 
-def _infer_summed(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+def infer_summed(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     """Integers and bools are summed as int64."""
     (x,), (dims, keepdim) = inputs, attrs
     if x.dtype.category != dtypes.FLOAT and x.dtype is not dtypes.int64:
@@ -70,50 +69,14 @@ sum_ = define(
     "sum",
     attrs="dims keepdim",
     kind="reduction",
-    infer=_infer_summed,
+    infer=infer_summed,
     numpy=lambda x, dims, keepdim: np.add.reduce(x, dims, keepdims=keepdim),
     emit=lambda s, accumulator, x: s.add(accumulator, x),
     identity=lambda d: 0,
     vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim),),
-    samples=_reduction_samples(),
+    samples=reduction_samples(),
     reference=_torch_sum,
 )
-
-
-def _prod_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
-    """g times the product of the others, which stays right where factors are zero."""
-    if not dims:
-        return g
-    zero = eq(x, 0)
-    zeros = cast(zero, dtypes.int64)
-    count = sum_(zeros, dims, True)
-    others = prod_(where(zero, 1.0, x), dims, True)
-    kept = where(
-        zero,
-        where(eq(count, 1), others, 0.0),
-        where(eq(count, 0), others / where(zero, 1.0, x), 0.0),
-    )
-    return spread(g, x.shape, dims, keepdim) * kept
-
-
-prod_ = define(
-    "prod",
-    attrs="dims keepdim",
-    kind="reduction",
-    infer=_infer_summed,
-    numpy=lambda x, dims, keepdim: np.multiply.reduce(x, dims, keepdims=keepdim),
-    emit=lambda s, accumulator, x: s.mul(accumulator, x),
-    identity=lambda d: 1,
-    vjp=(_prod_vjp,),
-    samples=_reduction_samples(0.5, 2.0),
-    reference=lambda torch, x, dims, keepdim: _torch_prod(x, dims, keepdim),
-)
-
-
-def _torch_prod(x: Any, dims: Dims, keepdim: bool) -> Any:
-    for dim in sorted(dims, reverse=True):
-        x = x.prod(dim, keepdim)
-    return x if dims else x.prod()
 
 
 def _extreme_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:
@@ -155,7 +118,7 @@ def _extreme(name: str, ufunc: Any, emit: Any, identity: Any) -> Op:
         emit=emit,
         identity=identity,
         vjp=(_extreme_vjp,),
-        samples=_reduction_samples(empty=False),
+        samples=reduction_samples(empty=False),
         reference=lambda torch, x, dims, keepdim: getattr(torch, name)(x, dims, keepdim),
     )
 
@@ -173,7 +136,7 @@ def _truth(name: str, ufunc: Any, emit: Any, identity: bool) -> Op:
         numpy=lambda x, dims, keepdim: ufunc.reduce(x.astype(bool), dims, keepdims=keepdim),
         emit=emit,
         identity=lambda d: identity,
-        samples=_reduction_samples(),
+        samples=reduction_samples(),
         reference=lambda torch, x, dims, keepdim: getattr(torch, name)(x, dims or None, keepdim),
     )
 
@@ -200,23 +163,10 @@ def sum_over(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any =
     tensor([3., 3.])
     """
     name = "SumBackward0" if dim is None else "SumBackward1"
-    if dtype is not None:
-        input = as_dtype(input, dtype)
-    return sum_.named(name, input, wrap_dims(dim, input.ndim), keepdim)
-
-
-@function("torch.prod Tensor.prod")
-@in_full_precision
-def prod_over(
-    input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
-) -> Any:
-    """The product over `dim`, or over all elements.
-
-    >>> torch.tensor([2., 3.]).prod()
-    tensor(6.)
-    """
-    name = "ProdBackward0" if dim is None else "ProdBackward1"
-    return prod_.named(name, as_dtype(input, dtype), wrap_dims(dim, len(input.shape)), keepdim)
+    if dtype is None:
+        return sum_.named(name, input, wrap_dims(dim, input.ndim), keepdim)
+    total = sum_.named(name, as_dtype(input, dtype), wrap_dims(dim, input.ndim), keepdim)
+    return as_dtype(total, dtype)  # integers are summed as int64
 
 
 def _mean_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -245,7 +195,7 @@ mean_ = define(
             spread(g, x.shape, dims, keepdim) / float(element_count(x.shape, dims))
         ),
     ),
-    samples=_reduction_samples(),
+    samples=reduction_samples(),
     dtypes="float",
     reference=lambda torch, x, dims, keepdim: torch.mean(x, dims, keepdim),
 )
@@ -288,6 +238,11 @@ def amin_over(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     return amin(input, wrap_dims(dim, len(input.shape)), keepdim)
 
 
+def _dims_of_truth(dim: Any, rank: int) -> Dims:
+    """Unlike sums, truth over the dimensions () is that of each element."""
+    return () if dim == () else wrap_dims(dim, rank)
+
+
 @function("torch.any Tensor.any")
 def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether any element is true (not 0), over `dim` or over all.
@@ -295,7 +250,7 @@ def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> torch.tensor([[False, True], [False, False]]).any(1)
     tensor([ True, False])
     """
-    return any_(input, wrap_dims(dim, len(input.shape)), keepdim)
+    return any_(input, _dims_of_truth(dim, len(input.shape)), keepdim)
 
 
 @function("torch.all Tensor.all")
@@ -305,7 +260,7 @@ def all_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> torch.tensor([True, False]).all()
     tensor(False)
     """
-    return all_(input, wrap_dims(dim, len(input.shape)), keepdim)
+    return all_(input, _dims_of_truth(dim, len(input.shape)), keepdim)
 
 
 @function("torch.count_nonzero Tensor.count_nonzero")

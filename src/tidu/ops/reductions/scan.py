@@ -1,4 +1,4 @@
-"""Scans: sums, products and extremes of everything up to each place."""
+"""Scans: sums and extremes of everything up to each place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tidu.base import dtypes
 from tidu.base.shapes import wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.cast import as_dtype, cast
-from tidu.ops.elementwise import eq, exp, where
+from tidu.ops.elementwise import eq, exp, isinf, logical_and, where
 from tidu.ops.indexing.along import gather
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import flip, slice_along
@@ -19,7 +19,7 @@ from tidu.ops.rules import promote, same
 from tidu.ops.sources import full
 
 
-def _samples(low: float = -2.0, high: float = 2.0) -> Any:
+def scan_samples(low: float = -2.0, high: float = 2.0) -> Any:
     def make() -> list[Sample]:
         shapes = [((3, 4), 0), ((3, 4), 1), ((2, 3, 4), 1), ((5,), 0), ((), 0), ((0, 3), 1)]
         return [Sample((Array(shape, low, high), dim)) for shape, dim in shapes]
@@ -27,7 +27,7 @@ def _samples(low: float = -2.0, high: float = 2.0) -> Any:
     return make
 
 
-def _scan(function_: Any) -> Any:
+def accumulated(function_: Any) -> Any:
     """A NumPy accumulation, which a 0-d array has none of."""
 
     def run(x: Any, dim: int) -> Any:
@@ -36,14 +36,14 @@ def _scan(function_: Any) -> Any:
     return run
 
 
-def _infer_summed(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+def infer_accumulated(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     (x,) = inputs
     if x.dtype.category != dtypes.FLOAT and x.dtype is not dtypes.int64:
         x = cast.value((x,), (dtypes.int64,))
     return (x,), x.shape, x.dtype
 
 
-def _reversed_sum(g: Any, dim: int) -> Any:
+def reversed_sum(g: Any, dim: int) -> Any:
     return flip(cumsum_(flip(g, (dim,)), dim), (dim,)) if g.shape else g
 
 
@@ -51,10 +51,10 @@ cumsum_ = define(
     "cumsum",
     attrs="dim",
     kind="host",
-    infer=_infer_summed,
-    numpy=_scan(np.add.accumulate),
-    vjp=(lambda g, out, x, dim: _reversed_sum(g, dim),),
-    samples=_samples(),
+    infer=infer_accumulated,
+    numpy=accumulated(np.add.accumulate),
+    vjp=(lambda g, out, x, dim: reversed_sum(g, dim),),
+    samples=scan_samples(),
     tolerance=2.0,
 )
 
@@ -69,18 +69,18 @@ def _recurrence_numpy(factor: Any, term: Any, dim: int) -> Any:
     return np.moveaxis(out, 0, dim)
 
 
-def _shifted(x: Any, dim: int, first: float) -> Any:
+def shifted(x: Any, dim: int, first: float) -> Any:
     """The numbers moved one place on along `dim`, with `first` in the free place."""
     n = x.shape[dim]
     start = full(first, tuple(1 if i == dim else m for i, m in enumerate(x.shape)), x.dtype)
     return cat_((start, slice_along(x, dim, 0, n - 1)), dim) if n else x
 
 
-def _backwards(factor: Any, g: Any, dim: int) -> Any:
+def backwards(factor: Any, g: Any, dim: int) -> Any:
     """u_i = g_i + factor_{i+1} · u_{i+1}: how a cotangent runs back through a recurrence."""
     if not g.shape[dim]:
         return g
-    return flip(recurrence(_shifted(flip(factor, (dim,)), dim, 0.0), flip(g, (dim,)), dim), (dim,))
+    return flip(recurrence(shifted(flip(factor, (dim,)), dim, 0.0), flip(g, (dim,)), dim), (dim,))
 
 
 # y_i = factor_i · y_{i-1} + term_i along one dimension: what the derivatives of products of sums
@@ -93,8 +93,8 @@ recurrence = define(
     infer=lambda op, inputs, attrs: (*(promote(inputs)[:1]), inputs[1].shape, inputs[1].dtype),
     numpy=_recurrence_numpy,
     vjp=(
-        lambda g, out, factor, term, dim: _backwards(factor, g, dim) * _shifted(out, dim, 0.0),
-        lambda g, out, factor, term, dim: _backwards(factor, g, dim),
+        lambda g, out, factor, term, dim: backwards(factor, g, dim) * shifted(out, dim, 0.0),
+        lambda g, out, factor, term, dim: backwards(factor, g, dim),
     ),
     samples=lambda: [
         Sample((Array((4, 3)), Array((4, 3)), 0)),
@@ -112,28 +112,9 @@ def _torch_recurrence(torch: Any, factor: Any, term: Any, dim: int) -> Any:
     return torch.stack(states, dim)
 
 
-def _cumprod_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
-    """The product of what comes before, times Σ over later places of g and the factors between;
-    no division.
-    """
-    return _shifted(out, dim, 1.0) * _backwards(x, g, dim) if x.shape else g
-
-
-cumprod_ = define(
-    "cumprod",
-    attrs="dim",
-    kind="host",
-    infer=_infer_summed,
-    numpy=_scan(np.multiply.accumulate),
-    vjp=(_cumprod_vjp,),
-    samples=_samples(0.5, 2.0),
-    tolerance=2.0,
-)
-
-
 def _distance(a: Any, b: Any) -> Any:
     """a - b, and 0 where both are the same infinity."""
-    return where(eq(a, b), 0.0, a - b)
+    return where(logical_and(eq(a, b), isinf(a)), 0.0, a - b)
 
 
 def _logcumsumexp_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
@@ -142,8 +123,8 @@ def _logcumsumexp_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
     """
     if not x.shape:
         return g
-    factor = exp(_distance(_shifted(out, dim, 0.0), out))
-    return exp(_distance(x, out)) * _backwards(factor, g, dim)
+    factor = exp(_distance(shifted(out, dim, 0.0), out))
+    return exp(_distance(x, out)) * backwards(factor, g, dim)
 
 
 def _logcumsumexp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -159,9 +140,9 @@ logcumsumexp_ = define(
     attrs="dim",
     kind="host",
     infer=_logcumsumexp_infer,
-    numpy=_scan(np.logaddexp.accumulate),
+    numpy=accumulated(np.logaddexp.accumulate),
     vjp=(_logcumsumexp_vjp,),
-    samples=_samples(),
+    samples=scan_samples(),
     dtypes="float",
 )
 
@@ -186,7 +167,7 @@ def _cumulative_extreme(name: str, ufunc: Any) -> Op:
         kind="host",
         infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, dtypes.int64),
         numpy=_extreme_places(ufunc),
-        samples=_samples(),
+        samples=scan_samples(),
         reference=lambda torch, x, dim: getattr(torch, name)(x, dim).indices,
     )
 
@@ -203,12 +184,6 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     tensor([1, 3, 6])
     """
     return as_dtype(cumsum_(as_dtype(input, dtype), wrap_dim(dim, len(input.shape))), dtype)
-
-
-@function("torch.cumprod Tensor.cumprod", inplace=True)
-def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """The products of the elements up to each place along `dim`."""
-    return as_dtype(cumprod_(as_dtype(input, dtype), wrap_dim(dim, len(input.shape))), dtype)
 
 
 @function("torch.logcumsumexp Tensor.logcumsumexp")

@@ -329,6 +329,8 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
         )
     if bins <= 0:
         raise RuntimeError(f"torch.histc(): bins must be > 0, but got {bins}")
+    if min > max:
+        raise RuntimeError(f"torch.histc(): max must be larger than min, but got {min} and {max}")
     return histc_(input, float(min), float(max), int(bins))
 
 
@@ -358,7 +360,7 @@ histogram_ = define(
 @function("torch.histogram Tensor.histogram")
 def histogram(
     input: Any,
-    bins: Any,
+    bins: Any = 100,
     *,
     range: tuple[float, float] | None = None,
     weight: Any = None,

@@ -139,8 +139,15 @@ def mvlgamma(input: Any, p: int) -> Any:
     return add.named("MvlgammaBackward0", total, p * (p - 1) / 4 * math.log(math.pi))
 
 
+def _log_gamma(a: float) -> float:
+    try:
+        return math.lgamma(a)
+    except OverflowError:
+        return math.inf
+
+
 def _log_gamma_numpy(a: Any) -> Any:
-    return np.vectorize(math.lgamma, otypes=[np.float64])(a) if a.size else a
+    return np.vectorize(_log_gamma, otypes=[np.float64])(a) if a.size else a
 
 
 def _gamma_parts(a: Any, x: Any) -> tuple[Any, Any, Any, Any]:
@@ -159,11 +166,11 @@ def _gamma_parts(a: Any, x: Any) -> tuple[Any, Any, Any, Any]:
     )
     plain = ~bad & (x > 0) & (a > 0) & np.isfinite(a) & np.isfinite(x)
     safe_a, safe_x = np.where(plain, a, 1.0), np.where(plain, x, 1.0)
-    front = np.exp(safe_a * np.log(safe_x) - safe_x - _log_gamma_numpy(safe_a))
+    front = np.exp(safe_a * np.log(safe_x) - safe_x - _log_gamma_numpy(safe_a + 1))
     by_series = safe_x < safe_a + 1
-    # Series: x^a e^-x / Γ(a) · Σ x^k / (a (a + 1) … (a + k))
+    # Series: x^a e^-x / Γ(a + 1) · Σ x^k / ((a + 1) … (a + k))
     xs, place = np.where(by_series, safe_x, 0.5), safe_a.copy()
-    term = 1 / safe_a
+    term = np.ones(safe_a.shape)
     total = term.copy()
     for _ in range(20000):
         place = place + 1
@@ -185,8 +192,8 @@ def _gamma_parts(a: Any, x: Any) -> tuple[Any, Any, Any, Any]:
         h = h * d * c
         if (np.abs(d * c - 1) <= 1e-16).all():
             break
-    upper = front * h
-    lower = np.where(by_series, lower, 1 - upper)
+    upper = front * safe_a * h
+    lower = np.where(by_series, np.minimum(lower, 1.0), 1 - upper)
     upper = np.where(by_series, 1 - lower, upper)
     one = (~bad & ~plain) & ((a == 0) | np.isposinf(x))
     return np.where(plain, lower, one * 1.0), np.where(plain, upper, 1.0 - one), bad, plain

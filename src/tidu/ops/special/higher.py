@@ -7,25 +7,34 @@ from typing import Any
 
 import numpy as np
 
+from tidu.base.limits import finfo
 from tidu.ir.mathematics import bessel, normal
 from tidu.ir.op import Array, Op, Sample, define, function
-from tidu.ops.elementwise import exp, log, mul, sign, where
+from tidu.ir.value import Value
+from tidu.ops.elementwise import abs_, exp, log, mul, sign, where
 from tidu.ops.rules import floating
 from tidu.ops.samples import unary
 from tidu.ops.special.error_function import erfc
 from tidu.ops.special.wide import special
 
 
+def _without_tiny(x: Any) -> tuple[Any, Any]:
+    """Where x is too small to divide by: there the derivatives are that at 0. And x, with 1 there.
+
+    PyTorch draws the line at the same place.
+    """
+    tiny = abs_(x) <= finfo(x.dtype).eps
+    return tiny, where(tiny, 1.0, x)
+
+
 def _i1_vjp(g: Any, out: Any, x: Any) -> Any:
-    zero = x == 0
-    safe = where(zero, 1.0, x)
-    return g * where(zero, 0.5, i0(safe) - out / safe)
+    tiny, safe = _without_tiny(x)
+    return g * where(tiny, 0.5, i0(safe) - out / safe)
 
 
 def _i1e_vjp(g: Any, out: Any, x: Any) -> Any:
-    zero = x == 0
-    safe = where(zero, 1.0, x)
-    return g * where(zero, 0.5, i0e(safe) - out * (sign(safe) + 1.0 / safe))
+    tiny, safe = _without_tiny(x)
+    return g * where(tiny, 0.5, i0e(safe) - out * (sign(safe) + 1.0 / safe))
 
 
 i0 = special(
@@ -83,10 +92,17 @@ _SQRT_2 = math.sqrt(2)
 _HALF_SQRT_PI = math.sqrt(math.pi) / 2
 _SQRT_2PI = math.sqrt(2 * math.pi)
 
+
+def _erfinv_vjp(g: Any, out: Any, x: Any) -> Any:
+    """In PyTorch the second derivative does not depend on the result."""
+    y = out if g.__class__ is Value else erfinv(x)
+    return g * (exp(y * y) * _HALF_SQRT_PI)
+
+
 erfinv = special(
     "erfinv",
     normal.erfinv,
-    lambda g, out, x: g * (exp(out * out) * _HALF_SQRT_PI),
+    _erfinv_vjp,
     "torch.erfinv Tensor.erfinv torch.special.erfinv",
     -0.9,
     0.9,

@@ -100,7 +100,7 @@ def _convolution_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) 
         raise RuntimeError(
             f"Calculated padded input size per channel: ({_by(whole)}). Kernel size:"
             f" ({_by(reach)}). Kernel size can't be greater than actual input size ({name} of an"
-            f" input {list(x.shape)}): use a larger input, a smaller kernel or more padding"
+            f" input {list(x.shape)}); use a larger input, a smaller kernel or more padding"
         )
     outs = geometry.windows(x.shape[2:], kernel)
     return inputs, (x.shape[0], weight.shape[0], *outs), x.dtype

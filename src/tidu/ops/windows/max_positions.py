@@ -17,7 +17,7 @@ from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.cast import cast
-from tidu.ops.elementwise import eq, floor_divide, gt, isnan, logical_or, maximum, ne, where
+from tidu.ops.elementwise import clamp, eq, floor_divide, gt, isnan, logical_or, ne, where
 from tidu.ops.moving.movement import expand, reshape, slice_write
 from tidu.ops.reductions.reduce import amax, amin
 from tidu.ops.rules import remembered
@@ -117,7 +117,7 @@ def _first_tap_inside(
     for i, k in enumerate(kernel):
         # ⌈(pad - place of the window) / dilation⌉, at least 0
         missing = arange_(pads[i][0] + dilation[i] - 1, -stride[i], outs[i], dtypes.int64)
-        first = maximum(floor_divide(missing, dilation[i]), 0)
+        first = clamp(floor_divide(missing, dilation[i]), 0, None)
         number = number * k + _along(first, i, len(kernel))
     return number
 

@@ -1,0 +1,115 @@
+"""Tensors in another dtype, on another device, in another layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tidu.base import devices, dtypes
+from tidu.base.dtypes import dtype
+from tidu.base.source import at, here, warn
+from tidu.ops.cast import cast
+from tidu.ops.elementwise import positive
+from tidu.tensor.tensor import Tensor
+
+
+def to(
+    self: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: Any = None,
+    other: Any = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """The tensor in another dtype or on another device; itself where nothing changes.
+
+    ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; `copy=True` copies anyway.
+    """
+    wanted = dtypes.given(dtype)
+    flags = []  # non_blocking, copy
+    for argument in (other, *args):
+        if isinstance(argument, dtypes.dtype):
+            wanted = argument
+        elif isinstance(argument, Tensor):
+            wanted = argument.dtype
+        elif isinstance(argument, bool):
+            flags.append(argument)
+        elif isinstance(argument, (str, int, devices.device)):
+            device = argument
+        elif isinstance(argument, type):
+            wanted = dtypes.given(argument)
+        elif argument is not None:
+            raise TypeError(
+                "to(): argument must be a dtype, a device or a Tensor, not "
+                f"{type(argument).__name__}{at(here())}"
+            )
+    devices.check(device)
+    if wanted is None or wanted is self.dtype:
+        return positive(self) if copy or flags[1:] == [True] else self
+    return cast(self, wanted)  # type: ignore[no-any-return]
+
+
+def converter(d: dtype) -> Any:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return self if self.dtype is d else cast(self, d)
+
+    method.__doc__ = f"The tensor as {d.name}."
+    return method
+
+
+def type_(self: Tensor, dtype: Any = None, **rest: Any) -> Any:
+    """The name of the tensor's type ("torch.FloatTensor"), or the tensor converted to `dtype`."""
+    if dtype is None:
+        return f"torch.{TYPE_NAMES[self.dtype]}Tensor"
+    return to(self, dtype if isinstance(dtype, dtypes.dtype) else dtype_of_type(dtype))
+
+
+TYPE_NAMES = {
+    dtypes.float32: "Float",
+    dtypes.float64: "Double",
+    dtypes.float16: "Half",
+    dtypes.bfloat16: "BFloat16",
+    dtypes.int64: "Long",
+    dtypes.int32: "Int",
+    dtypes.int16: "Short",
+    dtypes.int8: "Char",
+    dtypes.uint8: "Byte",
+    dtypes.bool_: "Bool",
+}
+_BY_TYPE_NAME = {f"{name}Tensor": d for d, name in TYPE_NAMES.items()}
+
+
+def dtype_of_type(wanted: Any) -> dtype:
+    """The dtype of "torch.FloatTensor" or of the class torch.FloatTensor."""
+    name = (wanted if isinstance(wanted, str) else wanted.__name__).rpartition(".")[2]
+    if name == "Tensor":
+        return dtypes.get_default_dtype()
+    if name not in _BY_TYPE_NAME:
+        raise ValueError(f"invalid type: '{wanted}'")
+    return _BY_TYPE_NAME[name]
+
+
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """Itself if its elements lie in row-major order, otherwise a copy that does."""
+    return self if self.is_contiguous() else positive(self)
+
+
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor on the CPU: itself."""
+    return self
+
+
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
+    """RuntimeError: there is no CUDA device."""
+    devices.check("cuda")
+    return self
+
+
+def share_memory_(self: Tensor) -> Tensor:
+    """The tensor itself, with a warning: processes do not share memory here."""
+    warn(
+        "share_memory_(): tensors are not shared among processes: each process works on a copy of "
+        "its own, and does not see what the others write"
+    )
+    return self
