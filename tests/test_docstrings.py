@@ -10,6 +10,7 @@ import builtins
 import doctest
 import importlib
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -76,6 +77,17 @@ class Finder(doctest.DocTestFinder):
         return super()._from_module(module, object)  # type: ignore[misc,no-any-return]
 
 
+@pytest.fixture
+def _switches_as_before() -> Iterator[None]:
+    deterministic, kind = tidu.are_deterministic_algorithms_enabled(), tidu.get_default_dtype()
+    grad = tidu.is_grad_enabled()
+    yield
+    tidu.use_deterministic_algorithms(deterministic)
+    tidu.set_default_dtype(kind)
+    tidu.set_grad_enabled(grad)
+
+
+@pytest.mark.usefixtures("_switches_as_before")
 @pytest.mark.parametrize("name", modules_with_examples())
 @pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
 def test_examples_print_what_they_say(

@@ -68,3 +68,41 @@ def test_a_scripted_module_keeps_its_state_and_its_class() -> None:
     assert isinstance(scripted, tidu.nn.Sequential)
     assert list(scripted.state_dict()) == list(model.state_dict())
     assert not scripted.eval().training
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+def test_tracing_runs_the_example_and_returns_the_module() -> None:
+    found = []
+    for library in (torch, tidu):
+        library.manual_seed(0)
+        model = library.nn.Sequential(library.nn.Linear(3, 2), library.nn.ReLU())
+        traced = library.jit.trace(model, (library.ones(1, 3),))
+        twice = library.jit.trace(lambda x: x * 2, library.ones(2))
+        frozen = library.jit.freeze(library.jit.script(traced.eval()))
+        found.append((twice(traced(library.ones(4, 3))).tolist(), frozen(library.ones(3)).tolist()))
+    assert found[1] == found[0]
+    with pytest.raises(RuntimeError, match=r"\(1x3\)|shape|size"):
+        tidu.jit.trace(tidu.nn.Linear(4, 2), tidu.ones(1, 3))
+
+
+def test_mistakes_in_tracing_are_found() -> None:
+    with pytest.raises(TypeError, match="example_inputs"):
+        tidu.jit.trace(tidu.nn.Linear(1, 1))
+    with pytest.raises(RuntimeError, match="eval mode"):
+        tidu.jit.freeze(tidu.nn.Linear(1, 1))
+    model = tidu.nn.Linear(3, 2)
+    assert tidu.jit.trace_module(model, {"forward": tidu.ones(1, 3)}) is model
+
+
+def test_a_script_module_is_a_module() -> None:
+    class Scale(tidu.jit.ScriptModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.factor = tidu.nn.Parameter(tidu.ones(2) * 3)
+
+        @tidu.jit.script_method
+        def forward(self, x: Any) -> Any:
+            return x * self.factor
+
+    assert Scale()(tidu.ones(2)).tolist() == [3.0, 3.0]
+    assert [name for name, _ in Scale().named_parameters()] == ["factor"]

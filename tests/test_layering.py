@@ -25,6 +25,7 @@ LAYERS = [
     {"ops"},
     {"compiler"},
     {"backends"},
+    {"ledger", "parts"},
     {"programs", "headstart"},
     {"execute"},
     {"autograd"},
@@ -34,6 +35,8 @@ LAYERS = [
     {"insight", "train", "interop", "distributed"},
     {"board"},
 ]
+# Public faces that PyTorch has inside a package below them, which shows but never imports them.
+SHOWN_BELOW = {"tidu.autograd.profiler", "tidu.optim.swa_utils"}
 FACE = len(LAYERS)
 TOP = ["tidu", "cli", "__main__"]
 EXTRAS = {
@@ -44,6 +47,8 @@ EXTRAS = {
 
 def unit(module: str) -> str:
     """`tidu.nn.functional` belongs to `nn`; the package itself is `tidu`."""
+    if module in SHOWN_BELOW:
+        return module
     return (module.split(".") + ["tidu"])[1] if "." in module else "tidu"
 
 

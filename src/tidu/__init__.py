@@ -4,10 +4,8 @@ with PyTorch's interface and gradients that explain themselves.
 
 from __future__ import annotations
 
-from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 from types import ModuleType as _ModuleType
-from typing import Any as _Any
 
 import tidu.tensor as _tensor
 from tidu import (
@@ -17,7 +15,6 @@ from tidu import (
     autograd,
     compiler,
     cuda,
-    distributed,
     interop,
     jit,
     linalg,
@@ -40,6 +37,7 @@ from tidu.backends import cudnn as _cudnn
 from tidu.backends import mps as _mps
 from tidu.backends.threads import get_num_threads, set_num_threads
 from tidu.base import dtypes as _dtypes
+from tidu.base.deferred import on_demand as _on_demand
 from tidu.base.determinism import (
     are_deterministic_algorithms_enabled,
     get_deterministic_debug_mode,
@@ -91,18 +89,20 @@ globals().update(_tensor.typed)
 globals().update(_dtypes.ALIASES)
 
 # What few programs need is imported when it is first asked for: modules, and what stands in them.
-_ON_DEMAND = {
-    "distributions": "",
-    "func": "",
-    "multiprocessing": "",
-    "testing": "",
-    "vmap": "func",
-}
-
-
-def __getattr__(name: str) -> _Any:
-    if name in _ON_DEMAND:
-        module = _ON_DEMAND[name]
-        found = _import_module(f"{__name__}.{module or name}")
-        return getattr(found, name) if module else found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = _on_demand(
+    __name__,
+    "cpu",
+    "distributed",
+    "distributions",
+    "func",
+    "functional",
+    "hub",
+    "mps",
+    "multiprocessing",
+    "profiler",
+    "storage",
+    "testing",
+    "types",
+    "xpu",
+    vmap="func",
+)

@@ -19,7 +19,7 @@ from tidu.ops.cast import as_dtype
 from tidu.ops.elementwise import div, sqrt, where
 from tidu.ops.elementwise.two_operands import logaddexp as log_add
 from tidu.ops.indexing import order_statistics
-from tidu.ops.reductions import norms, places, reduce, scan
+from tidu.ops.reductions import norms, places, product, reduce, scan
 from tidu.ops.rules import as_number
 from tidu.tensor.creation import ones_like
 from tidu.tensor.tensor import Tensor
@@ -93,7 +93,7 @@ def prod(input: Any, dim: Any, keepdim: bool, dtype: Any, mask: Any) -> Any:
     rank = len(x.shape)
     axes = range(rank) if _dims(dim) is None else (dim,) if isinstance(dim, int) else dim
     for d in builtins.sorted((wrap_dim(d, rank) for d in axes), reverse=True):
-        x = reduce.prod_over(x, d, keepdim, dtype=x.dtype)
+        x = product.prod_over(x, d, keepdim, dtype=x.dtype)
     return x
 
 
@@ -106,7 +106,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None, mask: Any = None) -> Any:
 def cumprod(input: Any, dim: int, *, dtype: Any = None, mask: Any = None) -> Any:
     """The products up to each place of the elements where `mask` holds."""
     x = _typed(input, dtype)
-    return scan.cumprod(_filled(x, mask, 1), dim, dtype=x.dtype)
+    return product.cumprod(_filled(x, mask, 1), dim, dtype=x.dtype)
 
 
 def _least(d: Any) -> float:

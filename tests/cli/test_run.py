@@ -89,6 +89,11 @@ def test_scripts_that_ask_for_a_version_of_pytorch_get_one(tmp_path: Path) -> No
         ("import torch; torch.nope", AttributeError, r"torch\.nope yet"),
         ("import torch; torch.nn.Nope", AttributeError, r"torch\.nn\.Nope yet"),
         ("import torch.nn.functional as F; F.nope", AttributeError, r"torch\.nn\.functional\.nope"),
+        ("import torch; torch.nn.modules.nope", AttributeError, r"torch\.nn\.modules\.nope yet"),
+        ("import torch; torch.hub.nope", AttributeError, r"torch\.hub\.nope yet"),
+        ("from torch.optim.swa_utils import nope", ImportError, r"torch\.optim\.swa_utils\.nope"),
+        ("import torch; torch.ones(1).nope()", AttributeError, r"torch\.Tensor\.nope yet"),
+        ("import torch; torch.Tensor.nope", AttributeError, r"torch\.Tensor\.nope yet"),
     ],
 )
 def test_what_tidu_lacks_is_named_in_full(
@@ -101,6 +106,33 @@ def test_what_tidu_lacks_is_named_in_full(
     assert "tidu does not have" in last
     assert statement in result.stderr
     assert "tidu/cli" not in result.stderr
+
+
+def test_packages_built_on_pytorch_are_told_from_it(tmp_path: Path) -> None:
+    package = tmp_path / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text("import torch\ntorch.ops.load_library('x')\n")
+    result = run(tmp_path, "import torchvision")
+    assert result.returncode == 1
+    assert "tidu does not have torch.ops.load_library yet" in result.stderr
+    assert "torchvision is built on the native library of PyTorch" in result.stderr
+
+
+def test_modules_that_are_loaded_late_are_those_of_tidu(tmp_path: Path) -> None:
+    source = """
+        import sys
+        import tidu, torch
+        from torch.optim.swa_utils import AveragedModel
+        import torch.nn.modules.loss
+
+        assert torch.optim.swa_utils is tidu.optim.swa_utils
+        assert AveragedModel is tidu.optim.swa_utils.AveragedModel
+        assert torch.profiler.profile is tidu.profiler.profile
+        assert torch.nn.modules.loss.MSELoss is torch.nn.MSELoss
+        assert torch.distributions.Beta is tidu.distributions.Beta
+        print(sys.modules["torch.profiler"] is sys.modules["tidu.profiler"])
+    """
+    assert output(tmp_path, source) == "True\n"
 
 
 def test_scripts_can_probe_for_what_may_be_missing(tmp_path: Path) -> None:
@@ -337,3 +369,18 @@ def test_saving_and_loading_an_object_of_a_class_of_the_script(tmp_path: Path) -
         print("same")
     """
     assert output(tmp_path, source) == "same\n"
+
+
+def test_the_classes_of_tensors_shapes_and_dtypes_print_as_those_of_torch(tmp_path: Path) -> None:
+    source = """
+        import pickle
+        import torch
+
+        x = torch.nn.Parameter(torch.ones(2))
+        for y in (x.data, x, x.shape, x.dtype, x.device):
+            print(type(y))
+        classes = torch.Tensor, torch.nn.Parameter, torch.Size
+        assert pickle.loads(pickle.dumps(classes)) == classes
+    """
+    names = ["Tensor", "nn.parameter.Parameter", "Size", "dtype", "device"]
+    assert output(tmp_path, source) == "".join(f"<class 'torch.{name}'>\n" for name in names)

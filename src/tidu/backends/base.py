@@ -91,6 +91,8 @@ class Program:
 
 
 class Backend(Protocol):
+    """What runs regions."""
+
     name: str
 
     def run(self, region: list[Value]) -> BaseException | None:

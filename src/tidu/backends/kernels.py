@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 
 from tidu.compiler import cache, llvm
-from tidu.compiler.program import Function, Module, modules
+from tidu.compiler.modules import Function, Module, modules
 from tidu.compiler.statistics import statistics
 
 # How many kernels are put into one module: each module costs a millisecond whatever is in it.

@@ -13,8 +13,8 @@ from tidu.backends.base import Program
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.compiler.graph import Graph
+from tidu.compiler.modules import modules
 from tidu.compiler.pipeline import compile_graph
-from tidu.compiler.program import modules
 from tidu.compiler.steps import Buffer
 from tidu.ir.value import Value
 

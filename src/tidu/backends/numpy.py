@@ -12,6 +12,7 @@ import numpy as np
 from tidu.backends.base import Failure
 from tidu.backends.memory import keep_freed_memory
 from tidu.backends.numpy_scalars import NumpyScalars
+from tidu.base.allocation import out_of_memory
 from tidu.base.dtypes import dtype, from_numpy
 from tidu.base.source import at
 from tidu.base.state import Pending, state
@@ -23,6 +24,8 @@ _SCALARS = NumpyScalars()
 
 
 class NumpyBackend:
+    """Tier 0: one NumPy function after the other. What it computes is what is meant."""
+
     name = "numpy"
 
     def __init__(self) -> None:
@@ -108,7 +111,10 @@ def _locate(value: Value, error: Exception) -> Exception:
         if isinstance(x, Value) and isinstance(x.buffer, Failure):
             return x.buffer.error  # type: ignore[return-value]
     name = "?" if value.op is None else value.op.name
-    message = f"{error}: {name} of shape {list(value.shape)}{at(value.position)}"
+    where = f": {name} of shape {list(value.shape)}{at(value.position)}"
+    if isinstance(error, MemoryError):
+        return out_of_memory(error, where).with_traceback(error.__traceback__)
+    message = f"{str(error).removesuffix('.')}{where}"
     try:
         return type(error)(message).with_traceback(error.__traceback__)
     except TypeError:

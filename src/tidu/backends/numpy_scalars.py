@@ -10,6 +10,7 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.blend import blend
 from tidu.base.dtypes import dtype, from_numpy
+from tidu.base.remainder import remainder
 from tidu.ir.mathematics import erf, erfc
 
 
@@ -19,7 +20,7 @@ class NumpyScalars:
     add = staticmethod(np.add)
     sub = staticmethod(np.subtract)
     mul = staticmethod(np.multiply)
-    rem = staticmethod(np.remainder)
+    rem = staticmethod(remainder)
     fmod = staticmethod(np.fmod)
     neg = staticmethod(np.negative)
     abs = staticmethod(np.abs)

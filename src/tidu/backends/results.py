@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, starmap
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-# Larger ones cost little beside the work that is done on them.
-_MOST_BYTES = 1 << 18
+# Larger ones cost little beside the work that is done on them, and the memory of smaller ones is
+# kept by NumPy itself.
+_LEAST_BYTES, _MOST_BYTES = 1 << 10, 1 << 18
 # What may be remembered in all. Then all is forgotten, which frees what nobody uses.
 _MOST_BYTES_IN_ALL = 1 << 26
 # Of so many times what a program ever needed at once, and some more, those that others hold are
@@ -90,23 +91,24 @@ class Results:
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         places: dict[Kind, list[int]] = {}
-        large: list[int] = []
-        self._large: list[Kind] = []
+        others: list[int] = []
+        self._others: list[Kind] = []
         for place, kind in enumerate(kinds):
-            if np.dtype(kind[1]).itemsize * np.prod(kind[0], dtype=np.int64) > _MOST_BYTES:
-                self._large.append(kind)
-                large.append(place)
-            else:
+            size = np.dtype(kind[1]).itemsize * np.prod(kind[0], dtype=np.int64)
+            if _LEAST_BYTES < size <= _MOST_BYTES:
                 places.setdefault(kind, []).append(place)
-        self._small = [(kind, len(own)) for kind, own in places.items()]
-        taken = [*large, *chain.from_iterable(places.values())]
+            else:
+                self._others.append(kind)
+                others.append(place)
+        self._remembered = [(kind, len(own)) for kind, own in places.items()]
+        taken = [*others, *chain.from_iterable(places.values())]
         order = sorted(range(len(taken)), key=taken.__getitem__)
         self._pick = itemgetter(*order) if len(order) > 1 else tuple
 
     def take(self) -> Iterable[Any]:
         """The arrays, none of which anybody else has. To be called by one thread at a time."""
-        arrays = [np.empty(*kind) for kind in self._large]
-        for kind, count in self._small:
+        arrays = list(starmap(np.empty, self._others))
+        for kind, count in self._remembered:
             arrays += _remembered.take(kind, count)
         picked: Iterable[Any] = self._pick(arrays)
         return picked

@@ -34,11 +34,10 @@ def install() -> None:
         del sys.modules[name]
     sys.meta_path.insert(0, AliasFinder())
     tidu.__version__ = tidu.version.__version__ = f"{PYTORCH}+tidu.{tidu.__version__}"
-    for name, module in list(sys.modules.items()):
-        if _is_inside(name, PACKAGE) and not _is_inside(name, __package__):
-            alias = ALIAS + name.removeprefix(PACKAGE)
-            sys.modules[alias] = module
-            _explain_missing_names(module, alias)
+    _adopt_modules()
+    for kind in (tidu.Tensor, tidu.Size, tidu.dtype, tidu.device):
+        kind.__module__ = ALIAS  # type(x) prints as <class 'torch.Tensor'>
+    tidu.nn.Parameter.__module__ = f"{ALIAS}.nn.parameter"
     _install_in_spawned_processes()
 
 
@@ -75,6 +74,17 @@ class AliasLoader(Loader):
         alias = module.__spec__.name
         module.__spec__ = self.spec  # the import system has put the alias's there
         _explain_missing_names(module, alias)
+        _adopt_modules()
+
+
+def _adopt_modules() -> None:
+    """Modules that tidu has imported by itself go by their aliases, too."""
+    for name, module in list(sys.modules.items()):
+        if _is_inside(name, PACKAGE) and not _is_inside(name, __package__):
+            alias = ALIAS + name.removeprefix(PACKAGE)
+            if alias not in sys.modules:
+                sys.modules[alias] = module
+                _explain_missing_names(module, alias)
 
 
 def _is_inside(name: str, package: str | None) -> bool:
@@ -92,9 +102,12 @@ def _explain_missing_names(module: ModuleType, alias: str) -> None:
     def lookup(name: str) -> Any:
         if previous is not None:
             try:
-                return previous(name)
+                found = previous(name)
             except AttributeError:
                 pass
+            else:
+                _adopt_modules()
+                return found
         if name.startswith("__"):
             raise AttributeError(f"module {alias!r} has no attribute {name!r}")
         full_name = f"{alias}.{name}"

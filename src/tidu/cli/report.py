@@ -8,9 +8,16 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
+from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
+from typing import Any
+
+from tidu.tensor import Tensor
 
 PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# Packages that load PyTorch's native library.
+COMPANIONS = {"torchaudio", "torchtext", "torchvision"}
 COMMAND_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 LIBRARY_FOLDERS = tuple(
     sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
@@ -21,7 +28,8 @@ def report(error: BaseException) -> None:
     """Shows `error` through `sys.excepthook`, as the interpreter does when a script fails."""
     if os.environ.get("TIDU_TRACEBACK") != "full":
         _hide_internal_frames(error)
-        _name_missing_module(error)
+        _name_what_is_missing(error)
+        _explain_companions(error)
     sys.excepthook(type(error), error, error.__traceback__)
 
 
@@ -69,7 +77,29 @@ def _hide_internal_frames(error: BaseException) -> None:
             pending += current.exceptions
 
 
-def _name_missing_module(error: BaseException) -> None:
-    """Says of a `torch.x` that could not be imported that it is tidu which lacks it."""
+def _name_what_is_missing(error: BaseException) -> None:
+    """Says of a `torch.x` or a method of tensors that could not be found that tidu lacks it."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("torch."):
         error.msg = f"{error.msg} (tidu does not have {error.name} yet)"
+    elif isinstance(error, AttributeError) and _is_tensor(error.obj):
+        missing = f" (tidu does not have torch.Tensor.{error.name} yet)"
+        if len(error.args) == 1 and "tidu does not have" not in str(error):
+            error.args = (f"{error.args[0]}{missing}",)
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, Tensor) or (isinstance(x, type) and issubclass(x, Tensor))
+
+
+def _explain_companions(error: BaseException) -> None:
+    """Says of packages that are built on PyTorch's native library that they cannot run on tidu."""
+    if isinstance(error, ModuleNotFoundError):
+        packages = {(error.name or "").partition(".")[0]}
+    else:
+        files = [Path(frame.f_code.co_filename) for frame, _ in walk_tb(error.__traceback__)]
+        packages = {part for file in files for part in file.parts}
+    for package in sorted(packages & COMPANIONS):
+        error.add_note(
+            f"{package} is built on the native library of PyTorch, which is not there under "
+            "`tidu run`: what the script needs of it has to come from elsewhere."
+        )

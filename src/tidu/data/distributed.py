@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from tidu.base.processes import world
 from tidu.data.sampler import Sampler
 from tidu.tensor import Generator, randperm
 
@@ -15,7 +16,8 @@ class DistributedSampler(Sampler[int]):
 
     With `shuffle`, all processes draw the same order from `seed` plus the epoch, which
     `set_epoch` has to tell before each one. Shares are made equally long: by repeating samples, or
-    with `drop_last` by leaving out some. Raises ValueError for a rank outside the range. Follows
+    with `drop_last` by leaving out some. What is not given is that of the world of processes.
+    Raises ValueError for a rank outside the range, and without a world where it is needed. Follows
     torch.utils.data.DistributedSampler.
 
     >>> sampler = DistributedSampler(dataset, num_replicas=4, rank=0)
@@ -31,11 +33,10 @@ class DistributedSampler(Sampler[int]):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        if num_replicas is None or rank is None:
-            raise RuntimeError(
-                "Requires distributed package to be available: pass num_replicas= (the number of "
-                "processes) and rank= (the number of this one) to DistributedSampler"
-            )
+        if num_replicas is None:
+            num_replicas = world().size()
+        if rank is None:
+            rank = world().rank()
         if rank >= num_replicas or rank < 0:
             raise ValueError(
                 f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]"
