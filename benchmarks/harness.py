@@ -34,12 +34,13 @@ class Draws:
     """A NumPy generator that remembers what it drew, and can hand out float64 for float32.
 
     In double precision the numbers are the float32 ones widened, so that both precisions start from
-    the same point.
+    the same point. With `nudge`, another seed, each float32 number is replaced by a neighbor.
     """
 
-    def __init__(self, seed: int, double: bool = False) -> None:
+    def __init__(self, seed: int, double: bool = False, nudge: int | None = None) -> None:
         self.generator = np.random.default_rng(seed)
         self.double = double
+        self.signs = None if nudge is None else np.random.default_rng(nudge)
         self.drawn: list[np.ndarray] = []
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64) -> np.ndarray:
@@ -52,6 +53,10 @@ class Draws:
         return self._keep(np.asarray(self.generator.integers(*args, **kwargs)))
 
     def _keep(self, array: np.ndarray) -> np.ndarray:
+        if self.signs is not None and array.dtype == np.float32:
+            array = np.nextafter(
+                array, self.signs.choice(np.float32([-np.inf, np.inf]), array.shape)
+            )
         if self.double and array.dtype == np.float32:
             array = array.astype(np.float64)
         self.drawn.append(array.copy())  # a module may write into what it is given

@@ -3,10 +3,10 @@
     python benchmarks/resnet_float64.py [--workload resnet] [--steps 20]
 
 In float64 tidu and PyTorch must print the same eight digits at every step. In float32 the training
-is chaotic: rounding that differs in the last bit, as between one and two threads, or with and
-without oneDNN, has grown into percents after some steps. So PyTorch is compared with itself, too,
-and each with the float64 trajectory; below its own spread a float32 comparison has no meaning. Exit
-status 1 if the float64 losses differ.
+is chaotic: what differs in the last bit, with the number of threads, without oneDNN, or in the data
+itself, has grown into percents after some steps. So PyTorch is compared with itself, too, and each
+with the float64 trajectory; below its own spread a float32 comparison has no meaning. Exit status 1
+if the float64 losses differ.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ TORCH32 = {
     "PyTorch, 1 thread": ("torch", "--threads", "1"),
     "PyTorch, 2 threads, without oneDNN": ("torch", "--threads", "2", "--without-onednn"),
     "PyTorch, 1 thread, without oneDNN": ("torch", "--threads", "1", "--without-onednn"),
+    "PyTorch, 2 threads, data off by a rounding": ("torch", "--threads", "2", "--nudge", "1"),
+    "PyTorch, 2 threads, data off by another": ("torch", "--threads", "2", "--nudge", "2"),
 }
 
 

@@ -26,14 +26,14 @@ def parameters(T: Any) -> list[Any]:
     return [p for optimizer in optimizers for g in optimizer.param_groups for p in g["params"]]
 
 
-def build(T: Any, workload: Any, double: bool) -> tuple[Any, Draws]:
+def build(T: Any, workload: Any, double: bool, nudge: int | None = None) -> tuple[Any, Draws]:
     """The step of a workload and what it drew.
 
     In float64 it begins where it does in float32: layers draw other numbers for another precision,
     so it is built in both, and takes the parameters over.
     """
     T.manual_seed(0)
-    draws = Draws(0)
+    draws = Draws(0, nudge=nudge)
     step = workload(T, draws)
     if double:
         values = [p.detach().numpy().copy() for p in parameters(T)]
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--workloads", type=Path, default=WORKLOADS)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--double", action="store_true", help="compute in float64")
+    parser.add_argument("--nudge", type=int, metavar="SEED", help="draws are off by one rounding")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--without-onednn", action="store_true", help="(torch only)")
     parser.add_argument("--without-dropout", action="store_true", help="F.dropout passes through")
@@ -72,7 +73,7 @@ def main() -> None:
         T.backends.mkldnn.enabled = False
     if args.without_dropout:
         T.nn.functional.dropout = lambda x, *_, **__: x
-    step, draws = build(T, load(args.workloads).ALL[args.name], args.double)
+    step, draws = build(T, load(args.workloads).ALL[args.name], args.double, args.nudge)
     if args.record:
         record(args.record, T, draws)
     print(json.dumps({"losses": [float(step().item()) for _ in range(args.steps)]}))
