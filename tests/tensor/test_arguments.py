@@ -166,6 +166,7 @@ STATEMENTS = [
     "T.tensor([2.0, 0.5]).sum(dtype=T.bool), T.tensor([20, 20]).prod(dtype=T.int8)",
     "T.ones(2, 2).prod(0, dtype=T.bool), T.tensor([0.5, 2]).prod(0, dtype=T.int32)",
     "T.tensor([[0, 1], [2, 3]]).all(dim=()), T.tensor([0, 2], dtype=T.uint8).any(dim=())",
+    "T.tensor([[0], [2]], dtype=T.uint8).any(1), T.tensor(3, dtype=T.uint8).all()",
     # What is no number of a dimension
     *(
         f"T.ones(2, 3).{method}({argument})"

@@ -13,7 +13,7 @@ from tidu.base.limits import iinfo
 from tidu.base.shapes import reduced, wrap_dims
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.cast import as_dtype, cast
-from tidu.ops.elementwise import eq, logical_not
+from tidu.ops.elementwise import eq, logical_not, ne
 from tidu.ops.moving.movement import expand, unsqueeze_dims
 from tidu.ops.rules import class_name
 
@@ -243,6 +243,16 @@ def _dims_of_truth(dim: Any, rank: int) -> Dims:
     return () if dim == () else wrap_dims(dim, rank)
 
 
+def _truth_over(op: Op, input: Any, dim: Any, keepdim: bool) -> Any:
+    """`op` over some dimensions. What comes of uint8 is uint8, but 0 or 1, of a single element too:
+    so it is made of bools.
+    """
+    dims = _dims_of_truth(dim, len(input.shape))
+    if input.dtype is dtypes.uint8:
+        return cast(op(ne(input, 0), dims, keepdim), dtypes.uint8)
+    return op(input, dims, keepdim)
+
+
 @function("torch.any Tensor.any")
 def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Whether any element is true (not 0), over `dim` or over all.
@@ -250,7 +260,7 @@ def any_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> torch.tensor([[False, True], [False, False]]).any(1)
     tensor([ True, False])
     """
-    return any_(input, _dims_of_truth(dim, len(input.shape)), keepdim)
+    return _truth_over(any_, input, dim, keepdim)
 
 
 @function("torch.all Tensor.all")
@@ -260,7 +270,7 @@ def all_over(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     >>> torch.tensor([True, False]).all()
     tensor(False)
     """
-    return all_(input, _dims_of_truth(dim, len(input.shape)), keepdim)
+    return _truth_over(all_, input, dim, keepdim)
 
 
 @function("torch.count_nonzero Tensor.count_nonzero")
