@@ -8,33 +8,8 @@ from math import e, inf, nan, pi
 from types import ModuleType as _ModuleType
 
 import tidu.tensor as _tensor
-from tidu import (
-    _dynamo,
-    accelerator,
-    amp,
-    autograd,
-    compiler,
-    cuda,
-    interop,
-    jit,
-    linalg,
-    masked,
-    nn,
-    optim,
-    random,
-    return_types,
-    serialization,
-    signal,
-    special,
-    utils,
-    version,
-)
-from tidu.amp import GradScaler
-from tidu.amp.autocast_mode import autocast, get_autocast_dtype, is_autocast_enabled
+from tidu import autograd, backends, compiler, cuda, linalg, nn, optim, special, utils
 from tidu.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
-from tidu.backends import cuda as _cuda
-from tidu.backends import cudnn as _cudnn
-from tidu.backends import mps as _mps
 from tidu.backends.threads import get_num_threads, set_num_threads
 from tidu.base import dtypes as _dtypes
 from tidu.base.deferred import on_demand as _on_demand
@@ -45,15 +20,7 @@ from tidu.base.determinism import (
     set_deterministic_debug_mode,
     use_deterministic_algorithms,
 )
-from tidu.base.devices import (
-    channels_last,
-    contiguous_format,
-    device,
-    layout,
-    memory_format,
-    preserve_format,
-    strided,
-)
+from tidu.base.devices import device, layout, strided
 from tidu.base.dtypes import (
     bfloat16,
     dtype,
@@ -69,11 +36,15 @@ from tidu.base.dtypes import (
     set_default_dtype,
     uint8,
 )
+from tidu.base.memory_formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    memory_format,
+    preserve_format,
+)
 from tidu.base.shapes import Size
 from tidu.explain import explain_compile
-from tidu.interop.checkpoint import save
-from tidu.interop.loading import load
-from tidu.replay import compile
 from tidu.tensor.printing import set_printoptions
 from tidu.version import __version__
 
@@ -89,20 +60,47 @@ globals().update(_tensor.typed)
 globals().update(_dtypes.ALIASES)
 
 # What few programs need is imported when it is first asked for: modules, and what stands in them.
-__getattr__ = _on_demand(
+_elsewhere = {
+    "GradScaler": "amp.grad_scaler",
+    "autocast": "amp.autocast_mode",
+    "compile": "replay",
+    "get_autocast_dtype": "amp.autocast_mode",
+    "is_autocast_enabled": "amp.autocast_mode",
+    "load": "interop.loading",
+    "save": "interop.checkpoint",
+    "vmap": "func",
+}
+__getattr__, __dir__ = _on_demand(
     __name__,
+    "_dynamo",
+    "accelerator",
+    "amp",
     "cpu",
     "distributed",
     "distributions",
     "func",
     "functional",
     "hub",
+    "interop",
+    "jit",
+    "masked",
     "mps",
     "multiprocessing",
     "profiler",
+    "random",
+    "replay",
+    "return_types",
+    "serialization",
+    "signal",
     "storage",
     "testing",
     "types",
     "xpu",
-    vmap="func",
+    **_elsewhere,
 )
+
+# As in PyTorch, `from torch import *` gives no modules.
+__all__ = [
+    *_elsewhere,
+    *(name for name, x in globals().items() if name[0] != "_" and not isinstance(x, _ModuleType)),
+]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tidu.base.shapes import view_strides
+from tidu.base.strides import view_strides
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 

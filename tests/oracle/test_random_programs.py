@@ -2,7 +2,7 @@
 cuts and backward passes must do what PyTorch does.
 
 A program is run under both libraries side by side, and after every step every tensor is compared:
-values, requires_grad, is_leaf, gradient. An exception in one must be an exception of the same type
+values, strides, requires_grad, is_leaf, gradient. An exception in one must be an exception of the same type
 in the other, and must leave the same state behind.
 
 Where tidu departs on purpose, PyTorch is asked for the truth: what autograd saves is cloned there,
@@ -35,11 +35,18 @@ def _numbers(tensor: Any) -> Any:
     return tensor.detach().numpy()
 
 
+def _steps(tensor: Any) -> list[int]:
+    """The strides that somebody takes: a dimension of size 1 has no next element."""
+    return [s for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n != 1]
+
+
 def _compare(ours: Machine, theirs: Machine, where: str) -> None:
     assert len(ours.tensors) == len(theirs.tensors), where
     for number, (a, b) in enumerate(zip(ours.tensors, theirs.tensors, strict=True)):
         what = f"tensor {number} after {where}"
         assert tuple(a.shape) == tuple(b.shape), what
+        if 0 not in a.shape:
+            assert _steps(a) == _steps(b), f"strides of {what}"
         np.testing.assert_allclose(_numbers(a), _numbers(b), rtol=1e-7, atol=1e-9, err_msg=what)
         assert a.requires_grad == b.requires_grad, f"requires_grad of {what}"
         assert a.is_leaf == b.is_leaf, f"is_leaf of {what}"

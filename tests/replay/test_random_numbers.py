@@ -37,3 +37,24 @@ def test_random_numbers_of_every_kind_are_drawn_anew() -> None:
         return [*found, torch.rand(2).tolist()]
 
     assert_same(run(True), run(False))
+
+
+def test_masks_follow_how_the_argument_of_each_call_lies_in_memory() -> None:
+    rows, columns = torch.rand(6, 4), torch.rand(4, 6).t()
+    assert rows.stride() != columns.stride()
+
+    def run(compiled: bool) -> list[Any]:
+        torch.manual_seed(0)
+
+        def draw(x: Any) -> Any:
+            return F.dropout(F.gelu(x), 0.5)
+
+        function = torch.compile(draw) if compiled else draw
+        found = []
+        for number in range(16):
+            made = function((rows, columns)[number // 4 % 2])
+            found.append((made.stride(), made.tolist()))
+        assert not compiled or replayed(function) > 0
+        return found
+
+    assert_same(run(True), run(False))

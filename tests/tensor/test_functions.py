@@ -165,3 +165,13 @@ def test_foreach_functions_work_on_lists_of_tensors() -> None:
         tidu._foreach_add(xs, xs[:1])
     with pytest.raises(RuntimeError, match="at least one"):
         tidu._foreach_neg([])
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+@pytest.mark.parametrize("function", [np.sin, np.sqrt, np.isnan, np.sign])
+def test_functions_of_numpy_give_tensors(function: Any) -> None:
+    for shape in ((3, 2), ()):
+        ours, theirs = function(tidu.ones(shape)), function(torch.ones(shape))
+        assert isinstance(ours, tidu.Tensor)
+        assert repr(ours) == repr(theirs)
+    assert isinstance(np.add(np.ones(2), tidu.ones(2)), tidu.Tensor)

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidu.tensor.printing import (
-    PrintOptions,
     format_tensor,
     get_printoptions,
     printoptions,
@@ -213,7 +212,13 @@ def test_options_are_kept_and_sci_mode_is_not() -> None:
         set_printoptions(**options)
         assert get_printoptions() == torch._tensor_str.get_printoptions()
     set_printoptions(profile="default")
-    assert PrintOptions(**get_printoptions()) == PrintOptions()
+    assert get_printoptions() == {
+        "precision": 4,
+        "threshold": 1000,
+        "edgeitems": 3,
+        "linewidth": 80,
+        "sci_mode": None,
+    }
 
 
 def test_options_for_a_while() -> None:

@@ -81,21 +81,6 @@ def check(wanted: Any) -> device:
     return CPU
 
 
-class memory_format:  # noqa: N801 (the name users know it by: torch.memory_format)
-    """How elements lie in memory, as an argument to `contiguous`, `to`, `clone`.
-
-    tidu keeps row-major order.
-    """
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-
 class layout:  # noqa: N801 (the name users know it by: torch.layout)
     """What kind of storage a tensor has: `strided` is the only one."""
 
@@ -108,7 +93,4 @@ class layout:  # noqa: N801 (the name users know it by: torch.layout)
         return f"torch.{self.name}"
 
 
-contiguous_format = memory_format("contiguous_format")
-preserve_format = memory_format("preserve_format")
-channels_last = memory_format("channels_last")
 strided = layout("strided")

@@ -1,4 +1,4 @@
-"""Shapes: broadcasting, dimension numbers, and the strides that movement leaves behind."""
+"""Shapes: broadcasting, dimension numbers, and sizes given in various ways."""
 
 from __future__ import annotations
 
@@ -233,56 +233,3 @@ def sizes_from(sizes: tuple[Any, ...], named: dict[str, Any], name: str) -> tupl
     """Sizes given one by one, as one sequence, or by keyword."""
     refuse_unknown("this function", named, name)
     return flatten_sizes((named[name],) if name in named else sizes)
-
-
-def contiguous_strides(shape: Shape) -> tuple[int, ...]:
-    """Row-major strides in elements."""
-    strides = []
-    step = 1
-    for n in reversed(shape):
-        strides.append(step)
-        step *= max(n, 1)
-    return tuple(reversed(strides))
-
-
-def is_contiguous(shape: Shape, strides: Sequence[int]) -> bool:
-    """Whether elements lie in row-major order without gaps (sizes of 1 do not matter)."""
-    step = 1
-    for n, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if n == 0:
-            return True
-        if n != 1:
-            if stride != step:
-                return False
-            step *= n
-    return True
-
-
-def view_strides(shape: Shape, strides: Sequence[int], new_shape: Shape) -> tuple[int, ...] | None:
-    """Strides under which memory of `strides` reads as `new_shape` without a copy, or None.
-
-    From the last dimension on: a run of old dimensions that are contiguous among themselves is cut
-    into new ones. A new dimension of size 1 between two runs belongs to the one on its right.
-    """
-    if 0 in shape:
-        return contiguous_strides(new_shape)
-    if not shape:
-        return (1,) * len(new_shape)
-    result = [0] * len(new_shape)
-    place = len(new_shape) - 1
-    step = strides[-1]  # of the last dimension of the run
-    run = covered = 1  # elements in the run, and in the new dimensions cut from it
-    for i in range(len(shape) - 1, -1, -1):
-        run *= shape[i]
-        if i > 0 and (shape[i - 1] == 1 or strides[i - 1] == run * step):
-            continue  # the run goes on
-        while place >= 0 and (covered < run or new_shape[place] == 1):
-            result[place] = covered * step
-            covered *= new_shape[place]
-            place -= 1
-        if covered != run:
-            return None
-        if i > 0:
-            step = strides[i - 1]
-            run = covered = 1
-    return tuple(result) if place == -1 else None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Shape, contiguous_strides
+from tidu.base.shapes import Shape
+from tidu.base.strides import contiguous_strides
 from tidu.compiler.correlation import Vector, positions
 from tidu.compiler.expressions import LOAD, Expression
 from tidu.compiler.images import (

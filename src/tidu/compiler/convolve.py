@@ -12,7 +12,8 @@ from dataclasses import replace
 from itertools import product
 from math import prod
 
-from tidu.base.shapes import Shape, contiguous_strides
+from tidu.base.shapes import Shape
+from tidu.base.strides import contiguous_strides
 from tidu.compiler.convolution_task import (
     ConvolutionTask,
     around_cotangent,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tidu.base import dtypes
-from tidu.base.shapes import contiguous_strides
 from tidu.base.state import Pending, state
-from tidu.compiler.steps import has_several
+from tidu.base.strides import contiguous_strides
+from tidu.compiler.signatures import has_several
 from tidu.ir.argument import ARGUMENTS, NotConstantError, argument
 from tidu.ir.op import Op, registry
 from tidu.ir.value import Value

@@ -11,7 +11,8 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from tidu.base.shapes import Shape, contiguous_strides
+from tidu.base.shapes import Shape
+from tidu.base.strides import contiguous_strides
 from tidu.compiler.expressions import LOAD, Expression
 from tidu.compiler.layouts import Layout, Strides, sliced
 from tidu.compiler.lowering import Lowering

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
-from tidu.base.shapes import Shape, contiguous_strides, view_strides
+from tidu.base.shapes import Shape
+from tidu.base.strides import contiguous_strides, view_strides
 
 Strides = tuple[int, ...]
 Change = Callable[["Layout"], "Layout"]

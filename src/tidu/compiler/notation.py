@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Shape, contiguous_strides
+from tidu.base.shapes import Shape
+from tidu.base.strides import contiguous_strides
 from tidu.compiler.expressions import (
     ARGUMENT,
     COMPUTE,

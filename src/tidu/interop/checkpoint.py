@@ -57,7 +57,7 @@ class _StoredNumbers:
 
     def __init__(self, storage: Any) -> None:
         self.storage = storage
-        self.value = storage.value
+        self.value = storage.in_order()
 
 
 _PurePickler: Any = pickle._Pickler

@@ -16,10 +16,11 @@ import numpy as np
 
 from tidu.base import devices
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import is_contiguous
+from tidu.base.strides import is_dense, strides_like
 from tidu.interop.names import StorageType, find_any, find_harmless
 from tidu.nn.parameter import Parameter
 from tidu.tensor import Tensor, from_array
+from tidu.tensor.tensor import lay
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -49,13 +50,18 @@ class _Loaded:
             )
         size, stride = tuple(size), tuple(stride)
         is_whole = offset == 0 and prod(size) == self.numbers.size
-        is_plain = is_whole and is_contiguous(size, stride)
+        is_plain = is_whole and is_dense(size, stride)
         if self.memory is None:
-            shape = size if is_plain else (-1,)
-            self.memory = from_array(self.numbers.reshape(shape).copy(), self.dtype)
-        if is_plain and self.memory.shape == size:
+            self.memory = self._whole(size, stride) if is_plain else self._whole((-1,), (1,))
+        if is_plain and (self.memory.shape, self.memory.stride()) == (size, stride):
             return self.memory.detach()
         return self.memory.as_strided(size, stride, offset).detach()  # type: ignore[no-any-return]
+
+    def _whole(self, size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+        """A tensor of all the numbers, which come in the order of its strides."""
+        order = sorted(range(len(size)), key=lambda d: (-stride[d], size[d]))
+        numbers = self.numbers.reshape([size[d] for d in order]).transpose(np.argsort(order))
+        return lay(from_array(numbers.copy(order="C"), self.dtype), strides_like(size, stride))
 
 
 def _rebuild_tensor(storage: Any, offset: int, size: Any, stride: Any) -> Tensor:

@@ -40,6 +40,9 @@ class View(NamedTuple):
     # (base, part, *attrs) -> base with that part replaced; None where several elements may share a
     # place
     write: Callable[..., Any] | None
+    # (attrs, attrs of the same op applied to its result) -> attrs of the one that does both, so
+    # that a view of a view of a view is not seen through ever more of them
+    compose: Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]] | None = None
 
 
 class Piece(NamedTuple):

@@ -15,6 +15,7 @@ from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.base.source import locate, outside
 from tidu.base.state import ThreadState, state
+from tidu.base.strides import Operands, Strides, result_strides
 from tidu.ir.argument import FloatArgument, IntArgument
 from tidu.ir.declaration import Array, Correlation, Indexed, Piece, Pieces, Sample, View
 from tidu.ir.function import Function, function, functions, torch_and_tensor
@@ -44,6 +45,8 @@ __all__ = [
 ]
 
 Inferred = tuple[tuple[Any, ...], Shape, dtype]
+# (shape of the result, shapes and strides of the inputs, attrs) -> strides, None for row-major
+StridesRule = Callable[[Shape, Operands, tuple[Any, ...]], Strides | None]
 NUMBERS = (bool, int, float)
 # What an op takes as it is; anything else has to know `apply_op`.
 PLAIN = frozenset({Value, bool, int, float, type(None), FloatArgument, IntArgument})
@@ -75,6 +78,7 @@ class Op:
         "infer",
         "inplace",
         "input_names",
+        "joined",
         "keepers",
         "kind",
         "lasts",
@@ -88,6 +92,7 @@ class Op:
         "reference",
         "samples",
         "saved",
+        "strides",
         "tolerance",
         "variadic",
         "view",
@@ -121,10 +126,12 @@ class Op:
     outputs: int
     raises: bool
     lasts: bool
+    joined: bool
     dtypes: str
     reference: str | Callable[..., Any] | None
     tolerance: float
     saved: slice
+    strides: StridesRule | None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
@@ -306,9 +313,11 @@ def define(
     outputs: int = 1,
     raises: bool = False,
     lasts: bool = False,
+    joined: bool = False,
     dtypes: str = "all",
     reference: str | Callable[..., Any] | None = None,
     tolerance: float = 1.0,
+    strides: StridesRule | None = None,
 ) -> Op:
     """Declare an operation and put it into the registry.
 
@@ -337,6 +346,8 @@ def define(
     raises      some integers in the last input are an error: where that is a tensor of integers,
                 `numpy` does it in every tier
     lasts       its backward may run again without retain_graph, although it reads a number
+    joined      PyTorch has one function for all its derivatives, so that each of them requires a
+                gradient where any input does, be it one that is zero
     identity    for a reduction: dtype -> the number that changes nothing
     saved       for an op on a list: the part of it whose numbers the vjp reads
     view        for ops whose result shares memory with the input
@@ -348,6 +359,9 @@ def define(
                 or bool
     reference   the PyTorch function to compare with, if it is not torch.<name>
     tolerance   multiplies the tests' tolerance, for ops that lose accuracy by nature
+    strides     how the result lies in memory where an input does not lie there by rows, as a rule
+                of `tidu.base.strides`. By rows if there is none; `result_strides` is that of
+                elementwise ops.
     """
     if name in registry:
         raise ValueError(f"op '{name}' is declared twice")
@@ -368,7 +382,8 @@ def define(
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace
     op.outputs, op.raises, op.dtypes = outputs, raises, dtypes
-    op.lasts = lasts
+    op.lasts, op.joined = lasts, joined
+    op.strides = result_strides if strides is None and kind == "elementwise" else strides
     op.reference, op.tolerance = reference, tolerance
     registry[name] = op
     return op

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from tidu.base import devices, dtypes
 from tidu.base.changes import changes
 from tidu.base.dtypes import dtype
+from tidu.base.source import located
 from tidu.nn.members import Members
 from tidu.nn.parameter import is_lazy
 from tidu.tensor import Tensor, empty_like
@@ -87,14 +88,18 @@ class Convertible(Members):
     def _convert(self: Self, d: dtype) -> Self:
         return self._apply(lambda t: t.to(d) if t.is_floating_point() else t)
 
+    @located
     def to(self: Self, *args: Any, **kwargs: Any) -> Self:
-        """Move and convert all parameters and buffers:
-        ``to(device)``, ``to(dtype)``, ``to(tensor)``.
+        """Move and convert all parameters and buffers: ``to(device)``, ``to(dtype)``,
+        ``to(tensor)``, ``to(memory_format=torch.channels_last)``.
 
-        Only float tensors change their dtype. Raises TypeError for a dtype that is not a float
-        dtype.
+        Only float tensors change their dtype, and only those of images and volumes, with 4 or 5
+        dimensions, their memory format. Raises TypeError for a dtype that is not a float dtype.
         """
         wanted, place = kwargs.get("dtype"), kwargs.get("device")
+        format = kwargs.get("memory_format")
+        if format is not None:
+            self._apply(lambda t: t.to(memory_format=format) if t.dim() in (4, 5) else t)
         for x in args:
             if isinstance(x, Tensor):
                 wanted, place = x.dtype, x.device

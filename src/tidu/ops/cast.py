@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.strides import strides_of_copy
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 
 
@@ -38,6 +39,7 @@ cast = define(
         for d in (dtypes.float64, dtypes.int32, dtypes.bool_)
     ],
     reference=lambda torch, x, d: x.to(getattr(torch, d.name)),
+    strides=strides_of_copy,
 )
 
 

@@ -46,6 +46,13 @@ def fitting(x: Any, d: dtype) -> Any:
     return cast_to(x, d)
 
 
+def laid_as(result: Any, source: Any) -> Any:
+    """A result with memory of its own, which lies there as `source`, of its shape, does; None
+    stands for row-major order.
+    """
+    return result if result.__class__ is Value else result.lay_as(source)
+
+
 def promote(inputs: tuple[Any, ...], d: dtype | None = None) -> tuple[tuple[Any, ...], dtype]:
     """All inputs in one dtype: the given one, or the one in which they meet."""
     if d is None:

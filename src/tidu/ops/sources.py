@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ def _full_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
 
 
 def _full_numpy(value: Any, shape: tuple[int, ...], d: dtype) -> Any:
-    return np.zeros(shape, d.numpy) if value == 0 else np.full(shape, value, d.numpy)
+    zero = value == 0 and math.copysign(1.0, value) > 0
+    return np.zeros(shape, d.numpy) if zero else np.full(shape, value, d.numpy)
 
 
 full = define(

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from tidu.autograd.function import FunctionNode
-from tidu.autograd.tape import AccumulateGrad, CopySlices, GradFn, OpNode
+from tidu.autograd.op_node import OpNode
+from tidu.autograd.slices import CopySlices
+from tidu.autograd.tape import AccumulateGrad, GradFn
 from tidu.ir.value import Value
 from tidu.nn import Module
 from tidu.replay import memory
 from tidu.replay.inputs import PLAIN, Inputs
+from tidu.replay.places import Entry
 from tidu.replay.recording import Names, Refusal
 from tidu.replay.stages import Stages
-from tidu.replay.surroundings import Entry, Surroundings
+from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
 # Attributes of a result that are made anew, or remembered from one reading to the next.
@@ -129,8 +132,7 @@ class Account:
             raise Refusal("it lets a tensor share the memory of another one")
         text = self._inputs.tensor_text(tensor)
         self._inputs.name_memory(before, f"{text}._storage")
-        value, d = self._value_text(tensor._storage.value), self._names.bind(tensor.dtype)
-        self._lines.append(f"{text}._storage = fresh({value}, {d})._storage")
+        self._lines.append(f"{text}._storage = {self._fresh(tensor._storage)}._storage")
         self._written[id(tensor._storage)] = f"{text}._storage"
 
     def _write_memory(self, storages: list[Storage]) -> None:
@@ -265,7 +267,8 @@ class Account:
     def _fresh(self, storage: Storage) -> str:
         if storage.inference:
             raise Refusal("it returns a tensor made in inference mode")
-        return f"fresh({self._value_text(storage.value)}, {self._names.bind(storage.value.dtype)})"
+        d = self._names.bind(storage.value.dtype)
+        return f"fresh({self._value_text(storage.value)}, {d}, {storage.strides})"
 
     def _look(self, tensor: Tensor, base: str | None) -> str:
         storage = tensor._storage

@@ -11,9 +11,10 @@ from tidu.autograd.anomaly import Anomaly
 from tidu.base.state import state
 from tidu.ir.value import Value, leaf
 from tidu.replay.memory import Memory
+from tidu.replay.places import Place, Size
 from tidu.replay.recording import Names, Refusal
-from tidu.replay.runtime import contents
-from tidu.replay.surroundings import Place, Size, Surroundings
+from tidu.replay.runtime import contents, strides_unless_by_rows
+from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -140,8 +141,10 @@ class Inputs:
         """A line that takes the numbers of a tensor like this one; the name of the array."""
         name = f"a{len(self.lines)}"
         kind, d = self.names.bind(type(tensor)), self.names.bind(tensor.dtype)
+        strides = strides_unless_by_rows(tensor, tensor._array())
         self.lines.append(
-            f"{name} = accept({text}, {kind}, {tuple(shape)}, {d}, {tensor.requires_grad})"
+            f"{name} = accept({text}, {kind}, {tuple(shape)}, {strides}, {d}, "
+            f"{tensor.requires_grad})"
         )
         return name
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tidu.autograd.function import FunctionNode
-from tidu.autograd.tape import OpNode
+from tidu.autograd.op_node import OpNode
 from tidu.base.random.generator import Generator
 from tidu.ir.value import Value, leaf
 from tidu.optim.lr_scheduler import LRScheduler

@@ -33,11 +33,12 @@ from tidu.replay.conduct import Conduct
 from tidu.replay.counts import Counts
 from tidu.replay.inputs import Inputs
 from tidu.replay.listening import Listening
+from tidu.replay.places import Unwatchable
 from tidu.replay.program import Segment, Template
 from tidu.replay.recording import Names, Recording, Refusal
 from tidu.replay.runtime import entries_of
 from tidu.replay.stages import Stages
-from tidu.replay.surroundings import Surroundings, Unwatchable
+from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
 

@@ -13,10 +13,12 @@ import numpy as np
 from tidu.autograd.anomaly import Anomaly
 from tidu.base.changes import changes
 from tidu.base.state import state
+from tidu.base.strides import Strides, strides_like
 from tidu.execute import realize
 from tidu.ir.value import Value, leaf
-from tidu.replay.surroundings import MISSING, members, same
+from tidu.replay.places import MISSING, members, same
 from tidu.tensor import Storage, Tensor
+from tidu.tensor.storage import StridedStorage
 
 MISS = object()  # what replaying gives where the Python code has to run
 ONLY_ARRAYS = {np.ndarray, tuple}  # of arrays, for an operation with several results
@@ -65,15 +67,31 @@ def contents(tensor: Tensor) -> Any:
 
 
 def accept(
-    tensor: Any, kind: type[Tensor], shape: tuple[int, ...], dtype: Any, requires_grad: bool
+    tensor: Any,
+    kind: type[Tensor],
+    shape: tuple[int, ...],
+    strides: Strides | None,
+    dtype: Any,
+    requires_grad: bool,
 ) -> Any:
     """The numbers of a tensor that was given to the call, if it is like the recorded one."""
     if type(tensor) is not kind or tensor._storage.value.dtype is not dtype:
         raise Departure
-    array = contents(tensor)
+    array = tensor._array()
     if array.shape != shape or tensor.requires_grad is not requires_grad:
         raise Departure
-    return array
+    if strides_unless_by_rows(tensor, array) != strides:
+        raise Departure
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def strides_unless_by_rows(tensor: Tensor, array: Any) -> Strides | None:
+    """How a tensor, of which these are the numbers, lies in memory; None in row-major order."""
+    # A view of memory in that order shows the numbers as they lie there: asked of the array, it
+    # costs little also where each call gets another part of something.
+    if tensor._storage.strides is None and array.flags.c_contiguous:
+        return None
+    return None if tensor.is_contiguous() else tensor._strides()[0]
 
 
 def alike(objects: Sequence[Any], known: Sequence[Any]) -> bool:
@@ -97,10 +115,11 @@ def have_plain_gradients(owners: Sequence[Tensor]) -> bool:
     return len(memory) == len(owners)
 
 
-def fresh(array: Any, dtype: Any) -> Tensor:
+def fresh(array: Any, dtype: Any, strides: Strides | None = None) -> Tensor:
     """A tensor over memory of its own."""
     made = _new(Tensor)
-    made._storage = Storage(Value(None, (), (), array.shape, dtype, None, array))
+    value = Value(None, (), (), array.shape, dtype, None, array)
+    made._storage = Storage(value) if strides is None else StridedStorage(value, strides)
     return made
 
 
@@ -128,11 +147,12 @@ class Gradients:
     code lets them serve again; `made` are those, with their memory and its Values.
     """
 
-    __slots__ = ("_dtypes", "_owners", "made")
+    __slots__ = ("_dtypes", "_owners", "_strides", "made")
 
     def __init__(self, owners: Sequence[Tensor], dtypes: Sequence[Any]) -> None:
         self._owners = list(owners)
         self._dtypes = list(dtypes)
+        self._strides = [strides_like(tuple(x.shape), x._strides()[0]) for x in owners]
         self.made: tuple[Any, ...] = (None,) * len(owners)
 
     def forget(self) -> None:
@@ -143,4 +163,4 @@ class Gradients:
 
     def fresh(self, buffers: Sequence[Any]) -> tuple[Tensor, ...]:
         """New tensors for new buffers."""
-        return tuple(map(fresh, buffers, self._dtypes))
+        return tuple(map(fresh, buffers, self._dtypes, self._strides))

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
-import itertools
-import operator
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from types import (
     BuiltinFunctionType,
@@ -23,15 +20,15 @@ from types import (
     MemberDescriptorType,
     MethodType,
     ModuleType,
-    NoneType,
     SimpleNamespace,
 )
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from tidu.base.devices import device, layout, memory_format
+from tidu.base.devices import device, layout
 from tidu.base.dtypes import dtype
+from tidu.base.memory_formats import memory_format
 from tidu.base.random.generator import Generator
 from tidu.nn import Module
 from tidu.optim.lr_scheduler import LRScheduler
@@ -46,11 +43,26 @@ from tidu.replay.conduct import (
     variables_of,
 )
 from tidu.replay.operators import methods_of_operators
+from tidu.replay.origins import (
+    file_of,
+    file_of_function,
+    is_container_class,
+    origin_of_module,
+)
+from tidu.replay.places import (
+    MISSING,
+    NUMBERS,
+    Entry,
+    Place,
+    Size,
+    Unwatchable,
+    check_number,
+    holds,
+    members,
+    same,
+)
 from tidu.tensor import Tensor
 
-MISSING = object()
-# Values that never change: a variable that holds one is compared by value.
-_NUMBERS = (NoneType, bool, int, float, complex, str, bytes, np.generic)
 # Objects that never change, or whose changes are counted: compared by identity.
 _CONSTANT = (
     *(BuiltinFunctionType, Generator, GenericAlias, device, dtype, enum.Enum, layout),
@@ -65,46 +77,9 @@ _OF_GRADIENTS = {
 # Those whose methods users call.
 _OUR_CLASSES = (Tensor, Module, Optimizer, LRScheduler)
 _KEEPING_RESULTS = type(functools.cache(len))
-_MOST_ENTRIES = 64
 _MOST_PLACES = 2000
 
 
-class Unwatchable(Exception):  # noqa: N818 (not an error: the call has worked)
-    """A value whose changes would go unnoticed."""
-
-
-class Place(NamedTuple):
-    """Where a value stands: in a cell, under a global name, in a container, in an attribute, in an
-    attribute of the object itself and not of its class, or in the definition of a class.
-    """
-
-    kind: str
-    owner: Any
-    key: Any
-    text: str  # for people
-    counted: bool  # whether a change there would show in the count of changes
-
-    def read(self) -> Any:
-        try:
-            if self.kind == "cell":
-                return self.owner.cell_contents
-            if self.kind == "item":
-                return self.owner[self.key]
-            if self.kind == "member":
-                return vars(self.owner)[self.key]
-            if self.kind == "own":
-                return vars(self.owner).get(self.key, MISSING)
-            return getattr(self.owner, self.key, MISSING)
-        except (ValueError, LookupError):
-            return MISSING
-
-
-class Entry(NamedTuple):
-    place: Place
-    value: Any
-
-
-Size = int | list[Any] | frozenset[Any]
 # What the attributes of a class are that are functions of its instances.
 _DESCRIPTORS = (
     *(property, staticmethod, classmethod, MemberDescriptorType, GetSetDescriptorType),
@@ -197,7 +172,7 @@ class Surroundings:
     def _finish(self) -> None:
         while self._stack:
             value, text, counted = self._stack.pop()
-            if isinstance(value, _NUMBERS) or id(value) in self._visited or value is MISSING:
+            if isinstance(value, NUMBERS) or id(value) in self._visited or value is MISSING:
                 continue
             self._visited[id(value)] = value
             self._follow(value, text, counted)
@@ -209,19 +184,19 @@ class Surroundings:
             self._follow_module(value, text)
         elif isinstance(value, (list, dict, tuple)):
             self._follow_container(value, text, counted)
-            if hasattr(value, "__dict__") and origin(_file_of(type(value))) is OUTSIDE:
+            if hasattr(value, "__dict__") and origin(file_of(type(value))) is OUTSIDE:
                 self._follow_object(value, text)
         elif isinstance(value, type):
-            if issubclass(value, _OUR_CLASSES) and origin(_file_of(value)) is INSIDE:
+            if issubclass(value, _OUR_CLASSES) and origin(file_of(value)) is INSIDE:
                 self._follow_our_class(value)
-            elif value.__module__ != "builtins" and origin(_file_of(value)) is OUTSIDE:
+            elif value.__module__ != "builtins" and origin(file_of(value)) is OUTSIDE:
                 self._follow_class(value)
         elif isinstance(value, Optimizer):
             self._follow_optimizer(value, text)
         elif isinstance(value, LRScheduler):
             self._follow_schedule(value, text)
         elif isinstance(value, ModuleType):
-            kind = _origin_of_module(value)
+            kind = origin_of_module(value)
             if kind in (INSIDE, OUTSIDE):
                 self._add_attributes(value, [n for n in vars(value) if n in self._names], text)
             elif kind is LIBRARY:
@@ -235,7 +210,7 @@ class Surroundings:
                 for cell in value.__closure__ or ():
                     self._enter(Place("cell", cell, None, text, False))
         elif isinstance(value, _KEEPING_RESULTS):
-            if origin(_file_of_function(value.__wrapped__)) in (LIBRARY, OUTSIDE):
+            if origin(file_of_function(value.__wrapped__)) in (LIBRARY, OUTSIDE):
                 raise Unwatchable(f"{text} keeps earlier results, which may be dropped at any time")
         elif isinstance(value, functools.partial):
             for part in (value.func, value.args, value.keywords):
@@ -279,13 +254,13 @@ class Surroundings:
         buffers = state.get("_buffers", {})
         for name in buffers:
             self._enter(Place("item", buffers, name, f"{text}.{name}", True))
-        if origin(_file_of(type(module))) is OUTSIDE:
+        if origin(file_of(type(module))) is OUTSIDE:
             own = [name for name in state if name not in _OF_ALL_MODULES]
             self._follow_attributes(module, own, text)
         self._stack.append((type(module), type(module).__name__, True))
 
     def _follow_container(self, value: Any, text: str, counted: bool) -> None:
-        _check_number(value, text)
+        check_number(value, text)
         if isinstance(value, tuple):
             for part in value:
                 self._stack.append((part, text, counted))
@@ -317,7 +292,7 @@ class Surroundings:
             self._follow_attributes(function, vars(function), text)
 
     def _follow_set(self, value: set[Any] | frozenset[Any], text: str) -> None:
-        _check_number(value, text)
+        check_number(value, text)
         if isinstance(value, set):
             self.sizes.append((value, text, frozenset(value)))
         for part in value:
@@ -394,7 +369,7 @@ class Surroundings:
         if hasattr(value, "__dict__"):
             # A new attribute may hide one of the class, or be what the code has looked for in vain.
             self.sizes.append((attributes, text, len(attributes)))
-        if any(_is_container_class(base) for base in kind.__mro__):
+        if any(is_container_class(base) for base in kind.__mro__):
             self._add_attributes(value, [*attributes, *slots], text)
         self._follow_attributes(value, [*attributes, *slots], text)
         self._add_attributes(value, ["__class__"], text)
@@ -405,77 +380,12 @@ class Surroundings:
         container has grown or shrunk.
         """
         for container, text, size in self.sizes:
-            if not _holds(container, size):
+            if not holds(container, size):
                 raise Unwatchable(f"it adds to, or removes from, {text}")
         registered = [*members(self.registers)]
-        if not _holds(registered, self.registered):
+        if not holds(registered, self.registered):
             raise Unwatchable("it exchanges parts or parameters of a module")
         for entry in self.entries:
             value = entry.place.read()
             if value is not entry.value and not same(value, entry.value):
                 yield entry, value
-
-
-def _check_number(container: Any, text: str) -> None:
-    if len(container) > _MOST_ENTRIES:
-        raise Unwatchable(
-            f"{text} has {len(container)} entries, too many to check them on every call"
-        )
-
-
-def _holds(container: Any, size: Size) -> bool:
-    if isinstance(size, int):
-        return len(vars(container) if isinstance(container, type) else container) == size
-    if isinstance(size, frozenset):
-        return bool(container == size)
-    return len(container) == len(size) and all(map(operator.is_, container, size))
-
-
-def _origin_of_module(module: ModuleType) -> str | None:
-    """Whose code a module holds; what was made without a file and not built in is the user's."""
-    file = getattr(module, "__file__", None)
-    if file is not None:
-        return origin(file)
-    return OUTSIDE if getattr(module, "__spec__", None) is None else None
-
-
-def _file_of_function(function: Any) -> str:
-    code = getattr(function, "__code__", None)
-    return "<script>" if code is None else code.co_filename
-
-
-def _is_container_class(kind: type) -> bool:
-    """Whether it is one of those of the standard library whose code runs unseen and has state."""
-    return kind.__module__ == "collections" and "__init__" in vars(kind)
-
-
-_files: dict[type, str] = {}
-
-
-def _file_of(kind: type) -> str:
-    """The file that defines a class, as far as that can be told."""
-    if kind not in _files:
-        _files[kind] = _find_file(kind)
-    return _files[kind]
-
-
-def _find_file(kind: type) -> str:
-    for member in vars(kind).values():
-        function = getattr(member, "__func__", member)
-        if isinstance(function, FunctionType) and function.__code__.co_filename != "<string>":
-            return function.__code__.co_filename
-    return getattr(sys.modules.get(kind.__module__), "__file__", None) or "<script>"
-
-
-def members(registers: Iterable[dict[str, Any]]) -> Iterator[Any]:
-    """What several dictionaries hold."""
-    return itertools.chain.from_iterable(map(dict.values, registers))
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two values are interchangeable: identical, or equal numbers or words of one type."""
-    if a is b:
-        return True
-    if a.__class__ is not b.__class__ or not isinstance(a, _NUMBERS):
-        return False
-    return bool(a == b) and (bool(a) or str(a) == str(b))  # zeros have signs

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from tidu.autograd.tape import FIRST, GradFn, record
+from tidu.autograd.op_node import record
+from tidu.autograd.tape import FIRST, GradFn
 from tidu.base import dtypes
-from tidu.base.shapes import Shape, view_strides
+from tidu.base.shapes import Shape
 from tidu.base.source import at, here
 from tidu.base.state import ThreadState, state
+from tidu.base.strides import contiguous_strides, view_strides
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value, leaf
 from tidu.ops.moving.movement import reshape, select_, slice_
 from tidu.ops.pick import pick
 from tidu.tensor.history import INFERENCE, NO_GRAD, SEVERAL, SEVERAL_VIEWS
 from tidu.tensor.storage import InferenceStorage, Storage
-from tidu.tensor.tensor import Tensor, from_value
+from tidu.tensor.tensor import Tensor, from_value, lay
 
 _new = object.__new__
 
@@ -36,16 +38,21 @@ def apply(
     nodes: list[GradFn | None] = []
     places: Iterable[int] = FIRST
     needed = False
+    by_rows = True  # whether all inputs lie in memory by rows
     for x in inputs:
         node = None
         if isinstance(x, Tensor):
+            storage = x._storage
+            if storage.strides is not None:
+                by_rows = False
             if x._chain is None:
-                values.append(x._storage.value)
+                values.append(storage.value)
                 if recording:
                     node = x._grad_fn
                     if node is None and x._leaf_requires_grad:
                         node = x._accumulator or x._leaf_node()
             else:
+                by_rows = False
                 values.append(x._value)
                 if recording:
                     node = x._node()
@@ -66,7 +73,11 @@ def apply(
             node = None
             if needed:
                 node = record(op, arguments, attrs, out, tuple(nodes), places, grad_name, own)
-            return _several(op, out, node)
+            several = _several(op, out, node)
+            if not by_rows and op.strides is not None:
+                for one in several:
+                    _lay_as_inputs(op, inputs, attrs, one)
+            return several
         if op is reshape:
             grad_name = "UnsafeViewBackward0"  # it had to copy
         if own.inference and not recording:
@@ -75,6 +86,8 @@ def apply(
             made._storage = storage = _new(Storage)  # what `Storage(out)` does, at a lower price
             storage.value = out
             storage.version = storage.edits = 0
+        if not by_rows and op.strides is not None:
+            _lay_as_inputs(op, inputs, attrs, made)
     if needed and out.dtype.is_floating_point:
         kept = record(op, arguments, attrs, out, tuple(nodes), places, grad_name, own)
         made._grad_fn = kept
@@ -93,11 +106,16 @@ def apply_pair(op: Op, x: Any, y: Any) -> Any:
     recording = own.grad_enabled and op.vjps is not None
     node_x = node_y = None
     place_x = place_y = 0
+    by_rows = True
     if isinstance(x, Tensor):
+        storage = x._storage
         if x._chain is None:
-            a = x._storage.value
+            a = storage.value
             node_x = x._grad_fn
+            if storage.strides is not None:
+                by_rows = False
         else:
+            by_rows = False
             a = x._value
         if recording:
             node_x = node_x or x._node()
@@ -105,10 +123,14 @@ def apply_pair(op: Op, x: Any, y: Any) -> Any:
     else:
         a = x
     if isinstance(y, Tensor):
+        storage = y._storage
         if y._chain is None:
-            b = y._storage.value
+            b = storage.value
             node_y = y._grad_fn
+            if storage.strides is not None:
+                by_rows = False
         else:
+            by_rows = False
             b = y._value
         if recording:
             node_y = node_y or y._node()
@@ -121,10 +143,31 @@ def apply_pair(op: Op, x: Any, y: Any) -> Any:
     made._storage = storage = _new(Storage)
     storage.value = out
     storage.version = storage.edits = 0
+    if not by_rows and op.strides is not None:
+        _lay_as_inputs(op, (x, y), (), made)
     if recording and (node_x or node_y) and out.dtype.is_floating_point:
         places = (place_x, place_y) if place_x or place_y else FIRST
         made._grad_fn = record(op, inputs, (), out, (node_x, node_y), places, None, own)
     return made
+
+
+def _lay_as_inputs(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...], made: Tensor) -> None:
+    """Have a result lie in memory as PyTorch's would, of which not all inputs lie there by rows."""
+    shape = made._value.shape
+    if len(shape) < 2:
+        return
+    operands = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            operands.append((x._value.shape, x._strides()[0]))
+        elif x.__class__ is Value:
+            operands.append((x.shape, contiguous_strides(x.shape)))
+        elif x is not None:
+            operands.append(((), ()))
+    assert op.strides is not None
+    strides = op.strides(shape, tuple(operands), attrs)
+    if strides is not None:
+        lay(made, strides)
 
 
 def _refuse_saved_inference(inputs: tuple[Any, ...], saved: Any) -> None:
@@ -152,6 +195,11 @@ def _share_memory(
     chain = source._chain
     storage = source._storage
     base = source._base
+    by_rows = chain is None and storage.strides is None
+    if op is reshape and not (
+        by_rows or _can_share(source._value.shape, source._strides()[0], out.shape)
+    ):
+        return False
     if (op is slice_ or op is select_) and out.inputs:  # none: the pending list overflowed, it ran
         seen = out.inputs[0]
         if seen.buffer is not None or not seen.dtype.is_floating_point:
@@ -159,12 +207,12 @@ def _share_memory(
     if chain is None:
         made._chain = ((op, attrs),)
     else:
-        if op is reshape:
-            if not _can_share(source._value.shape, source._strides()[0], out.shape):
-                return False
-            # A reshape of a reshape is one reshape, so that a chain of them does not grow.
-            if chain[-1][0] is reshape and base is not None and len(chain) > len(base._chain or ()):
-                chain = chain[:-1]
+        last, before = chain[-1]
+        if last is op and base is not None and len(chain) > len(base._chain or ()):
+            assert op.view is not None
+            compose = op.view.compose
+            if compose is not None:  # a slice of a slice is one slice
+                chain, attrs = chain[:-1], compose(before, attrs)
         made._chain = (*chain, (op, attrs))
     made._storage = storage
     made._cached = out

@@ -32,9 +32,8 @@ NUMPY_NAMES = {
 _RENAMED = {"dim", "dim0", "keepdim"}
 
 
-def _with_numpy_names(call: Any) -> Any:
+def _with_numpy_names(call: Any, parameters: tuple[str, ...]) -> Any:
     """`call`, which also understands ``axis=`` and ``keepdims=`` where it has `dim`, `keepdim`."""
-    parameters = _parameters(call)
     if _RENAMED.isdisjoint(parameters):
         return call
 
@@ -78,9 +77,8 @@ def _parameters(call: Any) -> tuple[str, ...]:
     return names
 
 
-def _with_out(call: Any, name: str, space: str) -> Callable[..., Any]:
+def _with_out(call: Any, parameters: tuple[str, ...], name: str, space: str) -> Callable[..., Any]:
     """A torch.* function also takes `out=`, a tensor to write the result to, and NumPy's names."""
-    parameters = _parameters(call)
 
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         try:
@@ -155,17 +153,18 @@ def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> Non
     """Make `call` available under each path ("torch.exp", "Tensor.exp", "torch.special.exp",
     ...).
     """
+    parameters = _parameters(call)
     for path in paths:
         space, _, name = path.rpartition(".")
         if space == "Tensor":
             # An Op is not a plain function, which Python needs to pass `self`.
-            method = _with_numpy_names(call)
+            method = _with_numpy_names(call, parameters)
             setattr(Tensor, name, _as_function(method, name) if isinstance(method, Op) else method)
             if inplace:
                 setattr(Tensor, name + "_", _in_place(call, name))
         else:
             table = namespaces.setdefault(space, {})
-            table[name] = _with_out(call, name, space)
+            table[name] = _with_out(call, parameters, name, space)
             if inplace and space == "torch" and any(p == f"Tensor.{name}" for p in paths):
                 table[name + "_"] = _in_place(call, name)
 

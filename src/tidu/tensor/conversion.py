@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidu.base import devices, dtypes
+from tidu.base import devices, dtypes, memory_formats
 from tidu.base.dtypes import dtype
+from tidu.base.memory_formats import contiguous_format, preserve_format
 from tidu.base.source import at, here, warn
+from tidu.base.strides import contiguous_strides
+from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
+from tidu.tensor.creation import lay_like
 from tidu.tensor.tensor import Tensor
 
 
@@ -22,7 +26,8 @@ def to(
     copy: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """The tensor in another dtype or on another device; itself where nothing changes.
+    """The tensor in another dtype, on another device or in another memory format; itself where
+    nothing changes.
 
     ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; `copy=True` copies anyway.
     """
@@ -45,14 +50,24 @@ def to(
                 f"{type(argument).__name__}{at(here())}"
             )
     devices.check(device)
-    if wanted is None or wanted is self.dtype:
-        return positive(self) if copy or flags[1:] == [True] else self
-    return cast(self, wanted)  # type: ignore[no-any-return]
+    wanted = self.dtype if wanted is None else wanted
+    copies = copy or flags[1:] == [True]
+    if wanted is self.dtype and not copies and _has_format(self, memory_format):
+        return self
+    made = positive(self) if wanted is self.dtype else cast(self, wanted)
+    return lay_like(made, self, memory_format)
+
+
+def _has_format(self: Tensor, wanted: memory_formats.memory_format | None) -> bool:
+    if wanted is None or wanted is preserve_format:
+        return True
+    shape, strides = self._value.shape, self._strides()[0]
+    return strides == (wanted.strides(shape, strides) or contiguous_strides(shape))
 
 
 def converter(d: dtype) -> Any:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        return self if self.dtype is d else cast(self, d)
+        return to(self, d, memory_format=memory_format)
 
     method.__doc__ = f"The tensor as {d.name}."
     return method
@@ -91,8 +106,20 @@ def dtype_of_type(wanted: Any) -> dtype:
 
 
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """Itself if its elements lie in row-major order, otherwise a copy that does."""
-    return self if self.is_contiguous() else positive(self)
+    """Itself if its elements lie in row-major order (or that of `memory_format`), otherwise a copy
+    that does.
+    """
+    if self.is_contiguous(memory_format):
+        return self
+    return lay_like(positive(self), self, memory_format or contiguous_format)
+
+
+@function("torch.clone Tensor.clone")
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy that stays on the tape. It lies in memory as the tensor does, or as `memory_format`
+    says.
+    """
+    return lay_like(positive(input), input, memory_format)
 
 
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from tidu.base.dtypes import dtype
+from tidu.base.strides import Strides, strides_like
 from tidu.ops.elementwise import positive
-from tidu.tensor.storage import Storage
-from tidu.tensor.tensor import Tensor, _new, from_array
+from tidu.tensor.storage import Storage, StridedStorage
+from tidu.tensor.tensor import Tensor, _new, from_array, lay
 
 _OWN = {name for name in Tensor.__annotations__ if name.startswith("_")}
 
@@ -43,7 +44,7 @@ def _storage_copy(storage: Storage, memo: dict[Any, Any]) -> Storage:
     """Tensors that share memory share the copy of it; the Value in it never changes."""
     key = id(storage)
     if key not in memo:
-        memo[key] = Storage(storage.value)
+        memo[key] = StridedStorage(storage.value, storage.strides)
     return memo[key]  # type: ignore[no-any-return]
 
 
@@ -69,14 +70,20 @@ def reduce(self: Tensor, protocol: int) -> Any:
     kind = type(self)
     name = kind.__name__ if KINDS.get(kind.__name__) is kind else kind
     array = np.array(self._array(), order="C")
-    return _rebuild, (name, array, self.dtype, self.requires_grad, _of_the_user(self))
+    strides = strides_like(self._value.shape, self._strides()[0])
+    return _rebuild, (name, array, self.dtype, self.requires_grad, _of_the_user(self), strides)
 
 
 def _rebuild(
-    kind: type[Tensor] | str, array: Any, d: dtype, requires_grad: bool, user: dict[str, Any]
+    kind: type[Tensor] | str,
+    array: Any,
+    d: dtype,
+    requires_grad: bool,
+    user: dict[str, Any],
+    strides: Strides | None = None,
 ) -> Tensor:
     made = _new(KINDS[kind] if isinstance(kind, str) else kind)
-    made._storage = from_array(array, d)._storage
+    made._storage = lay(from_array(array, d), strides)._storage
     made._leaf_requires_grad = requires_grad
     made.__dict__.update(user)
     return made

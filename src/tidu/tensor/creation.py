@@ -13,12 +13,13 @@ from tidu.base import devices, dtypes
 from tidu.base.allocation import out_of_memory
 from tidu.base.dtypes import dtype
 from tidu.base.limits import require_in_range
+from tidu.base.memory_formats import memory_format
 from tidu.base.shapes import refuse_unknown, sequence_of_sizes, sizes_from
 from tidu.base.source import at, here
 from tidu.ops import sources
 from tidu.ops.rules import as_number
 from tidu.tensor.from_data import finish
-from tidu.tensor.tensor import Tensor, from_array, from_value
+from tidu.tensor.tensor import Tensor, from_array, from_value, lay
 
 _MOST_BYTES = (1 << 63) - 1
 
@@ -65,9 +66,10 @@ def _sized(value: Any) -> Any:
     ) -> Tensor:
         devices.check(device)
         shape = sizes_from(size, named, "size")
-        return _constant(
+        made = _constant(
             value, shape, dtypes.given(dtype) or dtypes.get_default_dtype(), requires_grad
         )
+        return lay_like(made, made, named.get("memory_format"))
 
     return takes_out(make)
 
@@ -118,11 +120,21 @@ def _like(value: Any) -> Any:
     ) -> Tensor:
         devices.check(device)
         refuse_unknown("this function", rest)
-        return _constant(
+        made = _constant(
             value, tuple(input._value.shape), dtypes.given(dtype) or input.dtype, requires_grad
         )
+        return lay_like(made, input, rest.get("memory_format"))
 
     return make
+
+
+def lay_like(made: Tensor, input: Tensor, wanted: memory_format | None = None) -> Tensor:
+    """`made`, which is fresh and has the shape of `input`, lying in memory as that does or as a
+    format says.
+    """
+    if wanted is None:
+        return made.lay_as(input)
+    return lay(made, wanted.strides(input._value.shape, input._strides()[0]))
 
 
 zeros_like = _like(0)
@@ -146,9 +158,10 @@ def full_like(
 ) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
     refuse_unknown("full_like", rest)
-    return _constant(
+    made = _constant(
         fill_value, tuple(input._value.shape), dtypes.given(dtype) or input.dtype, requires_grad
     )
+    return lay_like(made, input, rest.get("memory_format"))
 
 
 @takes_out

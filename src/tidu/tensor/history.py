@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from tidu.autograd.tape import CopySlices, Edge, GradFn, ends_of, record
+from tidu.autograd.op_node import record
+from tidu.autograd.slices import CopySlices
+from tidu.autograd.tape import Edge, GradFn, ends_of
 from tidu.base.source import at, here
 from tidu.base.state import state
 from tidu.ir.op import Op, Spec

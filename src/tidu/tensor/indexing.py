@@ -11,6 +11,7 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import can_broadcast
 from tidu.base.source import at, here, warn
+from tidu.base.strides import Strides, result_strides
 from tidu.execute import buffer_of
 from tidu.ops.elementwise import fill, overwrite, where
 from tidu.ops.indexing.arrays import index, index_put
@@ -19,7 +20,7 @@ from tidu.ops.moving.sections import select
 from tidu.ops.moving.shaping import unsqueeze
 from tidu.ops.rules import class_name
 from tidu.tensor.applying import apply
-from tidu.tensor.tensor import Tensor, from_array
+from tidu.tensor.tensor import Tensor, from_array, lay
 
 
 def getitem(x: Tensor, key: Any) -> Any:
@@ -32,7 +33,28 @@ def getitem(x: Tensor, key: Any) -> Any:
     view, indices, dims = parse(x, _as_tuple(key))
     if not dims:
         return view
-    return index((view, *indices), dims)
+    made = index((view, *indices), dims)
+    if view._chain is not None or view._storage.strides is not None:
+        lay(made, _strides_of_indexed(made, view, indices, dims))
+    return made
+
+
+def _strides_of_indexed(
+    made: Tensor, view: Tensor, indices: list[Tensor], dims: tuple[int, ...]
+) -> Strides | None:
+    """PyTorch reads at indices element by element: a tensor that repeats along the dimensions of
+    the indices, and indices that repeat along the others.
+    """
+    shape = tuple(made.shape)
+    strides = list(view.stride())
+    count = len(shape) - len(strides) + len(dims)  # of the dimensions that the indices make
+    others = [s for d, s in enumerate(strides) if d not in dims]
+    start = dims[0] if dims[-1] - dims[0] == len(dims) - 1 else 0
+    after = len(shape) - start - count
+    operands = [(shape, (*others[:start], *(0,) * count, *others[start:]))]
+    for x in indices:
+        operands.append(((*x.shape, *(1,) * after), (*x.stride(), *(0,) * after)))
+    return result_strides(shape, tuple(operands))
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.shapes import flatten_sizes, sizes_from
+from tidu.base.strides import is_dense, memory_order, strides_like
 from tidu.ir.op import function
 from tidu.ops.elementwise import positive
 from tidu.ops.moving.joining import cat_
-from tidu.ops.moving.movement import reshape, slice_
+from tidu.ops.moving.movement import permute, reshape, slice_
 from tidu.ops.moving.strided import as_strided_, last_place
 from tidu.ops.sources import full
 from tidu.tensor import creation
-from tidu.tensor.tensor import Tensor, from_value
+from tidu.tensor.tensor import Tensor, from_value, lay
 
 
 def _whole(x: Tensor) -> Any:
@@ -23,13 +24,20 @@ def _whole(x: Tensor) -> Any:
     with its history where it has one.
     """
     if x._chain is None:
-        return x
+        return _in_order(x)
     base = x._base
     if base is not None and base._chain is None:
-        return base
+        return _in_order(base)
     whole = from_value(x._storage.value)
     whole._storage = x._storage
-    return whole
+    return _in_order(whole)
+
+
+def _in_order(whole: Tensor) -> Any:
+    """All of some memory with its dimensions in the order in which they lie there."""
+    strides = whole._storage.strides
+    order = None if strides is None else memory_order(tuple(whole.shape), strides)
+    return whole if order is None else permute(whole, order)
 
 
 @function("torch.as_strided Tensor.as_strided")
@@ -76,7 +84,7 @@ def resize_(self: Any, *size: Any, memory_format: Any = None, **named: Any) -> A
     if any(n < 0 for n in shape):
         raise RuntimeError(f"resize_: sizes must not be negative, but got {list(shape)}")
     start = self.storage_offset()
-    memory = self._storage.value
+    memory = self._storage.in_order()
     flat = slice_(reshape(memory, (memory.numel(),)), ((start, memory.numel(), 1),))
     count = prod(shape)
     if count <= flat.shape[0]:
@@ -124,8 +132,11 @@ def _strided(size: Any, stride: Any, d: Any, requires_grad: bool) -> Tensor:
             f"dimensionality of sizes ({len(sizes)}) must match dimensionality of strides"
             f" ({len(steps)})"
         )
+    if is_dense(sizes, steps):
+        made: Tensor = lay(creation.empty(sizes, dtype=d), strides_like(sizes, steps))
+        return made.requires_grad_() if requires_grad else made
     count = 0 if 0 in sizes else last_place(sizes, steps, 0) + 1
-    made: Tensor = as_strided_(creation.empty(count, dtype=d), sizes, steps, 0)
+    made = as_strided_(creation.empty(count, dtype=d), sizes, steps, 0)
     made._base = None
     return made.requires_grad_() if requires_grad else made
 

@@ -28,6 +28,7 @@ from tidu.tensor.indexing import delitem, getitem, setitem
 from tidu.tensor.overwriting import copy_, fill_, zero_
 from tidu.tensor.random_in_place import IN_PLACE
 from tidu.tensor.reading import (
+    array_wrap,
     as_array,
     contains,
     formatted,
@@ -135,6 +136,7 @@ def bind_methods() -> None:
         "__repr__": representation,
         "__str__": representation,
         "__array__": as_array,
+        "__array_wrap__": array_wrap,
         "__int__": lambda self: int(single(self)),
         "__float__": lambda self: float(single(self)),
         "__index__": index,

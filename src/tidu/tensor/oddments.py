@@ -167,7 +167,9 @@ def bernoulli(self: Any, p: Any = None, *, generator: Any = None) -> Any:
     """`torch.bernoulli`."""
     if p is None:
         return random.bernoulli(self, generator=generator)
-    return self.detach().clone().bernoulli_(p, generator=generator)
+    if isinstance(p, Tensor):
+        return self.detach().clone().bernoulli_(p, generator=generator)
+    return random.bernoulli(self.detach(), p, generator=generator)
 
 
 @function("Tensor.conj_physical_ torch.conj_physical_")

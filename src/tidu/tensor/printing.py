@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,23 +20,15 @@ DTYPE_PREFIX = "torch."
 _COMPLEX_DEFAULTS = {"float32": "complex64", "float64": "complex128"}
 
 
-@dataclass
-class PrintOptions:
-    """What `set_printoptions` sets."""
-
-    precision: int = 4  # digits after the point
-    threshold: float = 1000  # more elements than this are summarized
-    edgeitems: int = 3  # elements shown at each end of a summarized dimension
-    linewidth: int = 80
-    sci_mode: bool | None = None  # None: decided by the values
-
-
 _PROFILES: dict[str, dict[str, Any]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
     "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
     "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
 }
-_options = PrintOptions()
+# What `set_printoptions` sets: digits after the point; from how many elements on a tensor is
+# summarized, with how many elements at each end of a dimension; characters in a line; whether
+# numbers are written as 1e2, None for where their sizes suggest it.
+_options = SimpleNamespace(**_PROFILES["default"], sci_mode=None)
 
 
 def set_printoptions(
@@ -72,7 +64,7 @@ def set_printoptions(
 
 def get_printoptions() -> dict[str, Any]:
     """The options in force, as keyword arguments of `set_printoptions`."""
-    return asdict(_options)
+    return dict(vars(_options))
 
 
 @contextmanager

@@ -22,11 +22,13 @@ from tidu.base.shapes import (
     sizes_from,
 )
 from tidu.base.source import at, here
+from tidu.base.strides import memory_order
 from tidu.ir.op import Array, Sample, define
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import fill
-from tidu.tensor.creation import takes_out
+from tidu.ops.moving.movement import inverse_order, permute
+from tidu.tensor.creation import empty_like, lay_like, takes_out
 from tidu.tensor.from_data import finish
 from tidu.tensor.seeding import default_generator
 from tidu.tensor.tensor import Tensor, from_array, from_value
@@ -42,6 +44,35 @@ def drawn_as(array: Any, d: dtype, requires_grad: bool = False) -> Tensor:
         # Converted as part of the graph, where a compiled step can draw other ones.
         return finish(from_value(cast.value((leaf(array, dtypes.bool_),), (d,))), requires_grad)
     return finish(from_array(array.astype(d.numpy, copy=False), d), requires_grad)
+
+
+Draw = Callable[[tuple[int, ...]], Any]
+
+
+def drawn_like(tensor: Tensor, draw: Draw) -> Tensor:
+    """A tensor of what `draw` gives for the shape and in the dtype of another one. The numbers come
+    in the order in which one goes through the memory of that.
+    """
+    shape, order = tuple(tensor._value.shape), _order_of(tensor)
+    if order is not None:
+        shape = tuple([shape[n] for n in order])
+    return _put_back(drawn_as(draw(shape), tensor.dtype), order)
+
+
+def _order_of(tensor: Tensor) -> tuple[int, ...] | None:
+    """The dimensions in the order in which one goes through the memory of a tensor; None where that
+    is their own.
+    """
+    if tensor.is_contiguous():
+        return None
+    return memory_order(tensor._value.shape, tensor._strides()[0])
+
+
+def _put_back(drawn: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """What was drawn with dimensions in this order, with them in their own."""
+    if order is None:
+        return drawn
+    return from_value(permute.value((drawn._value,), (inverse_order(order),)))
 
 
 @takes_out
@@ -188,6 +219,15 @@ def bernoulli(
     return _with_history("BernoulliBackward0", input, drawn_as(drawn, input.dtype))
 
 
+def bernoulli_like(tensor: Tensor, p: Tensor, source: Generator) -> Tensor:
+    """1 with the probability that each element of `p`, repeated to the shape of `tensor`, gives."""
+    order = _order_of(tensor)
+    # NumPy's transpose of None reverses.
+    dims = range(tensor.ndim) if order is None else order
+    whole = np.broadcast_to(p._array(), tuple(tensor.shape)).transpose(*dims)
+    return _put_back(drawn_as(source.bernoulli_tensor(whole), tensor.dtype), order)
+
+
 def multinomial(
     input: Tensor,
     num_samples: int,
@@ -196,7 +236,9 @@ def multinomial(
     generator: Generator | None = None,
 ) -> Tensor:
     """`num_samples` indices for each row, drawn with the row's weights."""
-    drawn = (generator or default_generator).multinomial(input._array(), num_samples, replacement)
+    drawn = (generator or default_generator).multinomial(
+        input._array(), num_samples, replacement, by_columns=_order_of(input) == (1, 0)
+    )
     return from_array(drawn.astype(np.int64), dtypes.int64)
 
 
@@ -236,36 +278,36 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     return drawn_as(np.array(numbers).reshape(counts.shape), count.dtype)
 
 
-def _like(draw: Any) -> Any:
-    def make(
-        input: Tensor,
-        *,
-        dtype: dtype | None = None,
-        device: Any = None,
-        requires_grad: bool = False,
-        **rest: Any,
-    ) -> Any:
-        return draw(
-            tuple(input.shape),
-            dtype=dtypes.given(dtype) or input.dtype,
-            device=device,
-            requires_grad=requires_grad,
-        )
+def _like(draw: Callable[..., Any]) -> Any:
+    """`empty_like`, overwritten with what `draw` gives for a shape, a dtype, and whether that is
+    contiguous.
+    """
+
+    def make(input: Tensor, *args: Any, requires_grad: bool = False, **rest: Any) -> Tensor:
+        empty = empty_like(input, **rest)
+        plain, kind = empty.is_contiguous(), empty.dtype.numpy
+        drawn = drawn_like(empty, lambda shape: draw(shape, kind, plain, *args))
+        return finish(lay_like(drawn, empty), requires_grad)
 
     return make
 
 
-rand_like = _like(rand)
-randn_like = _like(randn)
+rand_like = _like(lambda shape, kind, plain: default_generator.uniform(shape, kind))
+randn_like = _like(
+    lambda shape, kind, plain: default_generator.normal(shape, kind, contiguous=plain)
+)
 rand_like.__doc__ = """Uniform in [0, 1), in the shape and dtype of `input`."""
 randn_like.__doc__ = """Standard normal, in the shape and dtype of `input`."""
 
 
-def randint_like(
-    input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, **rest: Any
-) -> Tensor:
+def randint_like(input: Tensor, low: int, high: int | None = None, **rest: Any) -> Tensor:
     """Integers in [low, high), in the shape and dtype of `input`."""
     if high is None:
         low, high = 0, low
-    shape = tuple(input.shape)
-    return randint(low, high, shape, dtype=dtypes.given(dtype) or input.dtype, **rest)
+    made: Tensor = _integers_like(input, low, high, **rest)
+    return made
+
+
+_integers_like = _like(
+    lambda shape, kind, plain, low, high: default_generator.integers(low, high, shape, kind)
+)

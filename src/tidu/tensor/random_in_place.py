@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tidu.base.random.generator import Generator
-from tidu.tensor.random import drawn_as
+from tidu.tensor.random import Draw, bernoulli_like, drawn_like
 from tidu.tensor.seeding import default_generator
 from tidu.tensor.tensor import Tensor
 
 
-def _fill_with(self: Tensor, array: Any) -> Tensor:
-    return self.copy_(drawn_as(array, self.dtype))
+def _fill_with(self: Tensor, draw: Draw) -> Tensor:
+    return self.copy_(drawn_like(self, draw))
 
 
 def uniform_(
@@ -26,9 +24,8 @@ def uniform_(
 ) -> Tensor:
     """Overwrite with uniform numbers in [a, b)."""
     a, b = named.get("from", a), named.get("to", b)
-    return _fill_with(
-        self, (generator or default_generator).uniform(tuple(self.shape), self.dtype.numpy, a, b)
-    )
+    source, kind = generator or default_generator, self.dtype.numpy
+    return _fill_with(self, lambda shape: source.uniform(shape, kind, a, b))
 
 
 def normal_(
@@ -37,32 +34,29 @@ def normal_(
     """Overwrite with normal numbers; RuntimeError for a negative `std`."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    draw = (generator or default_generator).normal
-    return _fill_with(
-        self, draw(tuple(self.shape), self.dtype.numpy, mean, std, contiguous=self.is_contiguous())
-    )
+    draw, kind = (generator or default_generator).normal, self.dtype.numpy
+    plain = self.is_contiguous()
+    return _fill_with(self, lambda shape: draw(shape, kind, mean, std, contiguous=plain))
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with ones of probability `p`."""
     source = generator or default_generator
     if isinstance(p, Tensor):
-        return _fill_with(
-            self, source.bernoulli_tensor(np.broadcast_to(p._array(), tuple(self.shape)))
-        )
-    return _fill_with(self, source.bernoulli(tuple(self.shape), p))
+        return self.copy_(bernoulli_like(self, p, source))
+    return _fill_with(self, lambda shape: source.bernoulli(shape, p))
 
 
 def random_(self: Tensor, *bounds: int, generator: Generator | None = None) -> Tensor:
     """Overwrite with integers: of the whole range, of [0, to), or of [from, to)."""
     source = generator or default_generator
-    shape, kind = tuple(self.shape), self.dtype.numpy
+    kind = self.dtype.numpy
     if not bounds:
-        return _fill_with(self, source.random(shape, kind))
+        return _fill_with(self, lambda shape: source.random(shape, kind))
     low, high = (0, bounds[0]) if len(bounds) == 1 else bounds
     if high is None:
-        return _fill_with(self, source.random(shape, kind, low=low))
-    return _fill_with(self, source.integers(low, high, shape, kind))
+        return _fill_with(self, lambda shape: source.random(shape, kind, low=low))
+    return _fill_with(self, lambda shape: source.integers(low, high, shape, kind))
 
 
 def _distribution(name: str) -> Any:
@@ -70,7 +64,8 @@ def _distribution(name: str) -> Any:
         self: Tensor, *parameters: float, generator: Generator | None = None, **named: float
     ) -> Tensor:
         draw = getattr(generator or default_generator, name)
-        return _fill_with(self, draw(tuple(self.shape), self.dtype.numpy, *parameters, **named))
+        kind = self.dtype.numpy
+        return _fill_with(self, lambda shape: draw(shape, kind, *parameters, **named))
 
     return method
 

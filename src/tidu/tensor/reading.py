@@ -13,6 +13,7 @@ from tidu.base.source import at, here
 from tidu.ops import elementwise as e
 from tidu.ops.moving.sections import unbind
 from tidu.tensor.applying import apply
+from tidu.tensor.from_data import from_numpy
 from tidu.tensor.printing import format_tensor
 from tidu.tensor.tensor import Tensor
 
@@ -67,6 +68,16 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
 def as_array(self: Tensor, dtype: Any = None, copy: Any = None) -> Any:
     array = numpy(self)
     return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def array_wrap(
+    self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
+) -> Tensor:
+    """What NumPy's function of a tensor has found, as a tensor; truth values as bytes, as PyTorch
+    does.
+    """
+    found = np.asarray(array)
+    return from_numpy(found.astype(np.uint8) if found.dtype == np.bool_ else found)
 
 
 def truth(self: Tensor) -> bool:

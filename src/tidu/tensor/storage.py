@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tidu.base.strides import Strides, memory_order
 from tidu.ir.value import Value
+from tidu.ops.moving.movement import permute
 
 
 class Counter:
@@ -24,13 +26,34 @@ class Storage:
     __slots__ = ("__weakref__", "edits", "value", "version")
 
     inference = False
+    strides: Strides | None = None  # how the elements of the Value lie there; None: by rows
 
     def __init__(self, value: Value) -> None:
         self.value = value
         self.version = self.edits = 0
 
+    def in_order(self) -> Value:
+        """The elements as they come in memory: the Value with its dimensions in that order."""
+        shape = self.value.shape
+        order = None if self.strides is None else memory_order(shape, self.strides)
+        return self.value if order is None else permute.value((self.value,), (order,))
 
-class InferenceStorage(Storage):
+
+class StridedStorage(Storage):
+    """Memory in which the elements of the Value lie in another order than by rows.
+
+    That order is what users see of it (`Tensor.stride`, which views there can be, in which order
+    random numbers are drawn); the Value itself, and what is computed with it, knows nothing of it.
+    """
+
+    __slots__ = ("strides",)
+
+    def __init__(self, value: Value, strides: Strides | None) -> None:
+        super().__init__(value)
+        self.strides = strides
+
+
+class InferenceStorage(StridedStorage):
     """Memory made in inference mode: outside, it can neither be written nor saved for backward."""
 
     __slots__ = ()
@@ -38,6 +61,6 @@ class InferenceStorage(Storage):
     inference = True
     exists = False  # whether there ever was one; nobody pays for the checks before
 
-    def __init__(self, value: Value) -> None:
-        super().__init__(value)
+    def __init__(self, value: Value, strides: Strides | None = None) -> None:
+        super().__init__(value, strides)
         InferenceStorage.exists = True

@@ -14,14 +14,17 @@ import numpy as np
 
 from tidu.autograd.gradients import backward
 from tidu.autograd.hooks import Handle
-from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape, write_through
+from tidu.autograd.slices import write_through
+from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape
 from tidu.base import dtypes
 from tidu.base.changes import changes
 from tidu.base.devices import CPU, device, layout, strided
 from tidu.base.dtypes import dtype
-from tidu.base.shapes import Shape, Size, contiguous_strides, is_contiguous
+from tidu.base.memory_formats import contiguous_format
+from tidu.base.shapes import Shape, Size
 from tidu.base.source import at, here
 from tidu.base.state import state
+from tidu.base.strides import Strides, contiguous_strides, strides_like
 from tidu.execute import buffer_of
 from tidu.ir.op import Op, Spec
 from tidu.ir.value import Value, leaf
@@ -36,7 +39,7 @@ from tidu.tensor.history import (
     rewrite,
     rewrite_checked,
 )
-from tidu.tensor.storage import Counter, InferenceStorage, Storage
+from tidu.tensor.storage import Counter, InferenceStorage, Storage, StridedStorage
 
 Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
 
@@ -132,8 +135,9 @@ class Tensor:
 
     def _strides(self) -> tuple[tuple[int, ...], int]:
         """Strides and offset, in elements, that the chain of movements leaves behind."""
-        value = self._storage.value
-        return _strides_of(value.shape, value.dtype, self._chain or ())
+        storage = self._storage
+        value = storage.value
+        return _strides_of(value.shape, value.dtype, storage.strides, self._chain or ())
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements to step for the next one along each dimension (or along `dim`)."""
@@ -144,8 +148,23 @@ class Tensor:
         return self._strides()[1]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
-        return self._chain is None or is_contiguous(self._value.shape, self._strides()[0])
+        """Whether the elements lie without gaps, in row-major order or in that of
+        `memory_format`.
+        """
+        if memory_format is None:
+            if self._chain is None and self._storage.strides is None:
+                return True
+            memory_format = contiguous_format
+        described: bool = memory_format.describes(self._value.shape, self._strides()[0])
+        return described
+
+    def lay_as(self, source: Tensor | None) -> Tensor:
+        """Lie in memory as a tensor of this shape does, None for row-major order; only for a result
+        that nobody has seen yet.
+        """
+        if source is None or (source._chain is None and source._storage.strides is None):
+            return lay(self, None)
+        return lay(self, strides_like(source._value.shape, source._strides()[0]))
 
     def _edge(self) -> Edge | None:
         """Where the gradient of this tensor goes, or None where it needs none."""
@@ -208,7 +227,7 @@ class Tensor:
         if requires_grad and not self.dtype.is_floating_point:
             raise RuntimeError(
                 "only Tensors of floating point dtype can require gradients, but this one is "
-                f"{self.dtype}; write x.float() first"
+                f"{self.dtype}; write x.float() first{at(here())}"
             )
         if requires_grad and self._storage.inference and not state.own.inference:
             raise RuntimeError(
@@ -488,9 +507,13 @@ _new_tuple = tuple.__new__
 
 
 @functools.lru_cache(4096)
-def _strides_of(shape: Shape, d: dtype, chain: Chain) -> tuple[tuple[int, ...], int]:
-    """Strides and offset of what a chain of movements shows of memory of this shape."""
-    strides, offset = contiguous_strides(shape), 0
+def _strides_of(
+    shape: Shape, d: dtype, strides: Strides | None, chain: Chain
+) -> tuple[Strides, int]:
+    """Strides and offset of what a chain of movements shows of memory of this shape, in which the
+    elements lie by rows unless there are `strides`.
+    """
+    strides, offset = strides or contiguous_strides(shape), 0
     for op, attrs in chain:
         assert op.view is not None
         laid_out = op.view.layout(shape, strides, offset, *attrs)
@@ -498,6 +521,17 @@ def _strides_of(shape: Shape, d: dtype, chain: Chain) -> tuple[tuple[int, ...], 
         strides, offset = laid_out
         shape = op.infer(op, (Spec(shape, d),), attrs)[1]
     return strides, offset
+
+
+def lay(tensor: Tensor, strides: Strides | None) -> Tensor:
+    """Have a tensor, which nothing else shares its memory with, lie there with these strides (None:
+    by rows).
+    """
+    storage = tensor._storage
+    if storage.strides != strides:
+        kind = InferenceStorage if storage.inference else StridedStorage
+        tensor._storage = kind(storage.value, strides)
+    return tensor
 
 
 def from_value(value: Value) -> Tensor:

@@ -10,7 +10,7 @@ processors it may take Bernoulli and exponential samples from MKL, whose numbers
 from __future__ import annotations
 
 import math
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,7 +111,7 @@ class Generator:
 
     def seed(self) -> int:
         """Seed with a number that nobody can foresee, and return it."""
-        self.manual_seed(secrets.randbits(53))
+        self.manual_seed(int.from_bytes(os.urandom(8), "little") >> 11)  # 53 bits, as PyTorch
         return self._seed
 
     def initial_seed(self) -> int:
@@ -412,10 +412,18 @@ class Generator:
         targets %= np.arange(1, n + 1, dtype=np.uint64)
         return cast_integer(shuffle_inside_out(targets.view(np.int64)), kind)
 
-    def multinomial(self, weights: Array, num_samples: int, replacement: bool = False) -> Array:
+    def multinomial(
+        self,
+        weights: Array,
+        num_samples: int,
+        replacement: bool = False,
+        *,
+        by_columns: bool = False,
+    ) -> Array:
         """Indices drawn with probabilities proportional to `weights`; follows `torch.multinomial`.
 
         `weights` is (n,) or (rows, n), the result int64 (num_samples,) or (rows, num_samples).
+        PyTorch draws for weights that lie in memory `by_columns` in that order.
         """
         arguments.check_weights(weights, num_samples, replacement)
         rows = weights if weights.ndim == 2 else weights.reshape(1, -1)
@@ -429,7 +437,8 @@ class Generator:
         elif len(rows):
             # The largest of weight / exponential sample is every index with the wanted probability.
             with np.errstate(divide="ignore", invalid="ignore"):
-                scores = rows / self.exponential(rows.shape, rows.dtype)
+                drawn = self.exponential(rows.shape[::-1] if by_columns else rows.shape, rows.dtype)
+                scores = rows / (drawn.T if by_columns else drawn)
             for row, picked in zip(scores, result):
                 picked[:] = np.argmax(row) if num_samples == 1 else largest(row, num_samples)
         return result.reshape(num_samples) if weights.ndim == 1 else result

@@ -12,34 +12,25 @@ from tidu.base.dtypes import bool_, dtype
 from tidu.base.random.generator import default_generator
 from tidu.base.shapes import Shape, broadcast
 from tidu.base.source import warn
+from tidu.base.strides import memory_order
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value, leaf
 from tidu.ops.activations.slope import in_place
-from tidu.ops.elementwise import fill, logical_or, mul, ne
+from tidu.ops.elementwise import fill, logical_or, mul, ne, where
+from tidu.ops.moving.movement import inverse_order, permute
 from tidu.ops.rules import class_name
-
-
-def _memory_order(input: Any) -> tuple[int, ...] | None:
-    """The dimensions of a view in the order in which its memory runs,
-    or None where that is their own.
-    """
-    if input.is_contiguous():
-        return None
-    strides = input.stride()
-    if any(s == 0 and n != 1 for s, n in zip(strides, input.shape, strict=True)):
-        return None  # an expanded view has no order of its own
-    return tuple(sorted(range(len(strides)), key=lambda d: -strides[d]))
+from tidu.ops.sources import full
 
 
 def draw_mask(input: Any, shape: Shape, keep: float) -> Value:
     """Bools that are True with probability `keep`, drawn in the order of the memory of `input`."""
-    order = _memory_order(input)
-    if order is None or shape != tuple(input.shape):
-        mask = default_generator.bernoulli(shape, keep)
-    else:
-        drawn = default_generator.bernoulli(tuple(shape[d] for d in order), keep)
-        mask = np.ascontiguousarray(drawn.transpose(np.argsort(order)))
-    return leaf(mask, bool_)
+    if input.is_contiguous() or shape != tuple(input.shape):
+        return leaf(default_generator.bernoulli(shape, keep), bool_)
+    order = memory_order(shape, input.stride())
+    if order is None:
+        return leaf(default_generator.bernoulli(shape, keep), bool_)
+    drawn = default_generator.bernoulli(tuple([shape[d] for d in order]), keep)
+    return permute.value((leaf(drawn, bool_),), (inverse_order(order),))
 
 
 def _dropout_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -160,17 +151,16 @@ def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Any, Any]:
     """Dropout together with its mask: (output, mask). `train=False` keeps everything."""
     _check_probability(p)
     if train is False or 0 in input.shape:
-        return mul(input, 1.0), _wrapped(input, np.ones(tuple(input.shape), bool))
+        return mul(input, 1.0), _wrapped(input, full(True, tuple(input.shape), bool_))
     mask = draw_mask(input, tuple(input.shape), 1.0 - p)
     scale = 0.0 if p == 1.0 else _rounded(1.0 / (1.0 - p), input.dtype)
-    return dropout_.named("NativeDropoutBackward0", input, mask, scale), _wrapped(
-        input, mask.buffer
-    )
+    dropped = dropout_.named("NativeDropoutBackward0", input, mask, scale)
+    return dropped, _wrapped(input, mask)
 
 
-def _wrapped(input: Any, mask: Any) -> Any:
+def _wrapped(input: Any, mask: Value) -> Any:
     """A mask as a tensor of the kind that `input` is."""
-    return logical_or(fill(ne(input, input), False), leaf(mask, bool_))
+    return logical_or(fill(ne(input, input), False), mask)
 
 
 _ADVICE = (
@@ -255,7 +245,7 @@ def _alpha_drop(input: Any, shape: Shape, p: float, training: bool, inplace: boo
     kept = _rounded(_SATURATION * scale * p, d)
     dropped = _rounded(kept - _rounded(_SATURATION * scale, d), d)
     mask = draw_mask(input, shape, 1.0 - p)
-    shift = leaf(np.where(mask.buffer, kept, dropped).astype(d.numpy), d)
+    shift = where(mask, full(kept, (), d), full(dropped, (), d))
     return in_place(input, dropout_(input, mask, _rounded(scale, d)) + shift, inplace)
 
 

@@ -15,7 +15,7 @@ from tidu.ir.value import Value, leaf
 from tidu.ops.activations.slope import away_from, in_place, lies_in, slope, with_attributes
 from tidu.ops.elementwise import abs_, mul, relu, where
 from tidu.ops.moving.movement import reshape
-from tidu.ops.rules import arithmetic, class_name, floats, not_implemented
+from tidu.ops.rules import arithmetic, class_name, floats, laid_as, not_implemented
 
 
 def _hardtanh_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -38,9 +38,9 @@ hardtanh_ = define(
     attrs="min_val max_val",
     infer=_hardtanh_infer,
     numpy=lambda x, low, high: np.minimum(
-        np.maximum(x, np.asarray(low, x.dtype)), np.asarray(high, x.dtype)
+        np.asarray(high, x.dtype), np.maximum(np.asarray(low, x.dtype), x)
     ),
-    emit=lambda s, x, low, high: s.min(s.max(x, s.const(low, x)), s.const(high, x)),
+    emit=lambda s, x, low, high: s.min(s.const(high, x), s.max(s.const(low, x), x)),
     vjp=(lambda g, out, x, low, high: slope(g, x, "outside", low, high, 0.0, 1.0),),
     samples=with_attributes(away_from(-1.0, 1.0), -1.0, 1.0),
     dtypes="float",
@@ -124,6 +124,7 @@ prelu_kernel = define(
         lambda g, out, x, weight: where(x > 0.0, g, g * weight),
         lambda g, out, x, weight: where(x > 0.0, 0.0, g * x),
     ),
+    joined=True,
     samples=lambda: [
         Sample((Array((2, 3, 4), 0.1, 2.0), Array((1, 3, 1), 0.1, 0.5))),
         Sample((Array((2, 3), -2.0, -0.1), Array((1, 3), 0.1, 0.5))),
@@ -147,7 +148,7 @@ hardshrink_ = define(
 
 def _softshrink_emit(s: Any, x: Any, k: float) -> Any:
     bound = s.const(k, x)
-    inner = s.select(s.ne(x, x), x, s.const(0, x))
+    inner = s.mul(x, s.const(0, x))  # a zero with the sign of x
     low = s.select(s.lt(x, s.neg(bound)), s.add(x, bound), inner)
     return s.select(s.lt(bound, x), s.sub(x, bound), low)
 
@@ -302,7 +303,8 @@ def rrelu(
         return in_place(input, leaky_relu_.named(name, input, (lower + upper) / 2), inplace)
     if not input.dtype.is_floating_point:
         raise not_implemented("rrelu_with_noise_out_cpu", input.dtype)
-    return in_place(input, mul.named(name, input, _rrelu_noise(input, lower, upper)), inplace)
+    result = mul.named(name, input, _rrelu_noise(input, lower, upper))
+    return in_place(input, laid_as(result, None), inplace)
 
 
 def _rrelu_noise(input: Any, lower: float, upper: float) -> Value:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import wrap_dim
+from tidu.base.strides import by_rows, result_strides
 from tidu.ir.mathematics.normal import normal_distribution
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
@@ -141,6 +142,7 @@ def _way_back(
         inputs="cotangent input",
         attrs=attrs,
         kind="composite",
+        strides=result_strides,
         infer=lambda op, inputs, attrs: (inputs, inputs[1].shape, inputs[1].dtype),
         decompose=derivative,
         samples=lambda: [Sample((sample.args[0], *sample.args)) for sample in samples()],
@@ -185,6 +187,7 @@ gelu_ = define(
     "gelu",
     attrs="approximate",
     kind="composite",
+    strides=result_strides,
     infer=floats("GeluKernelImpl"),
     decompose=_gelu,
     vjp=(_gelu_vjp,),
@@ -327,6 +330,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
 
 log_sigmoid = define(
     "log_sigmoid",
+    strides=by_rows,
     infer=floats("log_sigmoid_cpu"),
     emit=lambda s, x: s.sub(s.min(x, s.const(0, x)), s.log1p(s.exp(s.neg(s.abs(x))))),
     vjp=(lambda g, out, x: g * sigmoid(-x),),
@@ -383,6 +387,7 @@ glu_ = define(
     "glu",
     attrs="dim",
     kind="composite",
+    strides=result_strides,
     infer=_glu_infer,
     decompose=_glu,
     vjp=(_glu_vjp,),

@@ -8,6 +8,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.remainder import remainder as remainder_of_arrays
+from tidu.base.strides import strides_of_copy
 from tidu.ir.op import Inferred, Op, define, function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise.choice import fill
@@ -343,4 +344,5 @@ positive = define(
     dtypes="number",
     grad_name="CloneBackward0",
     reference="clone",
+    strides=strides_of_copy,
 )

@@ -118,13 +118,13 @@ def _clamp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
 
 
 def _clamp_emit(s: Any, x: Any, low: Any, high: Any) -> Any:
-    x = x if low is None else s.max(x, low)
-    return x if high is None else s.min(x, high)
+    x = x if low is None else s.max(low, x)
+    return x if high is None else s.min(high, x)
 
 
 def _clamp_numpy(x: Any, low: Any, high: Any) -> Any:
-    x = x if low is None else np.maximum(x, low)
-    return x if high is None else np.minimum(x, high)
+    x = x if low is None else np.maximum(low, x)
+    return x if high is None else np.minimum(high, x)
 
 
 def _within(x: Any, low: Any, high: Any) -> Any:

@@ -106,8 +106,8 @@ def _no_bools(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferr
 
 relu = define_unary(
     "relu",
-    lambda x: np.maximum(x, 0),
-    lambda s, x: s.max(x, s.const(0, x)),
+    lambda x: np.maximum(0, x),
+    lambda s, x: s.max(s.const(0, x), x),
     lambda g, out, x: gate(g, out),
     infer=_no_bools,
 )

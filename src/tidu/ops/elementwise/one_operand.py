@@ -9,6 +9,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.limits import range_of
+from tidu.base.strides import result_strides
 from tidu.ir.op import Array, Op, Sample, define, function, torch_and_tensor
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import (
@@ -186,6 +187,7 @@ def _frexp_numpy(x: Any) -> Any:
 frexp_ = define(
     "frexp",
     kind="host",
+    strides=result_strides,
     outputs=2,
     infer=_frexp_infer,
     numpy=_frexp_numpy,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base import dtypes
+from tidu.base.strides import result_strides
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function, torch_and_tensor
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import (
@@ -37,7 +38,7 @@ from tidu.ops.rules import (
 from tidu.ops.samples import binary, binary_tensors
 
 
-def _extreme_ignoring_nan(name: str, ufunc: Any, better: Any) -> Op:
+def _extreme_ignoring_nan(name: str, better: Any) -> Op:
     def emit(s: Any, x: Any, y: Any) -> Any:
         chosen = s.select(better(s, x, y), x, y)
         return s.select(s.ne(x, x), y, s.select(s.ne(y, y), x, chosen))
@@ -50,7 +51,6 @@ def _extreme_ignoring_nan(name: str, ufunc: Any, better: Any) -> Op:
         name,
         inputs="input other",
         infer=tensors_only,
-        numpy=ufunc,
         emit=emit,
         vjp=(
             lambda g, out, x, y: where(first(x, y), g, 0.0),
@@ -61,8 +61,8 @@ def _extreme_ignoring_nan(name: str, ufunc: Any, better: Any) -> Op:
     )
 
 
-fmax = _extreme_ignoring_nan("fmax", np.fmax, lambda s, x, y: s.le(y, x))
-fmin = _extreme_ignoring_nan("fmin", np.fmin, lambda s, x, y: s.le(x, y))
+fmax = _extreme_ignoring_nan("fmax", lambda s, x, y: s.le(y, x))
+fmin = _extreme_ignoring_nan("fmin", lambda s, x, y: s.le(x, y))
 
 copysign_ = define(
     "copysign",
@@ -226,6 +226,7 @@ nextafter_ = define(
     inputs="input other",
     attrs="dtype",
     kind="host",
+    strides=result_strides,
     infer=floats_only,
     numpy=_nextafter_numpy,
     vjp=(
@@ -265,6 +266,7 @@ def _of_integers(name: str, ufunc: Any) -> Op:
         inputs="input other",
         kind="host",
         infer=integers_only,
+        strides=result_strides,
         numpy=ufunc,
         samples=_integer_pairs,
         dtypes="bool",

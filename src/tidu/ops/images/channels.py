@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidu.base.strides import strides_of_images
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.moving.movement import permute, reshape
 
@@ -65,6 +66,7 @@ pixel_shuffle_: Op = define(
     "pixel_shuffle",
     attrs="factor",
     kind="composite",
+    strides=strides_of_images,
     infer=_shuffle_infer,
     decompose=_shuffle,
     vjp=(lambda g, out, x, factor: pixel_unshuffle_(g, factor),),
@@ -79,6 +81,7 @@ pixel_unshuffle_: Op = define(
     "pixel_unshuffle",
     attrs="factor",
     kind="composite",
+    strides=strides_of_images,
     infer=_unshuffle_infer,
     decompose=_unshuffle,
     vjp=(lambda g, out, x, factor: pixel_shuffle_(g, factor),),
@@ -142,6 +145,7 @@ channel_shuffle_: Op = define(
     "channel_shuffle",
     attrs="groups",
     kind="composite",
+    strides=strides_of_images,
     infer=_channels_infer,
     decompose=_shuffle_channels,
     vjp=(lambda g, out, x, groups: channel_shuffle_(g, max(x.shape[1] // groups, 1)),),

@@ -243,6 +243,7 @@ grid_sampler_op = define(
     infer=_infer,
     decompose=_grid_sample,
     vjp=(_vjp_image, _vjp_grid),
+    joined=True,
     grad_name="GridSampler2DBackward0",
     samples=_samples,
     dtypes="float",

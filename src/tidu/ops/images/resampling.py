@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tidu.base.dtypes import float64, from_numpy, int64
+from tidu.base.strides import strides_of_images
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ir.value import leaf
 from tidu.ops.cast import cast
@@ -141,6 +142,7 @@ resample: Op = define(
     inputs="input places weights",
     attrs="dim sparse",
     kind="composite",
+    strides=strides_of_images,
     infer=_infer,
     numpy=_resample_numpy,
     decompose=_resample,

@@ -11,6 +11,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.shapes import Shape, broadcast, can_broadcast
+from tidu.base.strides import strides_of_copy
 from tidu.ir.op import Array, Indexed, Inferred, Op, Sample, define
 from tidu.ir.value import Value
 from tidu.ops.indexing.bounds import check_index
@@ -181,6 +182,7 @@ index_put: Op = define(
     inputs="*tensors",
     attrs="dims accumulate",
     kind="indexing",
+    strides=strides_of_copy,
     infer=_index_put_infer,
     numpy=_index_put_numpy,
     indexed=_write_at,

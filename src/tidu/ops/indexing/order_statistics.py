@@ -10,12 +10,10 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import reduced, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ops.cast import cast
-from tidu.ops.elementwise import eq, isnan, logical_and, logical_or, where
 from tidu.ops.indexing.along import gather
 from tidu.ops.indexing.sorting import ordering, sortable
 from tidu.ops.moving.movement import reshape
-from tidu.ops.reductions.reduce import sum_
+from tidu.ops.reductions.extremes import shared_among_equals
 from tidu.ops.results import KthValue, Median, Mode, NanMedian, Results
 
 
@@ -101,14 +99,6 @@ median_place = _place_op(
 )
 
 
-def _median_vjp(g: Any, out: Any, x: Any, ignore_nan: bool) -> Any:
-    """Elements equal to the median share its gradient."""
-    at_median = logical_or(eq(x, out), logical_and(isnan(x), isnan(out)))
-    return where(
-        at_median, g / sum_(cast(at_median, g.dtype), tuple(range(len(x.shape))), False), 0.0
-    )
-
-
 def _median_of_all(x: Any, ignore_nan: bool) -> Any:
     flat = reshape(x, (-1,))
     return reshape(gather(flat, median_place(flat, 0, ignore_nan), 0), ())
@@ -120,7 +110,7 @@ median_of_all = define(
     kind="composite",
     infer=lambda op, inputs, attrs: (inputs, (), inputs[0].dtype),
     decompose=_median_of_all,
-    vjp=(_median_vjp,),
+    vjp=(shared_among_equals,),
     samples=lambda: [Sample((Array((3, 4)), False)), Sample((Array(()), True))],
     dtypes="float",
     reference=lambda torch, x, ignore_nan: torch.nanmedian(x) if ignore_nan else torch.median(x),

@@ -104,12 +104,14 @@ def _part(source: Any, index: Any) -> Any:
 def _shares(
     g: Any, out: Any, x: Any, index: Any, source: Any, dim: int, include_self: bool
 ) -> tuple[Any, Any, Any]:
-    """For extremes: which elements are the one chosen, and the cotangent divided among them."""
+    """For extremes: which elements are the one chosen, and the cotangent divided among them. Where
+    NaN is the extreme nothing equals it, and the division by 0 makes the gradient NaN.
+    """
     chosen = cast(eq(_part(source, index), gather(out, index, dim)), g.dtype)
     own = cast(eq(x, out), g.dtype)
     own = own if include_self else scatter(own, index, 0.0, dim)
     many = scatter_add(own, index, chosen, dim)
-    return g / where(eq(many, 0), 1.0, many), own, chosen
+    return g / many, own, chosen
 
 
 def _other_factors(

@@ -16,7 +16,7 @@ from tidu.ops.indexing.arrays import index, index_put
 from tidu.ops.indexing.bounds import OutOfRangeError, check_index
 from tidu.ops.moving.movement import diagonal_write, expand, ranges_along, reshape, slice_write
 from tidu.ops.reductions.scan import cumsum_
-from tidu.ops.rules import class_name, fitting, is_number
+from tidu.ops.rules import class_name, fitting, is_number, laid_as
 from tidu.ops.sources import full
 
 
@@ -66,9 +66,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         )
     elif value.dtype is not input.dtype:
         value = cast(value, input.dtype)
-    return where.named(
-        "MaskedFillBackward0" if number else "MaskedFillBackward1", mask, value, input
-    )
+    name = "MaskedFillBackward0" if number else "MaskedFillBackward1"
+    return laid_as(where.named(name, mask, value, input), None)
 
 
 @function("torch.masked_scatter Tensor.masked_scatter", inplace=True)
@@ -92,7 +91,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     # there.
     places = where(reshape(mask, (-1,)), count - 1, 0)
     taken = reshape(index((reshape(source, (-1,)), places), (0,)), shape)
-    return where.named("MaskedScatterBackward0", mask, taken, input)
+    return laid_as(where.named("MaskedScatterBackward0", mask, taken, input), None)
 
 
 def require_index(operation: str, x: Any) -> None:

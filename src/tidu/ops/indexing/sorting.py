@@ -12,9 +12,11 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.shapes import wrap_dim
+from tidu.base.strides import strides_of_copy
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.indexing.along import gather
 from tidu.ops.results import Results, Sort, TopK
+from tidu.ops.rules import laid_as
 
 
 def sortable(x: Any) -> Any:
@@ -39,6 +41,7 @@ argsort_ = define(
     "argsort",
     attrs="dim descending",
     kind="host",
+    strides=strides_of_copy,
     infer=_infer_places,
     numpy=lambda x, dim, descending: (
         ordering(x, dim, descending) if x.ndim else np.zeros((), np.int64)
@@ -123,12 +126,8 @@ def sort(
     """
     d = wrap_dim(dim, len(input.shape))
     places = argsort_(input, d, bool(descending))
-    return Sort(
-        (
-            gather.named("SortBackward0" if stable is None else "SortBackward1", input, places, d),
-            places,
-        )
-    )
+    name = "SortBackward0" if stable is None else "SortBackward1"
+    return Sort((laid_as(gather.named(name, input, places, d), input), places))
 
 
 @function("torch.msort Tensor.msort")

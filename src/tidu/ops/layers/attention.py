@@ -7,7 +7,8 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.random.generator import default_generator
-from tidu.base.shapes import broadcast
+from tidu.base.shapes import Shape, broadcast
+from tidu.base.strides import Operands, Strides, strides_like
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_lower_precision
 from tidu.ir.value import leaf
@@ -17,6 +18,7 @@ from tidu.ops.elementwise import eq, exp, ge, where
 from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.moving.movement import expand, reshape, swap
 from tidu.ops.reductions.reduce import amax, sum_
+from tidu.ops.rules import laid_as
 from tidu.ops.sources import arange_
 
 _NAMES = {
@@ -160,6 +162,13 @@ def _reference(
     return (weights if kept is None else weights * kept * keep_scale) @ value, weights
 
 
+def _strides(shape: Shape, operands: Operands, attrs: tuple[Any, ...]) -> Strides | None:
+    """The result lies as the query does, where the features of each position lie side by side."""
+    own, strides = operands[0]
+    by_features = all(strides[-1] == 1 for _, strides in operands[:3])
+    return strides_like(shape, strides) if own == shape and by_features else None
+
+
 # softmax(scale · query · keyᵀ + mask) · value, and the softmax itself, which the derivative reads.
 attention = in_lower_precision(
     define(
@@ -167,6 +176,7 @@ attention = in_lower_precision(
         inputs="query key value attn_mask kept keep_scale",
         attrs="scale is_causal",
         kind="composite",
+        strides=_strides,
         infer=_infer,
         decompose=_attention,
         vjp=_vjp,
@@ -272,6 +282,6 @@ def scaled_dot_product_attention(
         keep_scale = 1.0 / (1.0 - dropout_p) if dropout_p < 1.0 else 0.0
     if scale is None:
         scale = 1.0 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    return attention(query, key, value, attn_mask, kept, keep_scale, float(scale), bool(is_causal))[
-        0
-    ]
+    arguments = (query, key, value, attn_mask, kept, keep_scale, float(scale), bool(is_causal))
+    result = attention(*arguments)[0]
+    return result if kept is None else laid_as(result, None)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape
+from tidu.base.strides import Operands, Strides, strides_of_images
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ir.value import Value
 from tidu.ops.cast import as_dtype
@@ -245,15 +246,26 @@ def _standardize_samples() -> list[Sample]:
 
 # `mean` and `rstd` spare work where they are known; they have to be those of the input over `dims`.
 # In evaluation they are constants, and `dims` is empty.
+def _strides(shape: Shape, operands: Operands, attrs: tuple[Any, ...]) -> Strides | None:
+    """Normalized over batches or groups, an image stays as it lies; over a sample or a row it is
+    copied.
+    """
+    view, _, dims, _ = attrs
+    by_sample = len(view) == 2 or dims == (2,)
+    return None if by_sample else strides_of_images(shape, operands, attrs)
+
+
 standardize = define(
     "standardize",
     inputs="input weight bias mean rstd",
     attrs="view affine dims eps",
     kind="composite",
+    strides=_strides,
     infer=same,
     numpy=_standardize_numpy,
     decompose=_standardize,
     vjp=_standardize_vjp,
+    joined=True,
     samples=_standardize_samples,
     dtypes="float",
     reference=_torch_standardize,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from string import ascii_letters
 from typing import Any
 
 from tidu.ir.op import function
@@ -18,7 +17,8 @@ from tidu.ops.moving.movement import diagonal_, permute, reshape, unsqueeze_dims
 from tidu.ops.reductions.reduce import sum_over
 
 Labels = list[int]
-_ELLIPSIS = len(ascii_letters)
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_ELLIPSIS = len(_LETTERS)
 _DOTS = -1
 
 
@@ -38,12 +38,12 @@ def _letters(part: str, where: str) -> Labels:
         letter = rest[0]
         if letter == ".":
             raise RuntimeError(f"einsum(): found '.' for {where} that is not part of any ellipsis")
-        if letter not in ascii_letters:
+        if letter not in _LETTERS:
             raise RuntimeError(
                 f"einsum(): invalid subscript given at index {part.index(letter)} in the equation"
                 " string, subscripts must be in [a-zA-Z]"
             )
-        labels.append(ascii_letters.index(letter))
+        labels.append(_LETTERS.index(letter))
         rest = rest[1:]
     return labels
 
@@ -123,7 +123,7 @@ def _output(subscripts: list[Labels], output: Labels | None, dots: int) -> Label
 
 
 def _name(label: int) -> str:
-    return ascii_letters[label] if label < _ELLIPSIS else "..."
+    return _LETTERS[label] if label < _ELLIPSIS else "..."
 
 
 def _without_repeats(x: Any, labels: Labels, operand: int) -> tuple[Any, Labels]:

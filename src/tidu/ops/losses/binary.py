@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape, broadcast
+from tidu.base.strides import result_strides
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_full_precision
 from tidu.ops.activations.smooth import log_sigmoid
@@ -42,6 +43,7 @@ unit_interval = define(
     "unit_interval",
     attrs="role",
     kind="host",
+    strides=result_strides,
     infer=same,
     numpy=_unit_numpy,
     samples=lambda: [Sample((Array((3, 4), 0, 1), "input")), Sample((Array((0,), 0, 1), "target"))],
@@ -118,6 +120,7 @@ bce = define(
     inputs="input target weight",
     attrs="reduction",
     kind="composite",
+    strides=result_strides,
     infer=_bce_infer,
     numpy=_bce_numpy,
     decompose=_bce,
@@ -224,6 +227,7 @@ bce_with_logits = define(
     inputs="input target weight pos_weight",
     attrs="reduction",
     kind="composite",
+    strides=result_strides,
     infer=_logits_infer,
     numpy=_logits_numpy,
     decompose=_logits,

@@ -144,6 +144,7 @@ multi_margin = define(
     infer=_multi_margin_infer,
     decompose=_multi_margin,
     vjp=(_multi_margin_vjp, None, None),
+    joined=True,
     samples=lambda: [
         Sample((Array((4, 3)), Array((4,), 0, 3, "int64"), None, "mean", 1, 1.0)),
         Sample(
@@ -273,6 +274,7 @@ multilabel_margin = define(
     infer=_multilabel_infer,
     decompose=_multilabel,
     vjp=(_multilabel_vjp, None),
+    joined=True,
     samples=lambda: [
         Sample((Array((3, 4)), Array((3, 4), -1, 4, "int64"), "mean")),
         Sample((Array((3, 4)), Array((3, 4), -1, 4, "int64"), "none")),

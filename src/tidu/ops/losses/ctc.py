@@ -189,6 +189,7 @@ ctc = define(
         None,
         None,
     ),
+    joined=True,
     samples=_samples,
     dtypes="float",
     reference=_torch_ctc,

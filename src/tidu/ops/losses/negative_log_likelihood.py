@@ -290,6 +290,7 @@ nll = define(
     numpy=_nll_numpy,
     decompose=_nll,
     vjp=(_nll_vjp, None, None),
+    joined=True,
     samples=_nll_samples,
     dtypes="float",
     reference=_torch_nll,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.dtypes import get_default_dtype
+from tidu.base.strides import result_strides
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_full_precision
 from tidu.ops.elementwise import abs_, clamp, exp, log, mul, pow_, sub, where
@@ -72,6 +73,7 @@ mse = define(
     inputs="input target",
     attrs="reduction",
     kind="composite",
+    strides=result_strides,
     infer=pair_infer("mse_cpu"),
     numpy=_mse_numpy,
     decompose=lambda x, target, reduction: collect(_square(x - target), reduction),
@@ -166,6 +168,7 @@ smooth_l1 = define(
     inputs="input target",
     attrs="reduction beta",
     kind="composite",
+    strides=result_strides,
     infer=pair_infer("smooth_l1_cpu"),
     decompose=_smooth_l1,
     vjp=_smooth_l1_vjp,
@@ -231,6 +234,7 @@ huber = define(
     inputs="input target",
     attrs="reduction delta",
     kind="composite",
+    strides=result_strides,
     infer=_huber_infer,
     decompose=_huber,
     vjp=_huber_vjp,
@@ -307,6 +311,7 @@ bounded_variance = define(
     "bounded_variance",
     attrs="eps",
     kind="host",
+    strides=result_strides,
     infer=same,
     numpy=_variance_numpy,
     vjp=(lambda g, out, variance, eps: g,),

@@ -17,7 +17,7 @@ from tidu.ops.indexing.arrays import index
 from tidu.ops.moving import shaping
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import expand, flip, permute, reshape, slice_along
-from tidu.ops.rules import class_name
+from tidu.ops.rules import class_name, laid_as
 
 
 @function("torch.roll Tensor.roll")
@@ -122,7 +122,7 @@ def repeat_interleave(
             reshape(input, (*shape[: d + 1], 1, *shape[d + 1 :])),
             (*shape[: d + 1], repeats, *shape[d + 1 :]),
         )
-        return reshape(positive(wide), (*shape[:d], n * repeats, *shape[d + 1 :]))
+        return reshape(laid_as(positive(wide), None), (*shape[:d], n * repeats, *shape[d + 1 :]))
     _check_repeats(repeats, n)
     counts = repeats.tolist() if repeats.shape else [repeats.item()] * n
     counts = counts * n if len(counts) == 1 else counts

@@ -14,6 +14,13 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import Shape, wrap_dim
 from tidu.base.source import at, here, in_one_place
+from tidu.base.strides import (
+    CHANNELS_LAST,
+    Operands,
+    Strides,
+    channels_are_last,
+    strides_in_order,
+)
 from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, define, function
 from tidu.ops.cast import as_dtype
 from tidu.ops.moving.movement import Ranges, as_slices, reshape, slice_
@@ -110,11 +117,17 @@ def _cat_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]
     return parts
 
 
+def _cat_strides(shape: Shape, operands: Operands, attrs: tuple[Any, ...]) -> Strides | None:
+    images = all(channels_are_last(*operand) for operand in operands)
+    return strides_in_order(shape, CHANNELS_LAST[len(shape)]) if images else None
+
+
 cat_ = define(
     "cat",
     inputs="*tensors",
     attrs="dim",
     kind="movement",
+    strides=_cat_strides,
     infer=_cat_infer,
     numpy=lambda *arguments: np.concatenate(arguments[:-1], arguments[-1]),
     pieces=_cat_pieces,

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tidu.base.shapes import Shape, infer_size, reshaped, view_strides
+from tidu.base.shapes import Shape, infer_size, reshaped
+from tidu.base.strides import result_strides, strides_of_copy, view_strides
 from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, View, define
 from tidu.ops.rules import promote, same
 from tidu.ops.sources import full
@@ -42,7 +43,11 @@ reshape: Op = define(
     infer=_reshape_infer,
     numpy=lambda x, shape: x.reshape(shape),
     vjp=(lambda g, out, x, shape: reshape(g, x.shape),),
-    view=View(_reshape_layout, lambda base, part, shape: reshape(part, base.shape)),
+    view=View(
+        _reshape_layout,
+        lambda base, part, shape: reshape(part, base.shape),
+        lambda first, second: second,
+    ),
     grad_name="ViewBackward0",
     samples=lambda: [
         Sample((Array((3, 4)), (2, 6))),
@@ -88,6 +93,7 @@ permute: Op = define(
     view=View(
         lambda shape, strides, offset, dims: (tuple(strides[d] for d in dims), offset),
         lambda base, part, dims: permute(part, inverse_order(dims)),
+        lambda first, second: (tuple([first[0][d] for d in second[0]]),),
     ),
     samples=lambda: [
         Sample((Array((3, 4)), (1, 0))),
@@ -147,7 +153,7 @@ expand = define(
     infer=_expand_infer,
     numpy=_expand_numpy,
     vjp=(lambda g, out, x, shape: g,),  # the engine sums over what was repeated
-    view=View(_expand_layout, None),
+    view=View(_expand_layout, None, lambda first, second: second),
     samples=lambda: [
         Sample((Array((1, 4)), (3, 4))),
         Sample((Array((3,)), (2, 3))),
@@ -175,6 +181,15 @@ def _slice_layout(
     return tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset
 
 
+def _slice_of_slice(first: tuple[Ranges], second: tuple[Ranges]) -> tuple[Ranges]:
+    ranges = []
+    for outer, inner in zip(first[0], second[0], strict=True):
+        both = range(*outer)[slice(*inner)]
+        end = outer[1]  # beyond which that of a range with steps may lie
+        ranges.append((min(both.start, end), min(both.stop, end), both.step))
+    return (tuple(ranges),)
+
+
 slice_ = define(
     "slice",
     attrs="ranges",
@@ -182,7 +197,9 @@ slice_ = define(
     infer=_slice_infer,
     numpy=lambda x, ranges: x[as_slices(ranges)],
     vjp=(lambda g, out, x, ranges: place(g, x.shape, ranges),),
-    view=View(_slice_layout, lambda base, part, ranges: slice_write(base, part, ranges)),
+    view=View(
+        _slice_layout, lambda base, part, ranges: slice_write(base, part, ranges), _slice_of_slice
+    ),
     samples=lambda: [
         Sample((Array((4, 5)), ((1, 3, 1), (0, 5, 2)))),
         Sample((Array((6,)), ((5, 6, 1),))),
@@ -258,6 +275,7 @@ slice_write: Op = define(
     inputs="input part",
     attrs="ranges",
     kind="movement",
+    strides=strides_of_copy,
     infer=_slice_write_infer,
     numpy=_slice_write_numpy,
     pieces=_slice_write_pieces,
@@ -363,6 +381,7 @@ diagonal_write: Op = define(
     inputs="input part",
     attrs="offset dim1 dim2",
     kind="movement",
+    strides=strides_of_copy,
     infer=_slice_write_infer,
     numpy=_diagonal_write_numpy,
     vjp=(
@@ -386,6 +405,7 @@ flip: Op = define(
     "flip",
     attrs="dims",
     kind="movement",
+    strides=result_strides,
     infer=same,
     numpy=lambda x, dims: np.flip(x, dims),
     layout=_flip_layout,

@@ -9,6 +9,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.shapes import Shape
+from tidu.base.strides import strides_of_images
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import expand, flip, place, slice_along, slice_write
@@ -64,6 +65,7 @@ constant_pad: Op = define(
     inputs="input value",
     attrs="pads",
     kind="composite",
+    strides=strides_of_images,
     infer=_constant_infer,
     numpy=_constant_numpy,
     decompose=_constant,
@@ -226,6 +228,7 @@ pad_edges: Op = define(
     "pad_edges",
     attrs="mode pads",
     kind="composite",
+    strides=strides_of_images,
     infer=_edges_infer,
     decompose=_pad_edges,
     vjp=(
@@ -233,6 +236,7 @@ pad_edges: Op = define(
             g, tuple(x.shape[len(x.shape) - len(pads) :]), mode, pads
         ),
     ),
+    joined=True,
     samples=lambda: [Sample((Array(shape), mode, pads)) for shape, mode, pads in _EDGE_SAMPLES],
     dtypes="number",
     reference=lambda torch, x, mode, pads: torch.nn.functional.pad(x, _flat(pads), mode),

@@ -20,6 +20,7 @@ from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
 from tidu.ops.moving.movement import expand, flip, permute, reshape
+from tidu.ops.rules import laid_as
 
 
 @function("torch.reshape Tensor.reshape")
@@ -330,13 +331,8 @@ def repeat(input: Any, *repeats: Any, **named: Any) -> Any:
     interleaved = reshape(input, tuple(n for s in shape for n in (1, s)))
     whole = tuple(c * s for c, s in zip(counts, shape, strict=True))
     # No view of that copy either: what is repeated has memory of its own.
-    return positive.named("RepeatBackward0", reshape(positive(expand(interleaved, pairs)), whole))
-
-
-@function("torch.clone Tensor.clone")
-def clone(input: Any, *, memory_format: Any = None) -> Any:
-    """A copy that stays on the tape."""
-    return positive(input)
+    repeated = laid_as(positive(expand(interleaved, pairs)), None)
+    return positive.named("RepeatBackward0", reshape(repeated, whole))
 
 
 @function("torch.positive Tensor.positive")

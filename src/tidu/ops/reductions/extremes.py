@@ -7,11 +7,21 @@ from typing import Any
 
 from tidu.base.shapes import reduced, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
-from tidu.ops.elementwise import maximum, minimum, positive
+from tidu.ops.cast import cast
+from tidu.ops.elementwise import (
+    eq,
+    isnan,
+    logical_and,
+    logical_or,
+    maximum,
+    minimum,
+    positive,
+    where,
+)
 from tidu.ops.indexing.along import scatter
 from tidu.ops.moving.movement import unsqueeze_dims
 from tidu.ops.reductions.places import argmax_, argmin_
-from tidu.ops.reductions.reduce import amax, amin
+from tidu.ops.reductions.reduce import amax, amin, sum_
 from tidu.ops.results import AMinMax, Max, Min, Results
 from tidu.ops.sources import full
 
@@ -72,14 +82,39 @@ def extreme_with_places(
     return kind((values(input, d, keepdim), places(input, d, keepdim)))
 
 
-def _everything(name: str, reduction: Op, input: Any) -> Any:
+def shared_among_equals(g: Any, out: Any, x: Any, *attrs: Any) -> Any:
+    """The gradient of an extreme or a median of everything, which all that are equal to it share:
+    where that is NaN, those that are NaN.
+    """
+    chosen = logical_or(eq(x, out), logical_and(isnan(x), isnan(out)))
+    everything = tuple(range(len(x.shape)))
+    return where(chosen, g / sum_(cast(chosen, g.dtype), everything, False), 0.0)
+
+
+def _of_all(name: str, reduction: Op, grad_name: str) -> Op:
+    return define(
+        name,
+        kind="composite",
+        infer=lambda op, inputs, attrs: (inputs, (), inputs[0].dtype),
+        decompose=lambda x: reduction(x, tuple(range(len(x.shape))), False),
+        vjp=(shared_among_equals,),
+        grad_name=grad_name,
+        samples=lambda: [Sample((Array((3, 4)),)), Sample((Array(()),))],
+        reference=lambda torch, x: getattr(torch, name.partition("_")[0])(x),
+    )
+
+
+max_of_all = _of_all("max_of_all", amax, "MaxBackward1")
+min_of_all = _of_all("min_of_all", amin, "MinBackward1")
+
+
+def _everything(extreme: Op, input: Any) -> Any:
     if prod(input.shape) == 0:
         raise RuntimeError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+            f"{extreme.name[:3]}(): Expected reduction dim to be specified for input.numel() == 0. "
             "Specify the reduction dim with the 'dim' argument."
         )
-    grad_name = f"{name.capitalize()}Backward1"
-    return reduction.named(grad_name, input, tuple(range(len(input.shape))), False)
+    return extreme(input)
 
 
 def _refuse(name: str, argument: Any) -> TypeError:
@@ -114,7 +149,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     if other is not None:
         return maximum(input, other)
     if dim is None:
-        return _everything("max", amax, input)
+        return _everything(max_of_all, input)
     if not isinstance(dim, int):
         raise _refuse("max", dim)
     return extreme_with_places(max_along, argmax_, Max, input, dim, keepdim)
@@ -128,7 +163,7 @@ def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     if other is not None:
         return minimum(input, other)
     if dim is None:
-        return _everything("min", amin, input)
+        return _everything(min_of_all, input)
     if not isinstance(dim, int):
         raise _refuse("min", dim)
     return extreme_with_places(min_along, argmin_, Min, input, dim, keepdim)

@@ -293,7 +293,11 @@ def _cdist_vjp(g: Any, out: Any, x: Any, y: Any, p: float) -> Any:
         return x * sum_(ratio, (len(ratio.shape) - 1,), True) - matmul(ratio, y)
     apart = _rows_apart(x, y)
     last = (len(apart.shape) - 1,)
-    slopes = _norm_vjp(g, out, apart, p, last, False)
+    if math.isinf(p):  # unlike in a norm, all that reach the distance get its whole gradient
+        reached = eq(abs_(apart), spread(out, apart.shape, last, False))
+        slopes = spread(g, apart.shape, last, False) * sign(apart) * cast(reached, g.dtype)
+    else:
+        slopes = _norm_vjp(g, out, apart, p, last, False)
     return sum_(slopes, (len(slopes.shape) - 2,), False)
 
 
@@ -308,6 +312,7 @@ cdist_ = define(
         lambda g, out, x, y, p, by_product: _cdist_vjp(g, out, x, y, p),
         lambda g, out, x, y, p, by_product: _cdist_vjp(swap(g, -2, -1), swap(out, -2, -1), y, x, p),
     ),
+    joined=True,
     samples=lambda: [
         Sample((Array((3, 4)), Array((2, 4)), 2.0, False)),
         Sample((Array((2, 3, 4)), Array((5, 4)), 1.0, False)),

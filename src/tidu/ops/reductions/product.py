@@ -79,13 +79,11 @@ def _quick_others(x: Any, dims: Dims) -> Any:
     the product of those that are not zero, divided by the element.
     """
     zero = eq(x, 0)
-    count = sum_(cast(zero, dtypes.int64), dims, True)
-    others = prod_(where(zero, 1.0, x), dims, True)
-    return where(
-        zero,
-        where(eq(count, 1), others, 0.0),
-        where(eq(count, 0), others / where(zero, 1.0, x), 0.0),
-    )
+    single = cast(zero, dtypes.int64)
+    factor = where(zero, 1.0, x)
+    others = prod_(factor, dims, True) / factor
+    # 0 times them, not 0: what is infinite or NaN among them is not hidden.
+    return where(eq(sum_(single, dims, True), single), others, 0.0 * others)
 
 
 def _prod_vjp(g: Any, out: Any, x: Any, dims: Dims, keepdim: bool) -> Any:

@@ -52,7 +52,7 @@ nansum_ = define(
     decompose=lambda x, dims, keepdim: sum_(
         where(isnan(x), 0.0, x) if x.dtype.is_floating_point else x, dims, keepdim
     ),
-    vjp=(lambda g, out, x, dims, keepdim: where(isnan(x), 0.0, spread(g, x.shape, dims, keepdim)),),
+    vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim) * ~isnan(x),),
     samples=lambda: [
         Sample((Array((3, 4)), (0,), False)),
         Sample((Array((2, 3, 4)), (0, 2), True)),

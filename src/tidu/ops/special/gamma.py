@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tidu.base.strides import result_strides
 from tidu.ir.mathematics import gamma
 from tidu.ir.op import Array, Op, Sample, define, function, torch_and_tensor
 from tidu.ops.elementwise import add, exp, log
@@ -76,6 +77,7 @@ zeta: Op = define(
     "zeta",
     inputs="input other",
     kind="host",
+    strides=result_strides,
     infer=floating,
     numpy=_zeta_numpy,
     vjp=(_zeta_vjp_s, lambda g, out, s, q: -g * (s * zeta(s + 1.0, q))),
@@ -102,6 +104,7 @@ polygamma_: Op = define(
     "polygamma",
     attrs="n",
     kind="host",
+    strides=result_strides,
     infer=floating,
     numpy=_polygamma_numpy,
     vjp=(lambda g, out, x, n: g * polygamma_(x, n + 1),),
@@ -228,6 +231,7 @@ def _incomplete(name: str, run: Any, vjp_a: Any, vjp_x: Any, alias: str) -> Op:
         inputs="input other",
         kind="host",
         infer=tensors_as_floats,
+        strides=result_strides,
         numpy=run,
         vjp=(vjp_a, vjp_x),
         samples=lambda: [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.limits import finfo
+from tidu.base.strides import result_strides
 from tidu.ir.mathematics import bessel, normal
 from tidu.ir.op import Array, Op, Sample, define, function
 from tidu.ir.value import Value
@@ -206,6 +207,7 @@ for _name, _run in _POLYNOMIALS.items():
         _name,
         inputs="input n",
         kind="host",
+        strides=result_strides,
         infer=floating,
         numpy=_run,
         samples=lambda: [

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidu.base import dtypes
+from tidu.base.strides import result_strides
 from tidu.ir.op import Inferred, Op, define
 from tidu.ops.cast import cast
 from tidu.ops.rules import floating, promote
@@ -56,6 +57,7 @@ def special(
     return define(
         name,
         kind="composite",
+        strides=result_strides,
         infer=floating,
         decompose=lambda x: cast(wide(cast(x, dtypes.float64)), x.dtype),
         vjp=None if vjp is None else (vjp,),

@@ -18,6 +18,7 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.base.shapes import Shape
+from tidu.base.strides import strides_of_images
 from tidu.ir.op import Array, Correlation, Inferred, Op, Sample, define
 from tidu.ir.precision import in_lower_precision
 from tidu.ops.linear_algebra.contract import matmul
@@ -231,6 +232,7 @@ convolution: Op = in_lower_precision(
         inputs="input weight bias",
         attrs="geometry",
         kind="composite",
+        strides=strides_of_images,
         infer=_convolution_infer,
         numpy=convolution_numpy,
         decompose=_convolution,
@@ -244,6 +246,7 @@ convolution: Op = in_lower_precision(
             ),
             lambda g, out, x, weight, bias, geometry: sum_(g, (0, *range(2, len(g.shape))), False),
         ),
+        joined=True,
         samples=lambda: [
             _sample([2, 3, 6], [4, 3, 3], [4], _geometry((1,), ((1, 1),))),
             _sample([1, 4, 7], [2, 4, 2], None, _geometry((1,), ((0, 3),), (3,))),
@@ -268,6 +271,7 @@ convolution_transpose: Op = in_lower_precision(
         inputs="input weight bias",
         attrs="sizes geometry",
         kind="composite",
+        strides=strides_of_images,
         infer=_transpose_infer,
         numpy=transpose_numpy,
         decompose=_transpose,
@@ -281,6 +285,7 @@ convolution_transpose: Op = in_lower_precision(
                 g, (0, *range(2, len(g.shape))), False
             ),
         ),
+        joined=True,
         grad_name="ConvolutionBackward0",
         samples=lambda: [
             _sample([2, 4, 4], [4, 3, 3], [3], (6,), _PLAIN_1D),

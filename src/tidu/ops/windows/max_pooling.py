@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape
+from tidu.base.strides import strides_of_images
 from tidu.ir.op import Array, Op, Sample, define
 from tidu.ops.elementwise import eq, maximum, where
 from tidu.ops.indexing.along import gather, scatter_add
@@ -50,22 +51,22 @@ from tidu.ops.windows.sliding import (
 
 
 def _greatest(x: Any, outs: Shape, taps: Taps) -> Any:
-    """The greatest element of each window, NaN if there is one in it."""
+    """The greatest element of each window, the first of equal zeros, NaN if there is one in it."""
     shape = (*x.shape[: x.ndim - len(outs)], *outs)
     whole = tuple(slice(0, n) for n in outs)
     if taps and all(read == whole for _, read, _ in taps):
         parts = [x[(..., *write)] for _, _, write in taps]
         if len(parts) == 1:
             return parts[0]
-        best = np.maximum(parts[0], parts[1])
+        best = np.maximum(parts[1], parts[0])
         for part in parts[2:]:
-            np.maximum(best, part, out=best)
+            np.maximum(part, best, out=best)
         return best
     best = in_layout_of(x, shape, x.dtype)
     best.fill(lowest_of(x.dtype))
     for _, read, write in taps:
         so_far = best[(..., *read)]
-        np.maximum(so_far, x[(..., *write)], out=so_far)
+        np.maximum(x[(..., *write)], so_far, out=so_far)
     return best
 
 
@@ -79,7 +80,7 @@ def _max_pool(x: Any, kernel: Shape, stride: Shape, pads: Pads, dilation: Shape)
     if prod(kernel) <= FEW_TAPS and 0 not in x.shape:
         best, *others = each_tap(x, kernel, stride, pads, dilation)
         for seen in others:
-            best = maximum(best, seen)
+            best = maximum(seen, best)  # the first of equal zeros
         return best
     found = windows(pad_lowest(x, pads), kernel, stride, dilation)
     rank = len(found.shape)
@@ -90,6 +91,7 @@ max_pool: Op = define(
     "max_pool",
     attrs="kernel stride pads dilation",
     kind="composite",
+    strides=strides_of_images,
     infer=infer_windows,
     numpy=_max_pool_numpy,
     decompose=_max_pool,
@@ -98,6 +100,7 @@ max_pool: Op = define(
             g, max_pool_position(x, kernel, *attrs), slid_sizes(x, kernel), kernel, *attrs
         ),
     ),
+    joined=True,
     grad_name="MaxPool2DWithIndicesBackward0",
     samples=POOL_SAMPLES,
     dtypes="number",

@@ -15,6 +15,7 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
+from tidu.base.strides import strides_of_images
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import clamp, eq, floor_divide, gt, isnan, logical_or, ne, where
@@ -254,6 +255,7 @@ max_pool_position: Op = define(
     "max_pool_position",
     attrs="kernel stride pads dilation",
     kind="composite",
+    strides=strides_of_images,
     infer=_position_infer,
     numpy=_position_numpy,
     decompose=_position,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape
+from tidu.base.strides import Operands, Strides, strides_of_images
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.moving.movement import expand, reshape
 from tidu.ops.reductions.reduce import sum_
@@ -74,11 +75,16 @@ def _torch_avg_pool(torch: Any, x: Any, divisor: Any, kernel: Any, stride: Any, 
 
 
 # Sums of windows over zero-padded dimensions, divided by a number or by one for each window.
+def _avg_pool_strides(shape: Shape, operands: Operands, attrs: tuple[Any, ...]) -> Strides | None:
+    return strides_of_images(shape, operands, attrs) if len(shape) == 4 else None
+
+
 avg_pool: Op = define(
     "avg_pool",
     inputs="input divisor",
     attrs="kernel stride pads",
     kind="composite",
+    strides=_avg_pool_strides,
     infer=_avg_pool_infer,
     numpy=_avg_pool_numpy,
     decompose=_avg_pool,
@@ -88,6 +94,7 @@ avg_pool: Op = define(
         ),
         None,
     ),
+    joined=True,
     grad_name="AvgPool2DBackward0",
     samples=lambda: [
         Sample((Array((2, 3, 7)), 3.0, (3,), (2,), ((1, 1),))),
