@@ -19,6 +19,7 @@ import pytest
 
 import tidu
 from tidu import Tensor, nn, optim
+from tidu.ir.op import Op, registry
 from tidu.utils import data
 
 PACKAGE = Path(tidu.__file__).parent
@@ -77,6 +78,21 @@ class Finder(doctest.DocTestFinder):
         return super()._from_module(module, object)  # type: ignore[misc,no-any-return]
 
 
+def examples_in(module: ModuleType) -> list[doctest.DocTest]:
+    """Those in docstrings, and those of the operations that the module declares."""
+    parser, source = doctest.DocTestParser(), inspect.getsource(module)
+    declared = [op for op in registry.values() if f'"{op.name}"' in source]
+    return [
+        *Finder(exclude_empty=True).find(module),
+        *(parser.get_doctest(op.doc, {}, op.name, module.__file__, None) for op in declared),
+    ]
+
+
+@pytest.mark.parametrize("op", [op for op in registry.values() if op.public], ids=repr)
+def test_operations_say_what_they_compute(op: Op) -> None:
+    assert op.doc
+
+
 @pytest.fixture
 def _switches_as_before() -> Iterator[None]:
     deterministic, kind = tidu.are_deterministic_algorithms_enabled(), tidu.get_default_dtype()
@@ -96,7 +112,7 @@ def test_examples_print_what_they_say(
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
-    for example in Finder(exclude_empty=True).find(module):
+    for example in examples_in(module):
         example.globs = names_for(module)
         runner.run(example)
     assert runner.tries, f"the examples in {name} are in no docstring that doctest finds"

@@ -86,6 +86,7 @@ __getattr__, __dir__ = _on_demand(
     "masked",
     "mps",
     "multiprocessing",
+    "overrides",
     "profiler",
     "random",
     "replay",

@@ -75,6 +75,18 @@ def test_a_wrong_second_derivative_is_found() -> None:
         gradgradcheck(function, inputs((2,)))
 
 
+def test_cotangents_are_drawn_as_pytorch_draws_them() -> None:
+    torch = pytest.importorskip("torch")
+    (x,) = inputs((3,))
+    tidu.manual_seed(5)
+    assert gradgradcheck(lambda x: x**3, x)
+    torch.manual_seed(5)
+    y = torch.rand(3, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(5)
+    assert torch.autograd.gradgradcheck(lambda y: y**3, y)
+    assert tidu.rand(4).tolist() == torch.rand(4).tolist()
+
+
 def test_a_cut_history_is_found() -> None:
     with pytest.raises(GradcheckError, match="Numerical gradient for function expected to be zero"):
         gradcheck(lambda x: x.detach() * 2, inputs((2,)))

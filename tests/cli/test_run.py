@@ -384,3 +384,53 @@ def test_the_classes_of_tensors_shapes_and_dtypes_print_as_those_of_torch(tmp_pa
     """
     names = ["Tensor", "nn.parameter.Parameter", "Size", "dtype", "device"]
     assert output(tmp_path, source) == "".join(f"<class 'torch.{name}'>\n" for name in names)
+
+
+def test_layers_losses_optimizers_and_schedules_print_as_those_of_torch(tmp_path: Path) -> None:
+    source = """
+        import torch
+        from torch.optim import swa_utils
+
+        print(type(torch.nn.Linear(1, 1)), torch.nn.Conv2d, torch.nn.InstanceNorm1d)
+        print(torch.nn.CrossEntropyLoss, torch.nn.Module, torch.nn.MultiheadAttention)
+        print(torch.optim.SGD, torch.optim.LBFGS, torch.optim.Optimizer, swa_utils.SWALR)
+        print(torch.optim.lr_scheduler.StepLR)
+    """
+    assert re.findall(r"'(.*?)'", output(tmp_path, source)) == [
+        "torch.nn.modules.linear.Linear",
+        "torch.nn.modules.conv.Conv2d",
+        "torch.nn.modules.instancenorm.InstanceNorm1d",
+        "torch.nn.modules.loss.CrossEntropyLoss",
+        "torch.nn.modules.module.Module",
+        "torch.nn.modules.activation.MultiheadAttention",
+        "torch.optim.sgd.SGD",
+        "torch.optim.lbfgs.LBFGS",
+        "torch.optim.optimizer.Optimizer",
+        "torch.optim.swa_utils.SWALR",
+        "torch.optim.lr_scheduler.StepLR",
+    ]
+
+
+def test_what_is_renamed_can_be_imported_by_its_name(tmp_path: Path) -> None:
+    source = """
+        import importlib
+        import pickle
+        import sys
+        import torch
+        from torch import nn, optim
+        from torch.optim import lr_scheduler, swa_utils
+
+        count = 0
+        for space in (nn, nn.parameter, optim, lr_scheduler, swa_utils):
+            for kind in [getattr(space, name) for name in dir(space)]:
+                if isinstance(kind, type) and kind.__module__.startswith("torch."):
+                    assert pickle.loads(pickle.dumps(kind)) is kind, kind
+                    count += 1
+        left = [
+            kind
+            for kind in map(vars(nn).get, dir(nn))
+            if isinstance(kind, type) and kind.__module__.startswith("tidu")
+        ]
+        print(count > 180, left)
+    """
+    assert output(tmp_path, source) == "True []\n"

@@ -29,9 +29,8 @@ class Mistake(NamedTuple):
 class Table(list[Mistake]):
     """The mistakes of one file: ``@table("operation", "[2, 3]", line="a + b")`` adds one.
 
-    `line` is a part of the line that the message names. It is None for what a constructor refuses
-    of its arguments and for Python's own messages: the traceback shows the line, and no operation
-    is involved that might run later.
+    `line` is a part of the line that the message names. It is None for Python's own messages, to
+    which only the traceback adds the line.
     """
 
     def __call__(

@@ -63,7 +63,7 @@ def convolution_of_a_matrix(torch: Any) -> None:
     layer(x)
 
 
-@table("in_channels must be divisible by groups", line=None)
+@table("in_channels must be divisible by groups", line="Conv2d(")
 def convolution_groups(torch: Any) -> None:
     torch.nn.Conv2d(3, 4, 3, groups=2)
 
@@ -110,7 +110,7 @@ def layer_norm_features(torch: Any) -> None:
     layer(x)
 
 
-@table("dropout probability has to be between 0 and 1, but got 1.5", line=None)
+@table("dropout probability has to be between 0 and 1, but got 1.5", line="Dropout(")
 def dropout_probability(torch: Any) -> None:
     torch.nn.Dropout(1.5)
 
@@ -121,7 +121,7 @@ def lstm_features(torch: Any) -> None:
     layer(x)
 
 
-@table("embed_dim must be divisible by num_heads", line=None)
+@table("embed_dim must be divisible by num_heads", line="MultiheadAttention(")
 def attention_heads(torch: Any) -> None:
     torch.nn.MultiheadAttention(5, 2)
 
@@ -148,13 +148,13 @@ def misspelt_parameter(torch: Any) -> None:
     torch.nn.Linear(1, 1).wieght
 
 
-@table("cannot assign", "as parameter 'weight'", "torch.nn.Parameter or None", line=None)
+@table("cannot assign", "as parameter 'weight'", "torch.nn.Parameter or None", line="layer.weight =")
 def parameter_replaced_by_a_tensor(torch: Any) -> None:
     layer = torch.nn.Linear(2, 2)
     layer.weight = torch.zeros(2, 2)
 
 
-@table("is not a Module subclass", "function", line=None)
+@table("is not a Module subclass", "function", line="Sequential(")
 def sequential_of_a_function(torch: Any) -> None:
     torch.nn.Sequential(torch.nn.Linear(2, 2), torch.relu)
 
@@ -246,53 +246,80 @@ def mse_of_shapes_that_do_not_fit(torch: Any) -> None:
         torch.nn.functional.mse_loss(x, y)
 
 
-@table("optimizer got an empty parameter list", line=None)
+@table("optimizer got an empty parameter list", line="SGD(")
 def optimizer_of_nothing(torch: Any) -> None:
     torch.optim.SGD([], lr=0.1)
 
 
-@table("params argument given to the optimizer should be an iterable", "Tensor", line=None)
+@table("should be an iterable of Tensors", "Linear", "model.parameters()", line="SGD(")
+def optimizer_of_a_model(torch: Any) -> None:
+    torch.optim.SGD(torch.nn.Linear(1, 1), lr=0.1)
+
+
+@table("missing 1 required positional argument: 'kernel_size'", "Conv2d.__init__()", line="Conv2d(")
+def convolution_without_a_size(torch: Any) -> None:
+    torch.nn.Conv2d(3, 8)
+
+
+@table("missing 1 required positional argument: 'metrics'", line="scheduler.step()")
+def plateau_without_a_metric(torch: Any) -> None:
+    optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    scheduler.step()
+
+
+@table("only Tensors of floating point dtype can require gradients", line="Parameter(")
+def parameter_of_integers(torch: Any) -> None:
+    torch.nn.Parameter(torch.ones(2, dtype=torch.int64))
+
+
+@table("Fan in and fan out can not be computed", line="xavier_uniform_(")
+def initializing_a_vector(torch: Any) -> None:
+    torch.nn.init.xavier_uniform_(torch.ones(3))
+
+
+@table("params argument given to the optimizer should be an iterable", "Tensor", line="SGD(")
 def optimizer_of_one_tensor(torch: Any) -> None:
     x = torch.ones(1, requires_grad=True)
     torch.optim.SGD(x, lr=0.1)
 
 
-@table("can't optimize a non-leaf Tensor", line=None)
+@table("can't optimize a non-leaf Tensor", line="SGD(")
 def optimizer_of_a_result(torch: Any) -> None:
     x = torch.ones(1, requires_grad=True)
     torch.optim.SGD([x * 2], lr=0.1)
 
 
-@table("Invalid learning rate: -1", line=None)
+@table("Invalid learning rate: -1", line="SGD(")
 def negative_learning_rate(torch: Any) -> None:
     torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=-1)
 
 
-@table("Invalid beta parameter at index 0: 1.0", line=None)
+@table("Invalid beta parameter at index 0: 1.0", line="Adam(")
 def adam_betas(torch: Any) -> None:
     torch.optim.Adam([torch.ones(1, requires_grad=True)], betas=(1.0, 0.9))
 
 
-@table("some parameters appear in more than one parameter group", line=None)
+@table("some parameters appear in more than one parameter group", line="SGD(")
 def one_parameter_in_two_groups(torch: Any) -> None:
     x = torch.ones(1, requires_grad=True)
     groups = [{"params": [x]}, {"params": [x]}]
     torch.optim.SGD(groups, lr=0.1)
 
 
-@table("different number of parameter groups", "2", "1", line=None)
+@table("different number of parameter groups", "2", "1", line="load_state_dict")
 def optimizer_state_of_another_model(torch: Any) -> None:
     x, y = torch.ones(1, requires_grad=True), torch.ones(2, requires_grad=True)
     one = torch.optim.SGD([{"params": [x]}, {"params": [y]}], lr=0.1)
     torch.optim.SGD([x], lr=0.1).load_state_dict(one.state_dict())
 
 
-@table("Linear is not an Optimizer", line=None)
+@table("Linear is not an Optimizer", line="StepLR(")
 def schedule_of_a_model(torch: Any) -> None:
     torch.optim.lr_scheduler.StepLR(torch.nn.Linear(1, 1), 10)
 
 
-@table("Size mismatch between tensors", line=None)
+@table("Size mismatch between tensors", line="TensorDataset(")
 def data_of_different_lengths(torch: Any) -> None:
     torch.utils.data.TensorDataset(torch.ones(2), torch.ones(3))
 
@@ -303,23 +330,23 @@ def batch_of_different_shapes(torch: Any) -> None:
     next(iter(loader))
 
 
-@table("default_collate", "NoneType", line=None)
+@table("default_collate", "NoneType", line="next(")
 def batch_of_none(torch: Any) -> None:
     loader = torch.utils.data.DataLoader([None], batch_size=1)
     next(iter(loader))
 
 
-@table("batch_size should be a positive integer value, but got batch_size=0", line=None)
+@table("batch_size should be a positive integer value, but got batch_size=0", line="DataLoader(")
 def batches_of_nothing(torch: Any) -> None:
     torch.utils.data.DataLoader([1, 2], batch_size=0)
 
 
-@table("sampler option is mutually exclusive with shuffle", line=None)
+@table("sampler option is mutually exclusive with shuffle", line="DataLoader(")
 def shuffle_and_sampler(torch: Any) -> None:
     torch.utils.data.DataLoader([1], shuffle=True, sampler=[0])
 
 
-@table("Sum of input lengths does not equal the length of the input dataset", "10", line=None)
+@table("Sum of input lengths does not equal the length of the input dataset", "10", line="random_split(")
 def random_split_sizes(torch: Any) -> None:
     torch.utils.data.random_split(range(10), [3, 3])
 

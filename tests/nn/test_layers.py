@@ -130,8 +130,8 @@ ARGUMENTS: dict[str, list[str]] = {
 NOT_LAYERS = {"DataParallel", "Module", "RNNBase", "RNNCellBase"}
 LAYERS = sorted(
     name
-    for name, found in vars(tidu.nn).items()
-    if inspect.isclass(found) and issubclass(found, tidu.nn.Module) and name not in NOT_LAYERS
+    for name, found in inspect.getmembers(tidu.nn, inspect.isclass)
+    if issubclass(found, tidu.nn.Module) and name not in NOT_LAYERS
 )
 FORMS = [f"nn.{name}({form})" for name in LAYERS for form in ARGUMENTS.get(name, [""])]
 

@@ -237,6 +237,28 @@ def test_optimizers_of_users() -> None:
     assert x._storage.value.is_realized
 
 
+class Around(Optimizer):
+    """Wraps another optimizer and, as many do, never calls Optimizer.__init__."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        self.inner = inner
+        self.param_groups, self.defaults = inner.param_groups, inner.defaults
+
+    def step(self, closure: Any = None) -> Any:
+        return self.inner.step(closure)
+
+
+def test_a_wrapper_that_was_never_initialised_steps_and_has_a_schedule() -> None:
+    x = tidu.ones(1, requires_grad=True)
+    x.grad = tidu.ones(1)
+    outer = Around(SGD([x], lr=0.5))
+    schedule = tidu.optim.lr_scheduler.ExponentialLR(outer, 0.5)
+    outer.step()
+    schedule.step()
+    outer.step()
+    assert x.item() == 1 - 0.5 - 0.25
+
+
 def test_an_optimizer_without_step() -> None:
     class Nothing(Optimizer):
         pass

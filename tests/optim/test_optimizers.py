@@ -80,8 +80,8 @@ OPTIONS: dict[str, dict[str, list[Any]]] = {
 }
 ALL = {
     name
-    for name, kind in vars(tidu.optim).items()
-    if inspect.isclass(kind) and issubclass(kind, tidu.optim.Optimizer)
+    for name, kind in inspect.getmembers(tidu.optim, inspect.isclass)
+    if issubclass(kind, tidu.optim.Optimizer)
 } - {"Optimizer"}
 
 

@@ -7,14 +7,12 @@ that one fills in. So everything about gradients is in one place, from the nodes
 
 from __future__ import annotations
 
-from tidu.autograd import function, functional, graph
 from tidu.autograd.anomaly import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
     is_anomaly_enabled,
     set_detect_anomaly,
 )
-from tidu.autograd.function import Function
 from tidu.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from tidu.autograd.gradients import backward, grad
 from tidu.autograd.modes import (
@@ -25,7 +23,6 @@ from tidu.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
-from tidu.autograd.variable import Variable
 from tidu.base.deferred import on_demand
 
 __all__ = [
@@ -51,5 +48,16 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-# Under PyTorch's names: what is defined here elsewhere, and what profiles whole programs.
-__getattr__ = on_demand(__name__, "anomaly_mode", "grad_mode", "profiler")
+# What few programs need; `anomaly_mode`, `grad_mode` and `profiler` are PyTorch's names for what
+# stands elsewhere.
+__getattr__, __dir__ = on_demand(
+    __name__,
+    "anomaly_mode",
+    "function",
+    "functional",
+    "grad_mode",
+    "graph",
+    "profiler",
+    Function="function",
+    Variable="variable",
+)

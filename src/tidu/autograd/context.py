@@ -5,7 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from tidu.autograd.tape import Edge, GradFn, Packed, Tape, freed_message, tensor_at
+from tidu.autograd.saved import Packed, tensor_at
+from tidu.autograd.tape import Edge, GradFn, Tape, freed_message
 from tidu.base.source import at, here
 from tidu.base.state import state
 from tidu.ir.value import Value

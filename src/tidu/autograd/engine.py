@@ -83,18 +83,103 @@ def run_backward(
     """
     head_start(roots)  # the forward pass is run while the backward pass is recorded
     starts = [node for (node, _), _ in roots]
-    captured: dict[tuple[int, int], Any] = {}
-    needed: set[GradFn] | None = None
     waiting = _count_edges(starts)
-    if wanted is not None:
-        captured = {(id(node), output): None for node, output in wanted}
-        needed = _leading_to(starts, {node for node, _ in wanted})
-
-    arrived: Arrived = {}
+    going = _Pass(starts, wanted, retain_graph, create_graph, accumulate)
     for (node, output), g in roots:
-        _deliver(arrived, node, output, g)
-    # Latest node first, as in PyTorch; a heap because several can be ready at once. While the tape
-    # is a chain, the next node needs none.
+        _deliver(going.arrived, node, output, g)
+    own = state.own
+    outer = own.position, own.grad_enabled, own.running
+    own.grad_enabled, own.running = create_graph, Running(starts, going.needed)
+    try:
+        _walk(going, starts, waiting)
+    finally:
+        own.position, own.grad_enabled, own.running = outer
+    if wanted is None:
+        return []
+    return [going.captured[id(node), output] for node, output in wanted]
+
+
+class _Pass:
+    """What one backward pass is asked for, and where it is: what has arrived, what is captured."""
+
+    __slots__ = (
+        "accumulate",
+        "arrived",
+        "captured",
+        "checked",
+        "create_graph",
+        "needed",
+        "retain_graph",
+    )
+
+    def __init__(
+        self,
+        starts: Sequence[GradFn],
+        wanted: Sequence[Edge] | None,
+        retain_graph: bool,
+        create_graph: bool,
+        accumulate: bool,
+    ) -> None:
+        self.retain_graph = retain_graph
+        self.create_graph = create_graph
+        self.accumulate = accumulate
+        self.checked = Anomaly.enabled
+        self.arrived: Arrived = {}
+        self.captured: dict[tuple[int, int], Any] = {}
+        self.needed: set[GradFn] | None = None
+        if wanted is not None:
+            self.captured = {(id(node), output): None for node, output in wanted}
+            self.needed = _leading_to(starts, {node for node, _ in wanted})
+
+    def run(self, node: GradFn, cotangents: list[Any]) -> Sequence[Any] | None:
+        """Run a node with all that may be attached to it, or pass it where nothing wanted lies
+        behind it. The loop itself runs those with nothing attached.
+        """
+        create_graph, watchers = self.create_graph, node.watchers
+        runs = self.needed is None or _has_needed(node, self.needed)
+        if self.captured and runs:
+            _capture(self.captured, node, cotangents)
+        if watchers is not None:
+            run_tensor_hooks(node, watchers, cotangents, create_graph)
+        if not runs:
+            if self.captured:
+                _capture(self.captured, node, cotangents)
+            return None
+        if watchers is not None and watchers.before:
+            cotangents = run_node_pre_hooks(node, watchers, cotangents, create_graph)
+        state.own.position = node.position
+        results: Sequence[Any] | None
+        if self.checked:
+            results = run_checked(node, cotangents, create_graph)
+        else:
+            results = node.backward(cotangents, create_graph)
+        if watchers is not None and watchers.after:
+            results = run_node_hooks(node, watchers, results, cotangents, create_graph)
+        if not self.retain_graph:
+            node.release()
+        return results
+
+    def reach(self, leaf: Any) -> None:
+        """Everything has arrived at a leaf."""
+        cotangents = self.arrived.pop(leaf, None)
+        if cotangents is None:
+            return
+        if leaf.watchers is None and self.needed is None and self.accumulate:
+            accumulate_grad(leaf, cotangents[0], self.create_graph)
+            return
+        if leaf.watchers is not None:
+            run_tensor_hooks(leaf, leaf.watchers, cotangents, self.create_graph)
+        if self.captured:
+            _capture(self.captured, leaf, cotangents)
+        if self.accumulate and (self.needed is None or (id(leaf), 0) in self.captured):
+            _reach_leaf(leaf, cotangents, self.create_graph)
+
+
+def _walk(going: _Pass, starts: Sequence[GradFn], waiting: dict[GradFn, int]) -> None:
+    """Run each node once all `waiting` edges to it have brought theirs, the latest node first as
+    in PyTorch; a heap because several can be ready at once. While the tape is a chain, the next
+    node needs none.
+    """
     ready: list[tuple[int, int, GradFn]] = []
     only: GradFn | None = None
     if len(starts) == 1:
@@ -102,92 +187,54 @@ def run_backward(
     else:
         ready = [(-n.number, id(n), n) for n in dict.fromkeys(starts) if not waiting[n]]
         heapq.heapify(ready)
-    own = state.own
-    outer = own.position, own.grad_enabled, own.running
-    own.grad_enabled, own.running = create_graph, Running(starts, needed)
-    checked = Anomaly.enabled
-
-    def reach(leaf: Any) -> None:
-        cotangents = arrived.pop(leaf, None)
-        if cotangents is not None:
-            if leaf.watchers is None and needed is None and accumulate:
-                accumulate_grad(leaf, cotangents[0], create_graph)
-                return
-            if leaf.watchers is not None:
-                run_tensor_hooks(leaf, leaf.watchers, cotangents, create_graph)
-            if captured:
-                _capture(captured, leaf, cotangents)
-            if accumulate and (needed is None or (id(leaf), 0) in captured):
-                _reach_leaf(leaf, cotangents, create_graph)
-
+    own, arrived, needed = state.own, going.arrived, going.needed
+    create_graph, retain_graph = going.create_graph, going.retain_graph
+    plain = needed is None and not going.checked
     leaves: list[GradFn] = []
-    try:
-        while ready or only is not None:
-            if only is None:
-                node = heapq.heappop(ready)[2]
+    while ready or only is not None:
+        if only is None:
+            node = heapq.heappop(ready)[2]
+        else:
+            node, only = only, None
+        if node.__class__ is AccumulateGrad:  # a leaf that is itself a root
+            going.reach(node)
+            continue
+        cotangents = arrived.pop(node, None)
+        results: Sequence[Any] | None = None
+        if cotangents is not None:
+            if plain and node.watchers is None:
+                own.position = node.position
+                results = node.backward(cotangents, create_graph)
+                if not retain_graph:
+                    node.release()
             else:
-                node, only = only, None
-            if node.__class__ is AccumulateGrad:  # a leaf that is itself a root
-                reach(node)
+                results = going.run(node, cotangents)
+        for target, output, g in zip(
+            node.nodes, node.places, repeat(None) if results is None else results
+        ):
+            if target is None:
                 continue
-            cotangents = arrived.pop(node, None)
-            results: Sequence[Any] | None = None
-            if cotangents is not None:
-                runs = needed is None or _has_needed(node, needed)
-                watchers = node.watchers
-                if captured and runs:
-                    _capture(captured, node, cotangents)
-                if watchers is not None:
-                    run_tensor_hooks(node, watchers, cotangents, create_graph)
-                if captured and not runs:
-                    _capture(captured, node, cotangents)
-                if runs:
-                    if watchers is not None and watchers.before:
-                        cotangents = run_node_pre_hooks(node, watchers, cotangents, create_graph)
-                    own.position = node.position
-                    if checked:
-                        results = run_checked(node, cotangents, create_graph)
-                    else:
-                        results = node.backward(cotangents, create_graph)
-                    if watchers is not None and watchers.after:
-                        results = run_node_hooks(node, watchers, results, cotangents, create_graph)
-                    if not retain_graph:
-                        node.release()
-            for target, output, g in zip(
-                node.nodes, node.places, repeat(None) if results is None else results
-            ):
-                if target is None:
-                    continue
-                if g is not None and (needed is None or target in needed):
-                    if (
-                        g.shape == target.shape
-                        and g.dtype is target.dtype
-                        and target not in arrived
-                    ):
-                        arrived[target] = [g]  # what `_deliver` does, where there is little to do
-                    else:
-                        _deliver(arrived, target, output, g)
-                left = waiting.get(target, 1)
-                if left > 1:
-                    waiting[target] = left - 1
-                    continue
-                if target.__class__ is AccumulateGrad:
-                    leaves.append(target)
-                elif only is None and not ready:
-                    only = target
+            if g is not None and (needed is None or target in needed):
+                if g.shape == target.shape and g.dtype is target.dtype and target not in arrived:
+                    arrived[target] = [g]  # what `_deliver` does, where there is little to do
                 else:
-                    for following in (target,) if only is None else (target, only):
-                        heapq.heappush(ready, (-following.number, id(following), following))
-                    only = None
-            # Leaves accumulate as soon as everything has arrived.
-            for leaf in leaves:
-                reach(leaf)
-            leaves.clear()
-    finally:
-        own.position, own.grad_enabled, own.running = outer
-    if wanted is None:
-        return []
-    return [captured[id(node), output] for node, output in wanted]
+                    _deliver(arrived, target, output, g)
+            left = waiting.get(target, 1)
+            if left > 1:
+                waiting[target] = left - 1
+                continue
+            if target.__class__ is AccumulateGrad:
+                leaves.append(target)
+            elif only is None and not ready:
+                only = target
+            else:
+                for following in (target,) if only is None else (target, only):
+                    heapq.heappush(ready, (-following.number, id(following), following))
+                only = None
+        # Leaves accumulate as soon as everything has arrived.
+        for leaf in leaves:
+            going.reach(leaf)
+        leaves.clear()
 
 
 def _count_edges(starts: Sequence[GradFn]) -> dict[GradFn, int]:
@@ -289,7 +336,8 @@ def accumulate_grad(node: AccumulateGrad, g: Any, create_graph: bool) -> None:
         if before is None:
             # A tensor of its own also with create_graph, where another leaf may get the same
             # gradient.
-            leaf._grad = positive.named("CopyBackwards", g) if create_graph else Tape.fresh(g)
+            first = positive.named("CopyBackwards", g) if create_graph else Tape.fresh(g)
+            leaf.receive_grad(first)
         elif create_graph:
             leaf._grad = before + g
         else:

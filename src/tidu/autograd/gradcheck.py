@@ -21,6 +21,7 @@ from tidu.autograd.differences import (
 from tidu.autograd.gradients import grad
 from tidu.autograd.tape import Tape
 from tidu.base.dtypes import float64
+from tidu.base.random.generator import default_generator
 from tidu.base.source import at, here
 from tidu.ir.value import leaf
 
@@ -116,18 +117,19 @@ def gradgradcheck(
 ) -> bool:
     """`gradcheck` of the derivatives of `func`, as functions of its inputs and of the cotangents.
 
-    `grad_outputs` are the cotangents, random where they are not given. The other arguments are
-    those of `gradcheck`. Follows torch.autograd.gradgradcheck.
+    `grad_outputs` are the cotangents, drawn from [-1, 1) where they are not given. The other
+    arguments are those of `gradcheck`. Follows torch.autograd.gradgradcheck.
 
     >>> gradgradcheck(lambda x: x**3, torch.rand(3, dtype=torch.float64, requires_grad=True))
     True
     """
     xs = (inputs,) if isinstance(inputs, Tape.tensor) else tuple(inputs)
     if grad_outputs is None:
-        random = np.random.default_rng(0)
-        ys = _differentiable(as_tensors(func(*xs)))
         cotangents = tuple(
-            tensor_of(random.standard_normal(tuple(y.shape)), y.dtype).requires_grad_() for y in ys
+            tensor_of(
+                default_generator.uniform(tuple(y.shape), y.dtype.numpy, -1, 1), y.dtype
+            ).requires_grad_()
+            for y in _differentiable(as_tensors(func(*xs)))
         )
     else:
         cotangents = as_tensors(grad_outputs)

@@ -101,7 +101,15 @@ class no_grad(_GradMode):  # noqa: N801
 
 
 class enable_grad(_GradMode):  # noqa: N801
-    """Inside, the tape is on, also within `no_grad`."""
+    """Inside, the tape is on, also within `no_grad`.
+
+    >>> w = torch.ones(2, requires_grad=True)
+    >>> with torch.no_grad(), torch.enable_grad():
+    ...     y = 2 * w
+    ...
+    >>> y.requires_grad
+    True
+    """
 
     mode = True
 
@@ -134,6 +142,12 @@ class inference_mode(_Mode):  # noqa: N801
     """As `no_grad`, and what is made inside can never enter a tape later.
 
     Raises, later, RuntimeError where such a tensor would have to be saved for backward.
+
+    >>> with torch.inference_mode():
+    ...     y = model(x)
+    ...
+    >>> y.is_inference()
+    True
     """
 
     def __new__(cls, mode: Any = True) -> Any:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from tidu.autograd.anomaly import Anomaly
 from tidu.autograd.engine import accumulate_grad
+from tidu.autograd.op_node import OpNode
 from tidu.autograd.rehearsal import Making, Script, rehearse
-from tidu.autograd.tape import AccumulateGrad, Edge, OpNode
+from tidu.autograd.tape import AccumulateGrad, Edge
 from tidu.base.changes import changes
 from tidu.base.dtypes import get_default_dtype
 from tidu.base.state import ThreadState, state

@@ -11,7 +11,8 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from tidu.autograd.engine import run_backward
-from tidu.autograd.tape import AccumulateGrad, OpNode, Tape
+from tidu.autograd.op_node import OpNode
+from tidu.autograd.tape import AccumulateGrad, Tape
 from tidu.base.state import Pending, state
 from tidu.ir.argument import FloatArgument, NotConstantError, argument
 from tidu.ir.op import Op, Spec
@@ -189,12 +190,9 @@ class _Leaf:
         self._copy = copy
         self._number = number
 
-    @property
-    def _grad(self) -> Any:
-        return None
+    _grad = None
 
-    @_grad.setter
-    def _grad(self, gradient: Any) -> None:
+    def receive_grad(self, gradient: Any) -> None:
         copy, position = self._copy, state.own.position
         assert position is not None
         copy.arrived.append(

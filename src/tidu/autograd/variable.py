@@ -30,4 +30,7 @@ class Variable(metaclass=_VariableMeta):
     """``Variable(tensor, requires_grad=False)``: a tensor on the same memory.
 
     Kept for old code, which can use tensors. Follows torch.autograd.Variable.
+
+    >>> torch.autograd.Variable(torch.ones(2), requires_grad=True).requires_grad
+    True
     """

@@ -16,15 +16,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from tidu.backends import spmd
 from tidu.base.deferred import DeferredModule
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tidu.backends import spmd
     from tidu.compiler import cache as object_cache
     from tidu.compiler import llvm
 else:
+    spmd = DeferredModule("tidu.backends.spmd")
     object_cache = DeferredModule("tidu.compiler.cache")
     llvm = DeferredModule("tidu.compiler.llvm")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -31,18 +32,33 @@ class DeferredModule:
         return getattr(module, name)
 
 
-def on_demand(package: str, *modules: str, **names: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a package that shows some `modules` of its own, and `names` that stand
-    in the modules they are assigned to, without importing them before they are asked for.
+def on_demand(
+    module: str, *modules: str, **names: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and the `__dir__` of a module that shows some `modules` below it, and
+    `names` that stand in the modules they are assigned to, without importing them before they are
+    asked for. Names of modules are relative to `module`, as in `from .func import vmap`.
 
-    >>> __getattr__ = on_demand("tidu", "func", vmap="func")
+    ValueError for a name that its own module has: the import system would put that in its place.
+
+    >>> __getattr__, __dir__ = on_demand("tidu", "func", vmap="func")
     """
+
+    hidden = [name for name, home in names.items() if name == home]
+    if hidden:
+        raise ValueError(f"{module}.{hidden[0]} is a module and cannot be something else on demand")
 
     def find(name: str) -> Any:
         if name in modules:
-            return importlib.import_module(f"{package}.{name}")
-        if name in names:
-            return getattr(importlib.import_module(f"{package}.{names[name]}"), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            found: Any = importlib.import_module(f".{name}", module)
+        elif name in names:
+            found = getattr(importlib.import_module(f".{names[name]}", module), name)
+        else:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        setattr(sys.modules[module], name, found)  # nobody has to find it again
+        return found
 
-    return find
+    def show() -> list[str]:
+        return sorted({*vars(sys.modules[module]), *modules, *names})
+
+    return find, show

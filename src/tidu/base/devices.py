@@ -50,6 +50,14 @@ class device:  # noqa: N801 (the name users know it by: torch.device)
     def __reduce__(self) -> tuple[Any, ...]:
         return (_made, (self.type, self.index))
 
+    def __enter__(self) -> device:
+        """Make tensors on this device: the CPU, an error for others."""
+        check(self)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        """Nothing: tensors are made on the CPU anyway."""
+
 
 def _made(type: str, index: int | None) -> device:
     return device(type, index)

@@ -14,7 +14,13 @@ Shape = tuple[int, ...]
 
 
 class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple that prints as ``torch.Size([2, 3])``."""
+    """The shape of a tensor: a tuple that prints as ``torch.Size([2, 3])``.
+
+    >>> torch.ones(2, 3).shape
+    torch.Size([2, 3])
+    >>> torch.ones(2, 3).shape.numel()
+    6
+    """
 
     __slots__ = ()
 

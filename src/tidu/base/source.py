@@ -143,6 +143,35 @@ def locate(error: Exception, *what: str) -> None:
         error.args = (message + more + line,)
 
 
+def located(call: Call) -> Call:
+    """`call`, the errors of which end with the line of the user's that made it. Those of a
+    constructor name the class that was to be made.
+    """
+
+    @functools.wraps(call)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except KeyError:  # what it says is a key
+            raise
+        except Exception as error:
+            if call.__name__ == "__init__" and error.args and isinstance(error.args[0], str):
+                message = error.args[0].removeprefix(f"{call.__qualname__}()")
+                if message != error.args[0]:
+                    error.args = (f"{type(args[0]).__name__}.__init__(){message}",)
+            locate(error)
+            raise
+
+    return wrapper  # type: ignore[return-value]
+
+
+def locate_constructor(kind: type) -> None:
+    """Have the constructor of a class of ours be `located`; for an `__init_subclass__`."""
+    constructor = kind.__dict__.get("__init__")
+    if constructor is not None and kind.__dict__.get("__module__", "").startswith("tidu."):
+        kind.__init__ = located(constructor)  # type: ignore[misc]
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's code that led here."""
     level = 2
@@ -153,4 +182,15 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-__all__ = ["CodeType", "at", "columns_of", "describe", "here", "line_of", "locate", "warn"]
+__all__ = [
+    "CodeType",
+    "at",
+    "columns_of",
+    "describe",
+    "here",
+    "line_of",
+    "locate",
+    "locate_constructor",
+    "located",
+    "warn",
+]

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 import tidu
+from tidu.cli.names import rename_classes
 
 PACKAGE = tidu.__name__
 ALIAS = "torch"
@@ -37,7 +38,6 @@ def install() -> None:
     _adopt_modules()
     for kind in (tidu.Tensor, tidu.Size, tidu.dtype, tidu.device):
         kind.__module__ = ALIAS  # type(x) prints as <class 'torch.Tensor'>
-    tidu.nn.Parameter.__module__ = f"{ALIAS}.nn.parameter"
     _install_in_spawned_processes()
 
 
@@ -73,6 +73,7 @@ class AliasLoader(Loader):
         assert module.__spec__ is not None
         alias = module.__spec__.name
         module.__spec__ = self.spec  # the import system has put the alias's there
+        rename_classes(module)
         _explain_missing_names(module, alias)
         _adopt_modules()
 
@@ -84,6 +85,7 @@ def _adopt_modules() -> None:
             alias = ALIAS + name.removeprefix(PACKAGE)
             if alias not in sys.modules:
                 sys.modules[alias] = module
+                rename_classes(module)
                 _explain_missing_names(module, alias)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.compiler.graph import Graph
-from tidu.compiler.steps import has_several, input_shapes
+from tidu.compiler.signatures import has_several, input_shapes
 from tidu.ir.op import Op
 from tidu.ir.value import Value
 

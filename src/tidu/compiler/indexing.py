@@ -9,7 +9,8 @@ from tidu.compiler.demands import access_of
 from tidu.compiler.expressions import LOAD, Expression, Index
 from tidu.compiler.layouts import Layout, broadcast_to, contiguous, lifted, without_ones
 from tidu.compiler.lowering import Lowering
-from tidu.compiler.steps import Root, Scatter, input_shapes
+from tidu.compiler.signatures import input_shapes
+from tidu.compiler.steps import Root, Scatter
 from tidu.ir.op import Op
 from tidu.ir.value import Value
 

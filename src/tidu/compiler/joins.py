@@ -22,7 +22,8 @@ from tidu.compiler.layouts import (
     sliced,
     without_ones,
 )
-from tidu.compiler.steps import Buffer, input_shapes
+from tidu.compiler.signatures import input_shapes
+from tidu.compiler.steps import Buffer
 from tidu.ir.op import Piece, Pieces
 from tidu.ir.value import Value
 

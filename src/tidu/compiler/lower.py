@@ -31,7 +31,8 @@ from tidu.compiler.operands import straighten
 from tidu.compiler.pieces import lower_pieces
 from tidu.compiler.products import lower_product
 from tidu.compiler.reductions import lower_reduction
-from tidu.compiler.steps import HostCall, Steps, Stored, has_several, results_of
+from tidu.compiler.signatures import has_several, results_of
+from tidu.compiler.steps import HostCall, Steps, Stored
 from tidu.ir.op import Op
 from tidu.ir.value import Value
 

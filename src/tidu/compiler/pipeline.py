@@ -16,7 +16,8 @@ from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused
 from tidu.compiler.graph import Graph, expand
 from tidu.compiler.program import Plan
-from tidu.compiler.steps import Steps, has_several
+from tidu.compiler.signatures import has_several
+from tidu.compiler.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,10 +98,11 @@ class VectorScalars(Instructions):
     def _extreme(self, better: str, name: str, x: Register, y: Register) -> Register:
         if not x.dtype.is_floating_point:
             return self.intrinsic(("s" if x.dtype.is_signed else "u") + name, x, y)
-        if x.number is not None:
-            x, y = y, x
         # One instruction on x86, which gives its second operand where either is NaN.
+        if x.number is not None and x.number == x.number:
+            return self.select(self.compare(f"fcmp {better}", x, y), x, y)
         if y.number is not None and y.number == y.number:
+            better = better if y.number else better.replace("t", "e")  # of two zeros: this one
             return self.select(self.compare(f"fcmp {better}", y, x), y, x)
         chosen = self.select(self.compare(f"fcmp {better}", x, y), x, y)
         return self.select(self.compare("fcmp uno", x, x), x, chosen)

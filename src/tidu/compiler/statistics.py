@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(slots=True)
 class Statistics:
     """Counters that grow for as long as the process lives; `stats` says what they count."""
 

@@ -15,24 +15,6 @@ from tidu.ir.op import Op
 from tidu.ir.value import Value
 
 
-def has_several(value: Value) -> bool:
-    """Whether a Value is all the results of an op with several."""
-    kinds: Any = value.dtype
-    return kinds.__class__ is tuple
-
-
-def results_of(value: Value) -> list[tuple[Shape, dtype]]:
-    """Shape and dtype of each result."""
-    shapes: Any = value.shape
-    kinds: Any = value.dtype
-    return list(zip(shapes, kinds, strict=True)) if has_several(value) else [(shapes, kinds)]
-
-
-def input_shapes(value: Value) -> tuple[Shape, ...]:
-    """The shapes of the inputs; () for numbers."""
-    return tuple(tuple(x.shape) if x.__class__ is Value else () for x in value.inputs)
-
-
 @dataclass(slots=True)
 class Buffer:
     """Memory that the program reads or writes, in row-major order."""

@@ -10,16 +10,20 @@ from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, final
 
-from tidu.cuda import amp
-from tidu.cuda.contexts import device as device
-from tidu.cuda.contexts import device_of as device_of
+from tidu.base.deferred import on_demand
+
+__getattr__, __dir__ = on_demand(__name__, "amp", device="contexts", device_of="contexts")
 
 _initialized = False
 default_generators: tuple[Any, ...] = ()
 
 
 def is_available() -> bool:
-    """False: the usual ``'cuda' if torch.cuda.is_available() else 'cpu'`` chooses the CPU."""
+    """False: the usual ``'cuda' if torch.cuda.is_available() else 'cpu'`` chooses the CPU.
+
+    >>> "cuda" if torch.cuda.is_available() else "cpu"
+    'cpu'
+    """
     return False
 
 

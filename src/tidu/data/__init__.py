@@ -4,6 +4,7 @@ From samples to batches: `dataset`, `sampler`, `collate`, `fetch`, `dataloader`.
 processes: `parallel` on this side, `worker` on the other, and `channel` between them.
 """
 
+from tidu.base.deferred import on_demand
 from tidu.data.collate import default_collate, default_convert
 from tidu.data.dataloader import DataLoader
 from tidu.data.dataset import (
@@ -16,7 +17,6 @@ from tidu.data.dataset import (
     TensorDataset,
     random_split,
 )
-from tidu.data.distributed import DistributedSampler
 from tidu.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -25,7 +25,6 @@ from tidu.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
-from tidu.data.worker import WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler",
@@ -49,3 +48,8 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+# Without worker processes nobody needs them.
+__getattr__, __dir__ = on_demand(
+    __name__, DistributedSampler="distributed", WorkerInfo="worker", get_worker_info="worker"
+)

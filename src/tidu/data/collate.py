@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tidu.base.dtypes import float64
+from tidu.base.source import located
 from tidu.ops.moving.joining import stack
 from tidu.tensor import Tensor, as_tensor, from_array, tensor
 
@@ -41,6 +42,7 @@ def default_convert(data: Any) -> Any:
     return data
 
 
+@located
 def default_collate(batch: Sequence[Any]) -> Any:
     """A batch from a list of samples: tensors are stacked, numbers become tensors, strings a list.
 

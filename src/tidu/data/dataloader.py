@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import multiprocessing
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from multiprocessing.context import BaseContext
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tidu.base.deferred import DeferredModule
+from tidu.base.source import located
 from tidu.data.collate import default_collate, default_convert
 from tidu.data.dataset import IterableDataset
 from tidu.data.fetch import Recipe
-from tidu.data.parallel import WorkerPool
 from tidu.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -24,6 +23,15 @@ from tidu.data.sampler import (
     draw_seed,
 )
 from tidu.tensor import Generator
+
+if TYPE_CHECKING:
+    import multiprocessing
+    from multiprocessing.context import BaseContext
+
+    from tidu.data import parallel
+else:
+    multiprocessing = DeferredModule("multiprocessing")
+    parallel = DeferredModule("tidu.data.parallel")
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -59,6 +67,7 @@ class DataLoader(Generic[T_co]):
 
     __initialized = False
 
+    @located
     def __init__(
         self,
         dataset: Any,
@@ -142,7 +151,7 @@ class DataLoader(Generic[T_co]):
                         f"{methods!r}, but got multiprocessing_context={context!r}"
                     )
                 context = multiprocessing.get_context(context)
-            if not isinstance(context, BaseContext):
+            if not isinstance(context, multiprocessing.context.BaseContext):
                 raise TypeError(
                     "multiprocessing_context option should be a valid context object or a string "
                     f"specifying the start method, but got multiprocessing_context={context}"
@@ -332,7 +341,7 @@ class _ParallelIterator(_Iterator):
         super().__init__(loader)
         context: Any = loader.multiprocessing_context or _default_context()
         self._persistent = loader.persistent_workers
-        self._pool = WorkerPool(
+        self._pool = parallel.WorkerPool(
             loader._recipe(),
             loader.num_workers,
             self._base_seed,

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from tidu.base.source import located
 from tidu.tensor import Generator, Tensor, randperm
 
 T_co = TypeVar("T_co", covariant=True)
@@ -63,6 +64,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 
     tensors: tuple[Tensor, ...]
 
+    @located
     def __init__(self, *tensors: Tensor) -> None:
         sizes = [tensor.size(0) for tensor in tensors]
         if any(size != sizes[0] for size in sizes):
@@ -88,6 +90,7 @@ class StackDataset(Dataset[Any]):
 
     datasets: tuple[Any, ...] | dict[str, Any]
 
+    @located
     def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]) -> None:
         if args and kwargs:
             raise ValueError(
@@ -153,6 +156,7 @@ class ConcatDataset(Dataset[T_co]):
         """The lengths of the datasets, added up."""
         return list(itertools.accumulate(len(dataset) for dataset in sequence))
 
+    @located
     def __init__(self, datasets: Iterable[Dataset[T_co]]) -> None:
         self.datasets = list(datasets)
         if not self.datasets:
@@ -220,6 +224,7 @@ class Subset(Dataset[T_co]):
     dataset: Dataset[T_co]
     indices: Sequence[int]
 
+    @located
     def __init__(self, dataset: Dataset[T_co], indices: Sequence[int]) -> None:
         self.dataset = dataset
         self.indices = indices
@@ -245,6 +250,7 @@ class Subset(Dataset[T_co]):
         return len(self.indices)
 
 
+@located
 def random_split(
     dataset: Dataset[T_co],
     lengths: Sequence[int | float],

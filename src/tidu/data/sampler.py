@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from tidu.base.dtypes import float64, int64
+from tidu.base.source import located
 from tidu.tensor import (
     Generator,
     Tensor,
@@ -68,6 +69,7 @@ class RandomSampler(Sampler[int]):
     [0, 1, 3, 2]
     """
 
+    @located
     def __init__(
         self,
         data_source: Sized,
@@ -139,6 +141,7 @@ class WeightedRandomSampler(Sampler[int]):
     >>> sampler = WeightedRandomSampler([0.1, 0.9, 0.4], num_samples=5)
     """
 
+    @located
     def __init__(
         self,
         weights: Sequence[float] | Tensor,
@@ -178,6 +181,7 @@ class BatchSampler(Sampler[list[int]]):
     [[0, 1], [2, 3], [4]]
     """
 
+    @located
     def __init__(
         self, sampler: Sampler[int] | Iterable[int], batch_size: int, drop_last: bool
     ) -> None:

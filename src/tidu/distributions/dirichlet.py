@@ -6,8 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tidu.autograd import Function
-from tidu.autograd.function import once_differentiable
+from tidu.autograd.function import Function, once_differentiable
 from tidu.distributions import constraints
 from tidu.distributions.beta_gradient import scaled_derivative
 from tidu.distributions.exp_family import ExponentialFamily

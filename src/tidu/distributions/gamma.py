@@ -6,8 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from tidu.autograd import Function
-from tidu.autograd.function import once_differentiable
+from tidu.autograd.function import Function, once_differentiable
 from tidu.base import dtypes
 from tidu.base.limits import finfo
 from tidu.base.random.gamma import standard_gamma

@@ -21,13 +21,13 @@ __all__ = [
 ]  # fmt: skip
 
 # These rest on what is here, and are known under this module's name, too.
-__getattr__ = on_demand(
-    __package__,
-    IndependentTransform="vector_transforms",
-    LowerCholeskyTransform="vector_transforms",
-    ReshapeTransform="vector_transforms",
-    SoftmaxTransform="vector_transforms",
-    StickBreakingTransform="vector_transforms",
+__getattr__, __dir__ = on_demand(
+    __name__,
+    IndependentTransform=".vector_transforms",
+    LowerCholeskyTransform=".vector_transforms",
+    ReshapeTransform=".vector_transforms",
+    SoftmaxTransform=".vector_transforms",
+    StickBreakingTransform=".vector_transforms",
 )
 
 softplus = namespaces["torch.nn.functional"]["softplus"]

@@ -70,8 +70,10 @@ class Op:
         "attr_names",
         "correlation",
         "decompose",
+        "doc",
         "dtypes",
         "emit",
+        "ends",
         "grad_name",
         "identity",
         "indexed",
@@ -110,6 +112,7 @@ class Op:
     emit: Callable[..., Any] | None
     decompose: Callable[..., Any] | None
     vjps: Any
+    ends: Callable[..., Sequence[Any]] | None
     # What the tape makes for the op: its class of nodes, and by the inputs that need gradients (as
     # bits) the function that collects what is saved.
     keepers: dict[int, Callable[..., tuple[Any, ...]]]
@@ -127,6 +130,7 @@ class Op:
     raises: bool
     lasts: bool
     joined: bool
+    doc: str
     dtypes: str
     reference: str | Callable[..., Any] | None
     tolerance: float
@@ -308,6 +312,7 @@ def define(
     correlation: Callable[..., Correlation] | None = None,
     identity: Callable[[dtype], float] | None = None,
     grad_name: str = "",
+    ends: Callable[..., Sequence[Any]] | None = None,
     public: str = "",
     inplace: bool = False,
     outputs: int = 1,
@@ -318,6 +323,7 @@ def define(
     reference: str | Callable[..., Any] | None = None,
     tolerance: float = 1.0,
     strides: StridesRule | None = None,
+    doc: str = "",
 ) -> Op:
     """Declare an operation and put it into the registry.
 
@@ -352,6 +358,9 @@ def define(
     saved       for an op on a list: the part of it whose numbers the vjp reads
     view        for ops whose result shares memory with the input
     grad_name   the name shown in grad_fn=<...>
+    ends        what its node on the tape shows as its `next_functions` where PyTorch records
+                several: (name of the node, ends of the inputs) -> ends, of which some may be nodes
+                in between, each a pair of its name and a list of its own ends
     public      where users find it: paths such as "torch.exp Tensor.exp torch.special.exp"
     inplace     whether Tensor gets a method with a trailing underscore
     outputs     number of results; more than one are read through `pick`
@@ -362,6 +371,7 @@ def define(
     strides     how the result lies in memory where an input does not lie there by rows, as a rule
                 of `tidu.base.strides`. By rows if there is none; `result_strides` is that of
                 elementwise ops.
+    doc         what it computes, with an example, for those who call it
     """
     if name in registry:
         raise ValueError(f"op '{name}' is declared twice")
@@ -374,7 +384,7 @@ def define(
     op.attr_names = tuple(attrs.split())
     op.arity = len(op.input_names)
     op.numpy, op.emit, op.decompose = numpy, emit, decompose
-    op.vjps, op.saved = vjp, saved
+    op.vjps, op.saved, op.ends = vjp, saved, ends
     op.layout = view.layout if view is not None else layout
     op.pieces, op.indexed, op.identity = pieces, indexed, identity
     op.correlation = correlation
@@ -384,6 +394,6 @@ def define(
     op.outputs, op.raises, op.dtypes = outputs, raises, dtypes
     op.lasts, op.joined = lasts, joined
     op.strides = result_strides if strides is None and kind == "elementwise" else strides
-    op.reference, op.tolerance = reference, tolerance
+    op.reference, op.tolerance, op.doc = reference, tolerance, doc
     registry[name] = op
     return op

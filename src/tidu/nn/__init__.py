@@ -7,7 +7,7 @@ other file is one family of layers, which compute what `ops` declares.
 from __future__ import annotations
 
 from tidu.base.deferred import on_demand
-from tidu.nn import functional, init, parallel, utils
+from tidu.nn import functional, init, utils
 from tidu.nn.activation import (
     CELU,
     ELU,
@@ -38,8 +38,6 @@ from tidu.nn.activation import (
     Tanhshrink,
     Threshold,
 )
-from tidu.nn.adaptive import AdaptiveLogSoftmaxWithLoss
-from tidu.nn.attention import MultiheadAttention
 from tidu.nn.channel_norms import (
     BatchNorm1d,
     BatchNorm2d,
@@ -69,10 +67,6 @@ from tidu.nn.convolution import (
     LazyConvTranspose2d,
     LazyConvTranspose3d,
 )
-from tidu.nn.distance import (
-    CosineSimilarity,
-    PairwiseDistance,
-)
 from tidu.nn.dropout import (
     AlphaDropout,
     Dropout,
@@ -98,39 +92,9 @@ from tidu.nn.loss import (
     PoissonNLLLoss,
     SmoothL1Loss,
 )
-from tidu.nn.margin_loss import (
-    CosineEmbeddingLoss,
-    HingeEmbeddingLoss,
-    MarginRankingLoss,
-    MultiLabelMarginLoss,
-    MultiLabelSoftMarginLoss,
-    MultiMarginLoss,
-    SoftMarginLoss,
-    TripletMarginLoss,
-    TripletMarginWithDistanceLoss,
-)
 from tidu.nn.module import Module
 from tidu.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
-from tidu.nn.padding import (
-    CircularPad1d,
-    CircularPad2d,
-    CircularPad3d,
-    ConstantPad1d,
-    ConstantPad2d,
-    ConstantPad3d,
-    ReflectionPad1d,
-    ReflectionPad2d,
-    ReflectionPad3d,
-    ReplicationPad1d,
-    ReplicationPad2d,
-    ReplicationPad3d,
-    ZeroPad1d,
-    ZeroPad2d,
-    ZeroPad3d,
-)
-from tidu.nn.parallel import DataParallel
 from tidu.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
-from tidu.nn.parameter_container import ParameterDict, ParameterList
 from tidu.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -151,26 +115,60 @@ from tidu.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
-from tidu.nn.resampling import (
-    ChannelShuffle,
-    Fold,
-    PixelShuffle,
-    PixelUnshuffle,
-    Unfold,
-    Upsample,
-    UpsamplingBilinear2d,
-    UpsamplingNearest2d,
-)
 from tidu.nn.rnn import GRU, LSTM, RNN, RNNBase
-from tidu.nn.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
-from tidu.nn.sync_batch_norm import SyncBatchNorm
-from tidu.nn.transformer import (
-    Transformer,
-    TransformerDecoder,
-    TransformerDecoderLayer,
-    TransformerEncoder,
-    TransformerEncoderLayer,
-)
 
-# Where PyTorch's layers live; they are all made here.
-__getattr__ = on_demand(__name__, "modules")
+# What few networks have. `modules` is where PyTorch's layers live; they are all made here.
+__getattr__, __dir__ = on_demand(
+    __name__,
+    "modules",
+    "parallel",
+    AdaptiveLogSoftmaxWithLoss="adaptive",
+    ChannelShuffle="resampling",
+    CircularPad1d="padding",
+    CircularPad2d="padding",
+    CircularPad3d="padding",
+    ConstantPad1d="padding",
+    ConstantPad2d="padding",
+    ConstantPad3d="padding",
+    CosineEmbeddingLoss="margin_loss",
+    CosineSimilarity="distance",
+    DataParallel="parallel",
+    Fold="resampling",
+    GRUCell="rnn_cells",
+    HingeEmbeddingLoss="margin_loss",
+    LSTMCell="rnn_cells",
+    MarginRankingLoss="margin_loss",
+    MultiLabelMarginLoss="margin_loss",
+    MultiLabelSoftMarginLoss="margin_loss",
+    MultiMarginLoss="margin_loss",
+    MultiheadAttention="attention",
+    PairwiseDistance="distance",
+    ParameterDict="parameter_container",
+    ParameterList="parameter_container",
+    PixelShuffle="resampling",
+    PixelUnshuffle="resampling",
+    RNNCell="rnn_cells",
+    RNNCellBase="rnn_cells",
+    ReflectionPad1d="padding",
+    ReflectionPad2d="padding",
+    ReflectionPad3d="padding",
+    ReplicationPad1d="padding",
+    ReplicationPad2d="padding",
+    ReplicationPad3d="padding",
+    SoftMarginLoss="margin_loss",
+    SyncBatchNorm="sync_batch_norm",
+    Transformer="transformer",
+    TransformerDecoder="transformer",
+    TransformerDecoderLayer="transformer",
+    TransformerEncoder="transformer",
+    TransformerEncoderLayer="transformer",
+    TripletMarginLoss="margin_loss",
+    TripletMarginWithDistanceLoss="margin_loss",
+    Unfold="resampling",
+    Upsample="resampling",
+    UpsamplingBilinear2d="resampling",
+    UpsamplingNearest2d="resampling",
+    ZeroPad1d="padding",
+    ZeroPad2d="padding",
+    ZeroPad3d="padding",
+)

@@ -98,7 +98,11 @@ class Threshold(Module):
 
 
 class LeakyReLU(Module):
-    """x where it is positive, else `negative_slope` · x."""
+    """x where it is positive, else `negative_slope` · x.
+
+    >>> nn.LeakyReLU(0.1)(torch.tensor([-1.0, 1.0]))
+    tensor([-0.1000,  1.0000])
+    """
 
     def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__()
@@ -201,21 +205,33 @@ class Softshrink(_Shrink):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    >>> nn.Sigmoid()(torch.tensor([0.0, 1.0]))
+    tensor([0.5000, 0.7311])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return sigmoid(input)
 
 
 class Tanh(Module):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    >>> nn.Tanh()(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7616])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return tanh(input)
 
 
 class SiLU(_Plain):
-    """x · sigmoid(x)."""
+    """x · sigmoid(x).
+
+    >>> nn.SiLU()(torch.tensor([-1.0, 1.0]))
+    tensor([-0.2689,  0.7311])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.silu(input, self.inplace)
@@ -246,7 +262,11 @@ class _Exponential(Module):
 
 
 class ELU(_Exponential):
-    """x where it is positive, else α · (exp(x) - 1)."""
+    """x where it is positive, else α · (exp(x) - 1).
+
+    >>> nn.ELU()(torch.tensor([-1.0, 1.0]))
+    tensor([-0.6321,  1.0000])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.elu(input, self.alpha, self.inplace)
@@ -260,7 +280,11 @@ class CELU(_Exponential):
 
 
 class GELU(Module):
-    """x · Φ(x); ``approximate="tanh"`` takes a tanh for the distribution function Φ."""
+    """x · Φ(x); ``approximate="tanh"`` takes a tanh for the distribution function Φ.
+
+    >>> nn.GELU()(torch.tensor([-1.0, 1.0]))
+    tensor([-0.1587,  0.8413])
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -346,7 +370,11 @@ class Softmax(_Along):
 
 
 class LogSoftmax(_Along):
-    """x - log Σ exp(x) along `dim`."""
+    """x - log Σ exp(x) along `dim`.
+
+    >>> nn.LogSoftmax(dim=0)(torch.zeros(2))
+    tensor([-0.6931, -0.6931])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return softmax.log_softmax_function(input, self.dim)

@@ -153,7 +153,11 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """`BatchNorm1d` for (N, C, H, W)."""
+    """`BatchNorm1d` for (N, C, H, W).
+
+    >>> nn.BatchNorm2d(3)(torch.randn(8, 3, 4, 4)).shape
+    torch.Size([8, 3, 4, 4])
+    """
 
     ranks = (4,)
 

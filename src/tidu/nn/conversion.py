@@ -23,7 +23,14 @@ class Convertible(Members):
     training: bool
 
     def apply(self: Self, fn: Callable[[Any], None]) -> Self:
-        """Call `fn` with every module inside, then with this one."""
+        """Call `fn` with every module inside, then with this one.
+
+        >>> _ = model.apply(lambda m: print(type(m).__name__))
+        Linear
+        Tanh
+        Linear
+        Sequential
+        """
         for module in self.children():
             module.apply(fn)
         fn(self)
@@ -33,6 +40,9 @@ class Convertible(Members):
         """Training mode: dropout drops, batch normalization uses the batch.
 
         Set on every module inside.
+
+        >>> model.train().training
+        True
         """
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
@@ -42,7 +52,11 @@ class Convertible(Members):
         return self
 
     def eval(self: Self) -> Self:
-        """Evaluation mode: the same as ``train(False)``."""
+        """Evaluation mode: the same as ``train(False)``.
+
+        >>> model.eval().training
+        False
+        """
         return self.train(False)
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
@@ -95,6 +109,9 @@ class Convertible(Members):
 
         Only float tensors change their dtype, and only those of images and volumes, with 4 or 5
         dimensions, their memory format. Raises TypeError for a dtype that is not a float dtype.
+
+        >>> nn.Linear(2, 3).to(torch.float64).weight.dtype
+        torch.float64
         """
         wanted, place = kwargs.get("dtype"), kwargs.get("device")
         format = kwargs.get("memory_format")

@@ -184,7 +184,11 @@ class _Convolution(_ConvNd):
 
 
 class Conv1d(_Convolution):
-    """Convolution along one dimension: (N, C, L) gives (N, out_channels, L'). See `Conv2d`."""
+    """Convolution along one dimension: (N, C, L) gives (N, out_channels, L'). See `Conv2d`.
+
+    >>> nn.Conv1d(2, 4, 3, padding=1)(torch.randn(8, 2, 10)).shape
+    torch.Size([8, 4, 10])
+    """
 
     dimensions = 1
     function = staticmethod(convolving.conv1d)
@@ -209,7 +213,11 @@ class Conv2d(_Convolution):
 
 
 class Conv3d(_Convolution):
-    """Convolution of volumes: (N, C, D, H, W) gives (N, out_channels, D', H', W'). See `Conv2d`."""
+    """Convolution of volumes: (N, C, D, H, W) gives (N, out_channels, D', H', W'). See `Conv2d`.
+
+    >>> nn.Conv3d(2, 4, 3)(torch.randn(1, 2, 5, 5, 5)).shape
+    torch.Size([1, 4, 3, 3, 3])
+    """
 
     dimensions = 3
     function = staticmethod(convolving.conv3d)

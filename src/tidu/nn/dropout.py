@@ -42,7 +42,11 @@ class Dropout1d(_Dropout):
 
 
 class Dropout2d(_Dropout):
-    """Dropout of whole channels of (batch, channels, height, width)."""
+    """Dropout of whole channels of (batch, channels, height, width).
+
+    >>> nn.Dropout2d(0.5)(torch.ones(1, 4, 2, 2)).shape
+    torch.Size([1, 4, 2, 2])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return dropout.dropout2d(input, self.p, self.training, self.inplace)

@@ -89,6 +89,9 @@ class Hooked:
 
         With `with_kwargs` it is ``hook(module, args, kwargs, output)``. `always_call` runs it even
         where `forward` raises.
+
+        >>> handle = model.register_forward_hook(lambda m, args, output: 2 * output)
+        >>> handle.remove()
         """
         handle = register(self._forward_hooks, hook, prepend)
         if with_kwargs:

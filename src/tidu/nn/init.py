@@ -15,6 +15,7 @@ import numpy as np
 
 from tidu.autograd.modes import no_grad
 from tidu.base.random.generator import Generator
+from tidu.base.source import at, here, located
 from tidu.tensor import Tensor, from_array
 from tidu.tensor.seeding import default_generator
 
@@ -30,6 +31,7 @@ LINEAR_LIKE = (
 )
 
 
+@located
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor by which a nonlinearity shrinks the standard deviation,
     to be multiplied onto the weights.
@@ -60,7 +62,11 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Uniform numbers in [a, b)."""
+    """Uniform numbers in [a, b).
+
+    >>> nn.init.uniform_(torch.empty(2, 3), -1.0, 1.0).shape
+    torch.Size([2, 3])
+    """
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)  # type: ignore[no-any-return]
 
@@ -68,13 +74,21 @@ def uniform_(
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Normal numbers with the given mean and standard deviation."""
+    """Normal numbers with the given mean and standard deviation.
+
+    >>> nn.init.normal_(torch.empty(2, 3), std=0.1).shape
+    torch.Size([2, 3])
+    """
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)  # type: ignore[no-any-return]
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Every element `val`."""
+    """Every element `val`.
+
+    >>> nn.init.constant_(torch.empty(2), 0.5)
+    tensor([0.5000, 0.5000])
+    """
     with no_grad():
         return tensor.fill_(val)
 
@@ -85,7 +99,11 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Every element 0."""
+    """Every element 0.
+
+    >>> nn.init.zeros_(torch.empty(2))
+    tensor([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
@@ -167,6 +185,7 @@ def _assign(tensor: Tensor, array: Any) -> Tensor:
         )
 
 
+@located
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix; ValueError unless the tensor has two dimensions."""
     if tensor.ndim != 2:
@@ -174,6 +193,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _assign(tensor, np.eye(*tensor.shape))
 
 
+@located
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution weight that passes its input channels on; within each of `groups` on its own.
 
@@ -193,6 +213,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _assign(tensor, weight)
 
 
+@located
 def sparse_(
     tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Tensor:
@@ -212,11 +233,16 @@ def sparse_(
     return _assign(tensor, weight)
 
 
+@located
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """A (semi-)orthogonal matrix times `gain`;
     dimensions after the first are taken as one (Saxe et al., 2013).
 
     Raises ValueError for fewer than two dimensions.
+
+    >>> w = nn.init.orthogonal_(torch.empty(2, 2))
+    >>> torch.allclose(w @ w.T, torch.eye(2), atol=1e-6)
+    True
     """
     if tensor.ndim < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
@@ -236,6 +262,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     if len(shape) < 2:
         raise ValueError(
             "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+            f"{at(here())}"
         )
     receptive_field = math.prod(shape[2:])
     return shape[1] * receptive_field, shape[0] * receptive_field
@@ -252,7 +279,11 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
 def xavier_uniform_(
     tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Uniform in (−a, a), a = gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Uniform in (−a, a), a = gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+
+    >>> nn.init.xavier_uniform_(torch.empty(3, 3)).abs().max() <= 1
+    tensor(True)
+    """
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     bound = math.sqrt(3.0) * (gain * math.sqrt(2.0 / float(fan_in + fan_out)))
     return uniform_(tensor, -bound, bound, generator)
@@ -284,6 +315,9 @@ def kaiming_uniform_(
 
     fan is the number of inputs of a unit, or of its outputs with `mode` "fan_out"; the gain is that
     of `nonlinearity`, with slope `a` for leaky_relu.
+
+    >>> nn.init.kaiming_uniform_(torch.empty(3, 6), nonlinearity="relu").abs().max() <= 1
+    tensor(True)
     """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     if std is None:

@@ -15,7 +15,11 @@ from tidu.tensor import Tensor, empty
 
 
 class Identity(Module):
-    """Passes its input on; takes any arguments, so that it can stand in for another layer."""
+    """Passes its input on; takes any arguments, so that it can stand in for another layer.
+
+    >>> nn.Identity()(torch.ones(2))
+    tensor([1., 1.])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -75,7 +79,11 @@ class Linear(Module):
 
 
 class LazyLinear(LazyModuleMixin, Linear):
-    """A `Linear` that takes `in_features` from its first input."""
+    """A `Linear` that takes `in_features` from its first input.
+
+    >>> nn.LazyLinear(3)(torch.ones(2, 5)).shape
+    torch.Size([2, 3])
+    """
 
     cls_to_become = Linear
 
@@ -155,6 +163,9 @@ class Bilinear(Module):
 class Flatten(Module):
     """Makes one dimension of those from `start_dim` to `end_dim`;
     by default of all but the batch.
+
+    >>> nn.Flatten()(torch.ones(2, 3, 4)).shape
+    torch.Size([2, 12])
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:

@@ -61,7 +61,11 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """|input - target|."""
+    """|input - target|.
+
+    >>> nn.L1Loss()(torch.ones(2), torch.zeros(2))
+    tensor(1.)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
         return regression.l1_loss(input, target, reduction=self.reduction)
@@ -136,7 +140,11 @@ class GaussianNLLLoss(_Loss):
 
 
 class NLLLoss(_WeightedLoss):
-    """-weight[target] · input[target], for log probabilities and class indices."""
+    """-weight[target] · input[target], for log probabilities and class indices.
+
+    >>> nn.NLLLoss()(torch.log(torch.tensor([[0.5, 0.5]])), torch.tensor([1]))
+    tensor(0.6931)
+    """
 
     def __init__(
         self,
@@ -222,14 +230,22 @@ class KLDivLoss(_Loss):
 
 
 class BCELoss(_WeightedLoss):
-    """-weight · (target · log input + (1 - target) · log(1 - input)), for probabilities."""
+    """-weight · (target · log input + (1 - target) · log(1 - input)), for probabilities.
+
+    >>> nn.BCELoss()(torch.full((2,), 0.5), torch.tensor([0.0, 1.0]))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
         return binary.binary_cross_entropy(input, target, self.weight, reduction=self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
-    """`BCELoss` of sigmoid(input), for any logits; `pos_weight` multiplies positive targets."""
+    """`BCELoss` of sigmoid(input), for any logits; `pos_weight` multiplies positive targets.
+
+    >>> nn.BCEWithLogitsLoss()(torch.zeros(2), torch.tensor([0.0, 1.0]))
+    tensor(0.6931)
+    """
 
     weight: Tensor | None
     pos_weight: Tensor | None

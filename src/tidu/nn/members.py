@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from tidu.base.source import located
 from tidu.nn.parameter import Parameter
 from tidu.tensor import Tensor
 
@@ -24,6 +25,9 @@ class Members:
     ) -> Iterator[tuple[str, Module]]:
         """Itself and every module inside, with its dotted name;
         one that is used twice comes once.
+
+        >>> [name for name, _ in model.named_modules()]
+        ['', '0', '1', '2']
         """
         itself: Any = self
         memo = set() if memo is None else memo
@@ -64,7 +68,11 @@ class Members:
                 yield name, module
 
     def children(self) -> Iterator[Module]:
-        """The modules right inside."""
+        """The modules right inside.
+
+        >>> [type(m).__name__ for m in model.children()]
+        ['Linear', 'Tanh', 'Linear']
+        """
         for _, module in self.named_children():
             yield module
 
@@ -88,13 +96,21 @@ class Members:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter with its dotted name; `recurse=False` leaves out the modules inside."""
+        """Every parameter with its dotted name; `recurse=False` leaves out the modules inside.
+
+        >>> [name for name, _ in nn.Linear(2, 3).named_parameters()]
+        ['weight', 'bias']
+        """
         yield from self._named_members(
             lambda m: m._parameters.items(), prefix, recurse, remove_duplicate
         )
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Every parameter: what is given to an optimizer."""
+        """Every parameter: what is given to an optimizer.
+
+        >>> [tuple(p.shape) for p in nn.Linear(2, 3).parameters()]
+        [(3, 2), (3,)]
+        """
         if type(self).named_parameters is not Members.named_parameters:  # a subclass's own idea
             yield from (parameter for _, parameter in self.named_parameters(recurse=recurse))
             return
@@ -119,6 +135,7 @@ class Members:
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
+    @located
     def get_submodule(self, target: str) -> Module:
         """The module with the dotted name `target`; AttributeError if there is none."""
         module: Any = self
@@ -151,6 +168,7 @@ class Members:
             raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
         return module, name, getattr(module, name)
 
+    @located
     def get_parameter(self, target: str) -> Parameter:
         """The parameter with the dotted name `target`; AttributeError if there is none."""
         _, name, parameter = self._get_member(target)
@@ -158,6 +176,7 @@ class Members:
             raise AttributeError(f"`{name}` is not an nn.Parameter")
         return parameter
 
+    @located
     def get_buffer(self, target: str) -> Tensor:
         """The buffer with the dotted name `target`; AttributeError if there is none."""
         module, name, buffer = self._get_member(target)

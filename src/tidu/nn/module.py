@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidu.base.changes import changes
-from tidu.base.source import at, here, locate
+from tidu.base.source import at, here, locate, locate_constructor, located
 from tidu.nn.conversion import Convertible
 from tidu.nn.hooks import GlobalHooks, Hooked, no_hooks
 from tidu.nn.naming import indent, layout, typename
@@ -35,6 +35,11 @@ class Module(Hooked, Stateful, Convertible):
     ...         return x * self.factor
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        locate_constructor(cls)
+
+    @located
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if kwargs:
             raise TypeError(
@@ -81,7 +86,15 @@ class Module(Hooked, Stateful, Convertible):
             raise
 
     def forward(self, *input: Any) -> Any:
-        """What the module computes; every subclass defines it."""
+        """What the module computes; every subclass defines it.
+
+        >>> class Twice(nn.Module):
+        ...     def forward(self, x):
+        ...         return 2 * x
+        ...
+        >>> Twice()(torch.ones(2))
+        tensor([2., 2.])
+        """
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
@@ -215,6 +228,11 @@ class Module(Hooked, Stateful, Convertible):
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Own `tensor` under `name` without training it;
         `persistent=False` keeps it out of `state_dict`.
+
+        >>> layer = nn.Linear(2, 2)
+        >>> layer.register_buffer("mean", torch.zeros(2))
+        >>> list(layer.state_dict())
+        ['weight', 'bias', 'mean']
         """
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
@@ -281,4 +299,4 @@ def _too_early(kind: str) -> str:
 
 
 def _cannot(value: Any, role: str, expected: str) -> str:
-    return f"cannot assign '{typename(value)}' {role} ({expected} expected)"
+    return f"cannot assign '{typename(value)}' {role} ({expected} expected){at(here())}"

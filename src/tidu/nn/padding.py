@@ -64,7 +64,11 @@ class ZeroPad1d(_ZeroPad, ConstantPad1d):
 
 
 class ZeroPad2d(_ZeroPad, ConstantPad2d):
-    """Zeros around the last two dimensions; `padding` as for `ConstantPad2d`."""
+    """Zeros around the last two dimensions; `padding` as for `ConstantPad2d`.
+
+    >>> nn.ZeroPad2d(1)(torch.ones(1, 1, 1)).shape
+    torch.Size([1, 3, 3])
+    """
 
 
 class ZeroPad3d(_ZeroPad, ConstantPad3d):

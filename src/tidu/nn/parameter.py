@@ -6,8 +6,10 @@ import copy
 from typing import Any
 
 from tidu.base import devices, dtypes
+from tidu.base.source import at, here
 from tidu.tensor import Tensor, empty
 from tidu.tensor.copying import KINDS
+from tidu.tensor.overriding import disabled
 
 _new = object.__new__
 
@@ -37,7 +39,7 @@ class Parameter(Tensor):
         if not isinstance(data, Tensor):
             raise TypeError(
                 f"Parameter(): argument 'data' must be a Tensor, not {type(data).__name__}; "
-                "make a tensor of it with torch.tensor(...) first"
+                f"make a tensor of it with torch.tensor(...) first{at(here())}"
             )
         made: Parameter = _share(cls, data)
         return made.requires_grad_(requires_grad)  # type: ignore[return-value]
@@ -50,6 +52,7 @@ class Parameter(Tensor):
 
     __str__ = __repr__
     __hash__ = Tensor.__hash__
+    __torch_function__ = classmethod(disabled)
 
 
 KINDS["Parameter"] = Parameter

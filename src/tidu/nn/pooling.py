@@ -48,7 +48,11 @@ class _MaxPoolNd(Module):
 
 
 class MaxPool1d(_MaxPoolNd):
-    """The greatest element of each window: (N, C, L) gives (N, C, L'). See `MaxPool2d`."""
+    """The greatest element of each window: (N, C, L) gives (N, C, L'). See `MaxPool2d`.
+
+    >>> nn.MaxPool1d(2)(torch.tensor([[1.0, 3.0, 2.0, 0.0]]))
+    tensor([[3., 2.]])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return max_pools.max_pool1d(input, *self._arguments())
@@ -236,6 +240,9 @@ class AvgPool2d(_AvgPoolWithDivisor):
     (N, C, H, W) gives (N, C, H', W'), sizes as for `MaxPool2d`.
 
     Zeros that pad count unless `count_include_pad` is False; `divisor_override` replaces the count.
+
+    >>> nn.AvgPool2d(2)(torch.ones(1, 1, 4, 4)).shape
+    torch.Size([1, 1, 2, 2])
     """
 
     def forward(self, input: Tensor) -> Tensor:

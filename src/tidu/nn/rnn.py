@@ -244,7 +244,7 @@ class RNNBase(Module):
         bias, recurrent_bias = weights.get("bias_ih"), weights.get("bias_hh")
         if self.mode != "GRU" and bias is not None:
             bias = bias + recurrent_bias
-        projected = linear(data, weights["weight_ih"], bias)
+        projected = linear(bias, data, weights["weight_ih"])
         recurrent = weights["weight_hh"]
         if self.mode == "LSTM":
             states, cells, _ = lstm_layer(
@@ -386,6 +386,10 @@ class LSTM(RNNBase):
     i, f, o = σ(W x + b + U h + d), g = tanh(…); c = f c + i g; h = o tanh(c). With `proj_size`, h
     is projected once more. ``lstm(input, (h0, c0))`` takes and returns what `RNN` does, with a pair
     of states.
+
+    >>> output, (h, c) = nn.LSTM(4, 8, batch_first=True)(torch.randn(2, 5, 4))
+    >>> output.shape, h.shape
+    (torch.Size([2, 5, 8]), torch.Size([1, 2, 8]))
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -397,6 +401,10 @@ class GRU(RNNBase):
 
     r, z = σ(W x + b + U h + d); n = tanh(W x + b + r (U h + d)); h = (1 − z) n + z h. Arguments and
     results as for `RNN`.
+
+    >>> output, h = nn.GRU(4, 8, batch_first=True)(torch.randn(2, 5, 4))
+    >>> output.shape, h.shape
+    (torch.Size([2, 5, 8]), torch.Size([1, 2, 8]))
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -117,7 +117,7 @@ class RNNCell(RNNCellBase):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         x, (h,) = self._rows(input, None if hx is None else (hx,), 1)
         bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
-        projected = linear(x, self.weight_ih, bias)
+        projected = linear(bias, x, self.weight_ih)
         out: Tensor = rnn_layer.named(
             f"{self.nonlinearity.capitalize()}Backward0",
             projected,
@@ -152,7 +152,7 @@ class LSTMCell(RNNCellBase):
             )
         x, (h, c) = self._rows(input, hx, 2)
         bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
-        projected = linear(x, self.weight_ih, bias)
+        projected = linear(bias, x, self.weight_ih)
         h, c, _ = lstm_layer.named(
             "MulBackward0", projected, h, c, self.weight_hh, None, (x.shape[0],), False
         )
@@ -174,7 +174,7 @@ class GRUCell(RNNCellBase):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         x, (h,) = self._rows(input, None if hx is None else (hx,), 1)
-        projected = linear(x, self.weight_ih, self.bias_ih)
+        projected = linear(self.bias_ih, x, self.weight_ih)
         results = gru_layer.named(
             "AddBackward0", projected, h, self.weight_hh, self.bias_hh, (x.shape[0],), False
         )

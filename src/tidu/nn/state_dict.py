@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tidu.autograd.hooks import Handle
 from tidu.autograd.modes import no_grad
-from tidu.base.source import at, here
+from tidu.base.source import at, here, located
 from tidu.nn.hooks import Hooks, register
 from tidu.nn.parameter import Parameter, is_lazy
 from tidu.tensor import Tensor
@@ -125,6 +125,7 @@ class Stateful:
             "set_extra_state() in the module to load extra state."
         )
 
+    @located
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from tidu.base.source import here
+from tidu.base.source import here, locate_constructor, located
 from tidu.base.state import state as thread_state
 from tidu.ops.elementwise import neg
 from tidu.ops.updates import add_scaled
@@ -61,9 +61,11 @@ class Optimizer(Grouped, Stateful):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        locate_constructor(cls)
         if "step" in cls.__dict__:
             cls.step = outermost_step(cls.__dict__["step"])  # type: ignore[method-assign]
 
+    @located
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self._make_hooks()
@@ -118,7 +120,13 @@ class Optimizer(Grouped, Stateful):
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or with `set_to_none=False` make them zeros."""
+        """Forget the gradients of all parameters, or with `set_to_none=False` make them zeros.
+
+        >>> loss.backward()
+        >>> optimizer.zero_grad()
+        >>> model[0].weight.grad is None
+        True
+        """
         keep_apart()
         for group in self.param_groups:
             for parameter in group["params"]:

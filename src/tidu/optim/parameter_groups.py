@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from tidu.base.changes import changes
+from tidu.base.source import located
 from tidu.tensor import Tensor
 
 Group: TypeAlias = dict[str, Any]
@@ -51,6 +52,7 @@ class Grouped:
     defaults: dict[str, Any]
     param_groups: list[Group]
 
+    @located
     def add_param_group(self, param_group: Group) -> None:
         """Add a parameter group: a dict with `params` and the options that are not the defaults.
 

@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any, TypeAlias
 
 from tidu.base.changes import changes
+from tidu.base.source import located
 from tidu.optim.hooks import Hooked
 from tidu.optim.options import scalar_tensor
 from tidu.optim.parameter_groups import Group
@@ -57,6 +58,7 @@ class Stateful(Hooked):
                 result = changed
         return result
 
+    @located
     def load_state_dict(self, state_dict: StateDict) -> None:
         """Take over the state and the options of a `state_dict()`.
 

@@ -74,6 +74,11 @@ def outermost_step(step: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         if self._stepping:
             return step(self, *args, **kwargs)
+        if "_step_pre_hooks" not in self.__dict__:
+            # It wraps another optimizer and never called Optimizer.__init__; the other one's
+            # step is the one that counts.
+            self._opt_called = True
+            return step(self, *args, **kwargs)
         call: tuple[Any, ...] = (self, *args)
         for hook in itertools.chain(_global_pre_hooks.values(), self._step_pre_hooks.values()):
             changed = hook(self, call, kwargs)

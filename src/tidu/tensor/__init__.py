@@ -28,6 +28,7 @@ from tidu.tensor.dlpack import from_dlpack, to_dlpack
 from tidu.tensor.from_data import *
 from tidu.tensor.methods import bind_methods
 from tidu.tensor.operators import bind_operators
+from tidu.tensor.overriding import bind_overriding
 from tidu.tensor.queries import *
 from tidu.tensor.random import (
     bernoulli,
@@ -54,3 +55,4 @@ from tidu.tensor.typed import typed
 bind_registry()
 bind_operators()
 bind_methods()
+bind_overriding()

@@ -15,6 +15,7 @@ from tidu.base.source import at, here, locate
 from tidu.base.state import state
 from tidu.execute import buffer_of
 from tidu.ir.op import Op, functions, registry
+from tidu.tensor import overriding
 from tidu.tensor.applying import apply
 from tidu.tensor.strangers import stranger
 from tidu.tensor.tensor import Tensor
@@ -77,15 +78,26 @@ def _parameters(call: Any) -> tuple[str, ...]:
     return names
 
 
+def _doc_of(call: Any) -> str:
+    return call.doc if isinstance(call, Op) else call.__doc__ or ""
+
+
 def _with_out(call: Any, parameters: tuple[str, ...], name: str, space: str) -> Callable[..., Any]:
     """A torch.* function also takes `out=`, a tensor to write the result to, and NumPy's names."""
 
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if overriding.classes:
+            found = overriding.takers((*args, *kwargs.values(), out))
+            if found:
+                return overriding.asked(function, found, args, _with(kwargs, out))
         try:
             result = call(*args, **_renamed(kwargs, parameters)) if kwargs else call(*args)
         except Exception as error:
             if isinstance(error, MemoryError):
                 raise out_of_memory(error) from None
+            found = overriding.takers((*args, *kwargs.values()))
+            if found:
+                return overriding.asked(function, found, args, _with(kwargs, out))
             mistake = stranger(error, name, parameters, args)
             if mistake is not None:
                 raise mistake from None
@@ -102,8 +114,12 @@ def _with_out(call: Any, parameters: tuple[str, ...], name: str, space: str) -> 
     # As it is found, so that a function can be pickled by reference.
     function.__name__ = function.__qualname__ = name
     function.__module__ = space.replace("torch", "tidu", 1)
-    function.__doc__ = call.__doc__
+    function.__doc__ = _doc_of(call)
     return function
+
+
+def _with(kwargs: dict[str, Any], out: Any) -> dict[str, Any]:
+    return kwargs if out is None else {**kwargs, "out": out}
 
 
 def _at_once(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,6 +162,7 @@ def _in_place(call: Callable[..., Any], name: str) -> Callable[..., Any]:
             raise
 
     method.__name__ = name + "_"
+    method.__doc__ = f"In place: {_doc_of(call)}"
     return method
 
 
@@ -181,6 +198,7 @@ def _as_function(op: Op, name: str) -> Callable[..., Any]:
 
     alone = op.arity == 1 and not op.variadic
     function.__name__ = function.__qualname__ = name
+    function.__doc__ = op.doc
     return function
 
 
@@ -190,6 +208,7 @@ def bind_registry() -> None:
         bind(op, op.public, op.inplace)
     for declared in functions:
         # The name in Python's own messages about arguments.
-        declared.call.__qualname__ = declared.paths[0].rpartition(".")[2]
+        name = declared.paths[0].rpartition(".")[2]
+        declared.call.__name__ = declared.call.__qualname__ = name
         call = _at_once(declared.call) if declared.checked else declared.call
         bind(call, declared.paths, declared.inplace)

@@ -13,7 +13,11 @@ from tidu.tensor.tensor import Tensor
 
 @function("torch.equal Tensor.equal")
 def equal(input: Any, other: Any) -> bool:
-    """Whether two tensors have the same shape and elements, as a bool."""
+    """Whether two tensors have the same shape and elements, as a bool.
+
+    >>> torch.equal(torch.ones(2), torch.tensor([1.0, 1.0]))
+    True
+    """
     for position, x in enumerate((input, other), 1):
         if not isinstance(x, Tensor):
             name = "input" if position == 1 else "other"

@@ -30,6 +30,9 @@ def to(
     nothing changes.
 
     ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``; `copy=True` copies anyway.
+
+    >>> torch.ones(2).to(torch.int64)
+    tensor([1, 1])
     """
     wanted = dtypes.given(dtype)
     flags = []  # non_blocking, copy
@@ -74,7 +77,13 @@ def converter(d: dtype) -> Any:
 
 
 def type_(self: Tensor, dtype: Any = None, **rest: Any) -> Any:
-    """The name of the tensor's type ("torch.FloatTensor"), or the tensor converted to `dtype`."""
+    """The name of the tensor's type ("torch.FloatTensor"), or the tensor converted to `dtype`.
+
+    >>> torch.ones(2).type()
+    'torch.FloatTensor'
+    >>> torch.ones(2).type(torch.int64)
+    tensor([1, 1])
+    """
     if dtype is None:
         return f"torch.{TYPE_NAMES[self.dtype]}Tensor"
     return to(self, dtype if isinstance(dtype, dtypes.dtype) else dtype_of_type(dtype))
@@ -108,6 +117,9 @@ def dtype_of_type(wanted: Any) -> dtype:
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """Itself if its elements lie in row-major order (or that of `memory_format`), otherwise a copy
     that does.
+
+    >>> torch.ones(2, 3).t().contiguous().stride()
+    (2, 1)
     """
     if self.is_contiguous(memory_format):
         return self
@@ -118,6 +130,11 @@ def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy that stays on the tape. It lies in memory as the tensor does, or as `memory_format`
     says.
+
+    >>> a = torch.zeros(2)
+    >>> b = a.clone().fill_(1.0)
+    >>> a
+    tensor([0., 0.])
     """
     return lay_like(positive(input), input, memory_format)
 

@@ -92,7 +92,12 @@ def full(
     requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
-    """A tensor of shape `size` with every element `fill_value`, whose kind gives the dtype."""
+    """A tensor of shape `size` with every element `fill_value`, whose kind gives the dtype.
+
+    >>> torch.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
     devices.check(device)
     refuse_unknown("full", rest)
     if isinstance(fill_value, Tensor):
@@ -174,7 +179,12 @@ def eye(
     requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
-    """An n × m matrix with ones on the diagonal."""
+    """An n × m matrix with ones on the diagonal.
+
+    >>> torch.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     devices.check(device)
     refuse_unknown("eye", rest)
     for name, size in (("n", n), ("m", m)):

@@ -201,7 +201,11 @@ def finish(made: Tensor, requires_grad: bool) -> Tensor:
 
 
 def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tensor:
-    """`data` as a tensor: itself if it is one of that dtype, otherwise a copy."""
+    """`data` as a tensor: itself if it is one of that dtype, otherwise a copy.
+
+    >>> torch.as_tensor([1.0, 2.0])
+    tensor([1., 2.])
+    """
     devices.check(device)
     dtype = dtypes.given(dtype)
     if isinstance(data, Tensor):
@@ -217,6 +221,10 @@ def from_numpy(array: Any) -> Tensor:
 
     Raises TypeError for an array of a dtype that tensors do not have, and ValueError for one that
     runs backwards through its memory.
+
+    >>> import numpy as np
+    >>> torch.from_numpy(np.ones((1, 2)))
+    tensor([[1., 1.]], dtype=torch.float64)
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")

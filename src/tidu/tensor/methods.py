@@ -47,17 +47,31 @@ from tidu.tensor.typed import from_sizes_or_data, make
 
 
 def size(self: Tensor, dim: int | None = None) -> Any:
-    """The shape, or the size along `dim`."""
+    """The shape, or the size along `dim`.
+
+    >>> torch.ones(2, 3).size()
+    torch.Size([2, 3])
+    >>> torch.ones(2, 3).size(1)
+    3
+    """
     return self.shape if dim is None else self._value.shape[dim]
 
 
 def dim(self: Tensor) -> int:
-    """The number of dimensions."""
+    """The number of dimensions.
+
+    >>> torch.ones(2, 3).dim()
+    2
+    """
     return len(self._value.shape)
 
 
 def numel(self: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> torch.ones(2, 3).numel()
+    6
+    """
     return prod(self._value.shape)
 
 

@@ -100,16 +100,21 @@ _OTHERS: dict[str, Any] = {
 }
 
 
+def _bind(name: str, method: Any) -> None:
+    method.__name__ = method.__qualname__ = name
+    setattr(Tensor, name, method)
+
+
 def bind_operators() -> None:
     """Put everything in this file on Tensor."""
     for name, op in _BINARY.items():
         forward, reflected, augmented = _binary(op)
-        setattr(Tensor, f"__{name}__", forward)
-        setattr(Tensor, f"__r{name}__", reflected)
-        setattr(Tensor, f"__i{name}__", augmented)
+        _bind(f"__{name}__", forward)
+        _bind(f"__r{name}__", reflected)
+        _bind(f"__i{name}__", augmented)
     for name, op in _COMPARE.items():
-        setattr(Tensor, f"__{name}__", _binary(op)[0])
+        _bind(f"__{name}__", _binary(op)[0])
     for name, forward in _NAMED.items():
-        setattr(Tensor, f"__{name}__", _if_supported(forward))
+        _bind(f"__{name}__", _if_supported(forward))
     for name, method in _OTHERS.items():
-        setattr(Tensor, name, method)
+        _bind(name, method)

@@ -86,15 +86,17 @@ def format_tensor(
     requires_grad: bool = False,
     grad_fn: str | None = None,
     kind: str = "tensor",
+    name: str = "tensor",
 ) -> str:
     """The text of a tensor with these elements; with kind "parameter" that of an `nn.Parameter`.
+    It begins with `name`, that of the class where it is one of the user's.
 
     The dtype is named unless the digits tell it; `grad_fn` is the name of the function's class.
 
     >>> format_tensor(np.array([1, 2], np.int32), "int32")
     'tensor([1, 2], dtype=torch.int32)'
     """
-    prefix = "tensor("
+    prefix = f"{name}("
     suffixes = []
     if array.size == 0:
         body = "[]"

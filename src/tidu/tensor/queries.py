@@ -26,7 +26,11 @@ def _checked(operation: str, x: Any) -> Tensor:
 
 
 def is_tensor(obj: Any) -> bool:
-    """Whether `obj` is a Tensor."""
+    """Whether `obj` is a Tensor.
+
+    >>> torch.is_tensor([1.0])
+    False
+    """
     return isinstance(obj, Tensor)
 
 

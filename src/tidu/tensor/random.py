@@ -84,7 +84,11 @@ def rand(
     requires_grad: bool = False,
     **named: Any,
 ) -> Tensor:
-    """Uniform in [0, 1)."""
+    """Uniform in [0, 1).
+
+    >>> torch.rand(2, 3).shape
+    torch.Size([2, 3])
+    """
     devices.check(device)
     d = _float(dtype)
     shape = sizes_from(size, named, "size")
@@ -100,7 +104,13 @@ def randn(
     requires_grad: bool = False,
     **named: Any,
 ) -> Tensor:
-    """Normal with mean 0 and standard deviation 1."""
+    """Normal with mean 0 and standard deviation 1.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.randn(2, 2)
+    tensor([[ 1.5410, -0.2934],
+            [-2.1788,  0.5684]])
+    """
     devices.check(device)
     d = _float(dtype)
     shape = sizes_from(size, named, "size")
@@ -119,7 +129,11 @@ def randint(
     requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
-    """Integers in [low, high): ``randint(10, (2, 3))`` or ``randint(5, 10, (2, 3))``."""
+    """Integers in [low, high): ``randint(10, (2, 3))`` or ``randint(5, 10, (2, 3))``.
+
+    >>> torch.randint(0, 10, (4,)).max() < 10
+    tensor(True)
+    """
     devices.check(device)
     refuse_unknown("randint", rest)
     if size is None:
@@ -152,7 +166,11 @@ def randperm(
     requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
-    """A random order of 0, 1, ..., n - 1."""
+    """A random order of 0, 1, ..., n - 1.
+
+    >>> sorted(torch.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
     devices.check(device)
     refuse_unknown("randperm", rest)
     d = dtypes.given(dtype) or dtypes.int64
@@ -173,7 +191,11 @@ def normal(
     requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
-    """Normal numbers; `mean` and `std` may be tensors, one for each number drawn."""
+    """Normal numbers; `mean` and `std` may be tensors, one for each number drawn.
+
+    >>> torch.normal(0.0, 1.0, (2, 3)).shape
+    torch.Size([2, 3])
+    """
     devices.check(device)
     refuse_unknown("normal", rest)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
@@ -235,7 +257,11 @@ def multinomial(
     *,
     generator: Generator | None = None,
 ) -> Tensor:
-    """`num_samples` indices for each row, drawn with the row's weights."""
+    """`num_samples` indices for each row, drawn with the row's weights.
+
+    >>> torch.multinomial(torch.tensor([0.0, 1.0]), 3, replacement=True)
+    tensor([1, 1, 1])
+    """
     drawn = (generator or default_generator).multinomial(
         input._array(), num_samples, replacement, by_columns=_order_of(input) == (1, 0)
     )

@@ -35,6 +35,11 @@ def arange(
     int64 if all three are ints, else the default dtype.
 
     Raises RuntimeError for a step of 0 or of the wrong sign.
+
+    >>> torch.arange(1, 10, 3)
+    tensor([1, 4, 7])
+    >>> torch.arange(0, 1, 0.25)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500])
     """
     devices.check(device)
     refuse_unknown("arange", rest)
@@ -80,7 +85,11 @@ def linspace(
     requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
-    """`steps` numbers from `start` to `end`, both included, evenly spaced."""
+    """`steps` numbers from `start` to `end`, both included, evenly spaced.
+
+    >>> torch.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
     devices.check(device)
     refuse_unknown("linspace", rest)
     start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))

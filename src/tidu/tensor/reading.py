@@ -12,6 +12,7 @@ from tidu.base.allocation import allocate
 from tidu.base.source import at, here
 from tidu.ops import elementwise as e
 from tidu.ops.moving.sections import unbind
+from tidu.tensor import overriding
 from tidu.tensor.applying import apply
 from tidu.tensor.from_data import from_numpy
 from tidu.tensor.printing import format_tensor
@@ -19,7 +20,11 @@ from tidu.tensor.tensor import Tensor
 
 
 def item(self: Tensor) -> Any:
-    """The one element, as a Python number; RuntimeError for another number of elements."""
+    """The one element, as a Python number; RuntimeError for another number of elements.
+
+    >>> torch.tensor([2.5]).item()
+    2.5
+    """
     array = self._array()
     if array.size != 1:
         raise RuntimeError(
@@ -41,7 +46,11 @@ def single(self: Tensor) -> Any:
 
 
 def tolist(self: Tensor) -> Any:
-    """The elements as nested lists of Python numbers (a number for a 0-d tensor)."""
+    """The elements as nested lists of Python numbers (a number for a 0-d tensor).
+
+    >>> torch.tensor([[1, 2]]).tolist()
+    [[1, 2]]
+    """
     array = self._array()
     return (array.astype(np.float32) if array.dtype.kind == "V" else array).tolist()
 
@@ -51,6 +60,9 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
 
     Raises RuntimeError on a tensor that requires a gradient, and TypeError for bfloat16, which
     NumPy lacks.
+
+    >>> torch.ones(2).numpy()
+    array([1., 1.], dtype=float32)
     """
     if self.requires_grad and not force:
         raise RuntimeError(
@@ -146,4 +158,5 @@ def representation(self: Tensor) -> str:
         default_float=dtypes.get_default_dtype().name,
         requires_grad=self.requires_grad,
         grad_fn=made_by,
+        name=type(self).__name__ if type(self) in overriding.classes else "tensor",
     )

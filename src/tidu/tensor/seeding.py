@@ -16,7 +16,12 @@ __all__ = [
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator: the same seed gives PyTorch's numbers."""
+    """Seed the default generator: the same seed gives PyTorch's numbers.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.rand(2)
+    tensor([0.4963, 0.7682])
+    """
     default_generator.manual_seed(int(seed))
     return default_generator
 

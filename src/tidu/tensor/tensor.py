@@ -118,7 +118,8 @@ class Tensor:
 
     @property
     def dtype(self) -> dtype:
-        return self._storage.value.dtype
+        value = self._storage.value if self._chain is None else self._value
+        return value.dtype
 
     @property
     def device(self) -> device:
@@ -219,7 +220,11 @@ class Tensor:
         self.requires_grad_(wanted)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for the gradient of this leaf; RuntimeError on integers and on results."""
+        """Ask for the gradient of this leaf; RuntimeError on integers and on results.
+
+        >>> torch.ones(2).requires_grad_().requires_grad
+        True
+        """
         if not self.is_leaf:
             if not requires_grad:
                 raise RuntimeError(_not_a_leaf(self))
@@ -312,7 +317,14 @@ class Tensor:
             node.watch().retained[self._output] = weakref.ref(self)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
-        """Call `hook` with the gradient of this tensor; what it returns replaces it."""
+        """Call `hook` with the gradient of this tensor; what it returns replaces it.
+
+        >>> w = torch.ones(2, requires_grad=True)
+        >>> handle = w.register_hook(lambda g: 10 * g)
+        >>> w.sum().backward()
+        >>> w.grad
+        tensor([10., 10.])
+        """
         edge = self._edge()
         if edge is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
@@ -353,7 +365,12 @@ class Tensor:
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def detach(self) -> Tensor:
-        """The same memory without the history: gradients stop here."""
+        """The same memory without the history: gradients stop here.
+
+        >>> w = torch.ones(2, requires_grad=True)
+        >>> (w * 2).detach().requires_grad
+        False
+        """
         made = _new(Tensor)
         made._storage = self._storage
         if self._chain is not None:
@@ -477,6 +494,10 @@ class Tensor:
                     "to a single memory location. Please clone() the tensor before performing the "
                     f"operation.{at(here())}"
                 )
+
+    def receive_grad(self, gradient: Tensor) -> None:
+        """The first gradient, which belongs to this leaf alone: it lies in memory as the leaf."""
+        self._grad = gradient.lay_as(self)
 
     def accumulate_(self, g: Value | int) -> None:
         """Add to a gradient or a count, in place and beside the tape."""

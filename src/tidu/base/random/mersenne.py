@@ -7,7 +7,6 @@ slice, and the position inside the block is known.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,18 @@ def _fill_with_numpy(key: Array, out: Array) -> None:
     bits.state = {"bit_generator": "MT19937", "state": {"key": key[:BLOCK], "pos": BLOCK}}
     out[:] = bits.random_raw(out.size)
     key[:BLOCK] = bits.state["state"]["key"]
+
+
+def _first_state(seed: int) -> list[int]:
+    """What `init_genrand` of the authors' program of 2002 makes of a seed: the state of 624 words.
+
+    Written out, since loading `numpy.random` for it takes longer than seeding a hundred times.
+    """
+    words = [word := seed]
+    for index in range(1, BLOCK):
+        word = (1812433253 * (word ^ word >> 30) + index) & 0xFFFFFFFF
+        words.append(word)
+    return words
 
 
 class Source:
@@ -43,10 +54,9 @@ source = Source()
 class MersenneStream:
     """Words of MT19937 (Matsumoto and Nishimura, 1998), seeded by `init_genrand`."""
 
-    __slots__ = ("_cursor", "_fresh", "_key", "_lock", "_random", "_rest")
+    __slots__ = ("_cursor", "_fresh", "_key", "_lock", "_rest")
 
     def __init__(self, seed: int) -> None:
-        self._random = np.random.RandomState(np.random.MT19937(0))
         self._key = np.zeros(BLOCK + 1, np.uint32)
         self._lock = new_lock()
         self.seed(seed)
@@ -54,9 +64,7 @@ class MersenneStream:
     def seed(self, seed: int) -> None:
         """Start again from the low 32 bits of `seed`."""
         with self._lock:
-            self._random.seed(seed & 0xFFFFFFFF)
-            state: Any = self._random.get_state(legacy=False)
-            self._key[:BLOCK] = state["state"]["key"]
+            self._key[:BLOCK] = _first_state(seed & 0xFFFFFFFF)
             self._rest = np.empty(0, np.uint32)
             self._cursor = 0
             self._fresh = True  # seeded, and no block made yet

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tidu.autograd.modes import no_grad
+from tidu.base.source import located
 from tidu.ir.op import Op
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import clamp, mul
@@ -84,6 +85,7 @@ def _scale_down(gradients: list[Tensor], max_norm: Any, total_norm: Tensor) -> N
         _replace(gradients, mul, factor)
 
 
+@located
 def clip_grad_norm_(
     parameters: Tensors,
     max_norm: float,
@@ -120,6 +122,7 @@ def _clip_grad_norm(*args: Any, **kwargs: Any) -> Tensor:
 clip_grad_norm: Callable[..., Tensor] = _clip_grad_norm
 
 
+@located
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Bring every number of the gradients into [−clip_value, clip_value], in place."""
     bound = float(clip_value)

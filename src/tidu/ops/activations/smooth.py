@@ -338,6 +338,11 @@ log_sigmoid = define(
     dtypes="float",
     public="torch.nn.functional.logsigmoid",
     reference="nn.functional.logsigmoid",
+    doc="""log(1 / (1 + e⁻ˣ)), which does not underflow.
+
+    >>> F.logsigmoid(torch.tensor([-200.0, 0.0]))
+    tensor([-200.0000,   -0.6931])
+    """,
 )
 
 

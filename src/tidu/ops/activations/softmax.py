@@ -184,7 +184,11 @@ def softmax_function(
 def log_softmax_function(
     input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Any:
-    """input - log Σ exp(input) along `dim`: log softmax, without its loss of digits."""
+    """input - log Σ exp(input) along `dim`: log softmax, without its loss of digits.
+
+    >>> F.log_softmax(torch.zeros(2), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
     return _along(log_softmax_, input, _implicit_dim("log_softmax", input, dim), dtype)
 
 

@@ -73,6 +73,12 @@ mul = define(
     samples=binary(),
     public="torch.mul torch.multiply Tensor.mul Tensor.multiply",
     inplace=True,
+    doc="""input · other; one of the two may be a number, and shapes broadcast.
+
+    >>> torch.mul(torch.tensor([1.0, 2.0]), torch.tensor([[3.0], [10.0]]))
+    tensor([[ 3.,  6.],
+            [10., 20.]])
+    """,
 )
 div = define(
     "div",
@@ -130,7 +136,11 @@ def add_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 
 @function("torch.sub torch.subtract Tensor.sub Tensor.subtract", inplace=True)
 def sub_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
-    """input - alpha · other."""
+    """input - alpha · other.
+
+    >>> torch.sub(torch.tensor([3.0, 4.0]), 1.0)
+    tensor([2., 3.])
+    """
     if alpha != 1:
         _require_no_bool(input, other)
     return sub(input, _times(other, alpha, input))
@@ -205,6 +215,11 @@ floor_divide = _floor_division(
     public="torch.floor_divide Tensor.floor_divide",
     inplace=True,
     grad_name="NotImplemented",
+    doc="""input / other, rounded down; integers stay integers.
+
+    >>> torch.floor_divide(torch.tensor([7, -7]), 2)
+    tensor([ 3, -4])
+    """,
 )
 div_floor = _floor_division(
     "div_floor",
@@ -235,6 +250,9 @@ def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """input / other; `rounding_mode` 'floor' or 'trunc' rounds the quotient and keeps integers.
 
     Raises RuntimeError for another rounding mode.
+
+    >>> torch.div(torch.tensor([7.0, -7.0]), 2, rounding_mode="floor")
+    tensor([ 3., -4.])
     """
     if rounding_mode is None:
         return div(input, other)
@@ -303,6 +321,11 @@ neg = define_unary(
     lambda g, out, x: -g,
     infer=_negation,
     names="negative",
+    doc="""-input; RuntimeError for booleans.
+
+    >>> torch.neg(torch.tensor([1.0, -2.0]))
+    tensor([-1.,  2.])
+    """,
 )
 abs_ = define_unary(
     "abs",
@@ -311,6 +334,11 @@ abs_ = define_unary(
     lambda g, out, x: g * sign(x),
     infer=without_bool("abs_cpu"),
     names="absolute",
+    doc="""|input|; the gradient at 0 is 0.
+
+    >>> torch.abs(torch.tensor([-1.5, 2.0]))
+    tensor([1.5000, 2.0000])
+    """,
 )
 
 
@@ -333,6 +361,11 @@ sign: Op = define_unary(
     _sign_emit,
     lambda g, out, x: fill(g, 0.0),
     infer=same,
+    doc="""-1, 0 or 1 by the sign of `input`; the gradient is 0.
+
+    >>> torch.sign(torch.tensor([-3.0, 0.0, 0.5]))
+    tensor([-1.,  0.,  1.])
+    """,
 )
 positive = define(
     "positive",

@@ -79,7 +79,11 @@ addcdiv_ = define(
 
 @function("torch.addcmul Tensor.addcmul", inplace=True)
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
-    """input + value · tensor1 · tensor2, broadcast."""
+    """input + value · tensor1 · tensor2, broadcast.
+
+    >>> torch.addcmul(torch.zeros(2), torch.ones(2), torch.full((2,), 3.0), value=0.5)
+    tensor([1.5000, 1.5000])
+    """
     return addcmul_(input, tensor1, tensor2, value)
 
 

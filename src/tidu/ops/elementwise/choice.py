@@ -81,6 +81,11 @@ maximum = define(
     ),
     samples=binary_tensors(),
     public="torch.maximum Tensor.maximum",
+    doc="""The greater of two elements, NaN where either is; equal ones share the gradient.
+
+    >>> torch.maximum(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 3.0]))
+    tensor([2., 5.])
+    """,
 )
 minimum = define(
     "minimum",
@@ -94,6 +99,11 @@ minimum = define(
     ),
     samples=binary_tensors(),
     public="torch.minimum Tensor.minimum",
+    doc="""The lesser of two elements, NaN where either is; equal ones share the gradient.
+
+    >>> torch.minimum(torch.tensor([1.0, 5.0]), torch.tensor([2.0, 3.0]))
+    tensor([1., 3.])
+    """,
 )
 
 

@@ -19,6 +19,7 @@ def define_unary(
     names: str = "",
     torch_paths: str = "",
     grad_name: str = "",
+    doc: str = "",
 ) -> Op:
     """One operand, bound as torch.<name>, Tensor.<name> and Tensor.<name>_."""
     return define(
@@ -32,4 +33,5 @@ def define_unary(
         public=f"{torch_and_tensor(name, *names.split())} {torch_paths}",
         inplace=True,
         grad_name=grad_name,
+        doc=doc,
     )

@@ -20,6 +20,11 @@ tanh = define_unary(
     lambda s, x: s.tanh(x),
     lambda g, out, x: tanh_gradient(g, out),
     torch_paths="torch.nn.functional.tanh",
+    doc="""The hyperbolic tangent, (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ); its derivative is 1 - tanh²(x).
+
+    >>> torch.tanh(torch.tensor([-1.0, 0.0, 1.0]))
+    tensor([-0.7616,  0.0000,  0.7616])
+    """,
 )
 
 
@@ -54,6 +59,11 @@ sigmoid = define_unary(
     _sigmoid_emit,
     lambda g, out, x: sigmoid_gradient(g, out),
     torch_paths="torch.special.expit torch.nn.functional.sigmoid",
+    doc="""σ(x) = 1 / (1 + e⁻ˣ); its derivative is σ(x) · (1 - σ(x)).
+
+    >>> torch.sigmoid(torch.tensor([-1.0, 0.0, 1.0]))
+    tensor([0.2689, 0.5000, 0.7311])
+    """,
 )
 sigmoid_gradient: Op = define(
     "sigmoid_gradient",
@@ -110,4 +120,9 @@ relu = define_unary(
     lambda s, x: s.max(s.const(0, x), x),
     lambda g, out, x: gate(g, out),
     infer=_no_bools,
+    doc="""max(x, 0); the gradient at 0 is 0.
+
+    >>> torch.relu(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """,
 )

@@ -67,6 +67,11 @@ sinc = define(
     samples=unary(0.2, 2.0),
     public=f"{torch_and_tensor('sinc')} torch.special.sinc",
     inplace=True,
+    doc="""sin(πx) / (πx), 1 at 0.
+
+    >>> torch.sinc(torch.tensor([0.0, 0.5]))
+    tensor([1.0000, 0.6366])
+    """,
 )
 
 
@@ -115,6 +120,11 @@ frac = define(
     dtypes="float",
     public=torch_and_tensor("frac"),
     inplace=True,
+    doc="""x - trunc(x), the fraction with the sign of x.
+
+    >>> torch.frac(torch.tensor([1.25, -1.25]))
+    tensor([ 0.2500, -0.2500])
+    """,
 )
 
 
@@ -210,6 +220,11 @@ signbit = define(
     emit=lambda s, x: s.lt(s.copysign(s.const(1, x), x), s.const(0, x)),
     samples=unary(),
     public=torch_and_tensor("signbit"),
+    doc="""Whether the sign is negative, also that of -0.0.
+
+    >>> torch.signbit(torch.tensor([-0.0, 1.0]))
+    tensor([ True, False])
+    """,
 )
 
 
@@ -243,6 +258,9 @@ def isclose(
 
     `equal_nan` makes two NaNs close. Raises RuntimeError for different dtypes or negative
     tolerances.
+
+    >>> torch.isclose(torch.tensor([1.0, 2.0]), torch.tensor([1.0 + 1e-9, 3.0]))
+    tensor([ True, False])
     """
     for position, (name, x) in enumerate((("input", input), ("other", other)), 1):
         if is_number(x):
@@ -282,6 +300,11 @@ angle = define(
     samples=unary(),
     dtypes="number",
     public=torch_and_tensor("angle"),
+    doc="""The angle of a number in the complex plane: π below 0, else 0.
+
+    >>> torch.angle(torch.tensor([-1.0, 2.0]))
+    tensor([3.1416, 0.0000])
+    """,
 )
 
 

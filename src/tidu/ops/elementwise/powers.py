@@ -115,6 +115,9 @@ def power(input: Any, exponent: Any) -> Any:
     """input ** exponent; one of the two may be a number.
 
     Raises RuntimeError for integers to a negative integer power.
+
+    >>> torch.pow(torch.tensor([2.0, 3.0]), 2)
+    tensor([4., 9.])
     """
     kind = 0 if is_number(exponent) else 2 if is_number(input) else 1
     return pow_.named(f"PowBackward{kind}", input, exponent)
@@ -134,6 +137,11 @@ square = define_unary(
     lambda g, out, x: g * (x * 2.0),
     infer=_square_infer,
     grad_name="PowBackward0",
+    doc="""x².
+
+    >>> torch.square(torch.tensor([-2.0, 3.0]))
+    tensor([4., 9.])
+    """,
 )
 sqrt = define_unary(
     "sqrt",
@@ -141,6 +149,11 @@ sqrt = define_unary(
     lambda s, x: s.sqrt(x),
     lambda g, out, x: g / (out * 2.0),
     samples=unary(0.1, 4),
+    doc="""√x, NaN below 0; the gradient at 0 is infinite.
+
+    >>> torch.sqrt(torch.tensor([4.0, 2.0]))
+    tensor([2.0000, 1.4142])
+    """,
 )
 rsqrt = define_unary(
     "rsqrt",
@@ -148,6 +161,11 @@ rsqrt = define_unary(
     lambda s, x: s.div(s.const(1, x), s.sqrt(x)),
     lambda g, out, x: g * (out * out * out * -0.5),
     samples=unary(0.2, 4),
+    doc="""1 / √x, NaN below 0.
+
+    >>> torch.rsqrt(torch.tensor([4.0, 0.25]))
+    tensor([0.5000, 2.0000])
+    """,
 )
 reciprocal = define_unary(
     "reciprocal",
@@ -155,14 +173,34 @@ reciprocal = define_unary(
     lambda s, x: s.div(s.const(1, x), x),
     lambda g, out, x: -g * (out * out),
     samples=unary(0.3, 3),
+    doc="""1 / x; integers give floats.
+
+    >>> torch.reciprocal(torch.tensor([4.0, -0.5]))
+    tensor([ 0.2500, -2.0000])
+    """,
 )
-exp = define_unary("exp", np.exp, lambda s, x: s.exp(x), lambda g, out, x: g * out)
+exp = define_unary(
+    "exp",
+    np.exp,
+    lambda s, x: s.exp(x),
+    lambda g, out, x: g * out,
+    doc="""eˣ; integers give floats, as with all functions of this kind.
+
+    >>> torch.exp(torch.tensor([0.0, 1.0]))
+    tensor([1.0000, 2.7183])
+    """,
+)
 exp2 = define_unary(
     "exp2",
     np.exp2,
     lambda s, x: s.exp2(x),
     lambda g, out, x: g * (out * math.log(2)),
     torch_paths="torch.special.exp2",
+    doc="""2ˣ.
+
+    >>> torch.exp2(torch.tensor([0.0, 3.0]))
+    tensor([1., 8.])
+    """,
 )
 expm1 = define_unary(
     "expm1",
@@ -170,9 +208,23 @@ expm1 = define_unary(
     lambda s, x: s.expm1(x),
     lambda g, out, x: g * (out + 1.0),
     torch_paths="torch.special.expm1",
+    doc="""eˣ - 1, without loss of digits where x is small.
+
+    >>> torch.expm1(torch.tensor([1e-6, 1.0]))
+    tensor([1.0000e-06, 1.7183e+00])
+    """,
 )
 log = define_unary(
-    "log", np.log, lambda s, x: s.log(x), lambda g, out, x: g / x, samples=unary(0.1, 5)
+    "log",
+    np.log,
+    lambda s, x: s.log(x),
+    lambda g, out, x: g / x,
+    samples=unary(0.1, 5),
+    doc="""The natural logarithm: -inf at 0, NaN below it.
+
+    >>> torch.log(torch.tensor([1.0, 2.0, 0.0]))
+    tensor([0.0000, 0.6931,   -inf])
+    """,
 )
 log2 = define_unary(
     "log2",
@@ -180,6 +232,11 @@ log2 = define_unary(
     lambda s, x: s.log2(x),
     lambda g, out, x: g / (x * math.log(2)),
     samples=unary(0.1, 5),
+    doc="""The logarithm to base 2.
+
+    >>> torch.log2(torch.tensor([1.0, 8.0]))
+    tensor([0., 3.])
+    """,
 )
 
 
@@ -194,6 +251,11 @@ log10 = define_unary(
     lambda s, x: s.log10(x),
     lambda g, out, x: g / (x * math.log(10)),
     samples=unary(0.1, 5),
+    doc="""The logarithm to base 10.
+
+    >>> torch.log10(torch.tensor([1.0, 1000.0]))
+    tensor([0., 3.])
+    """,
 )
 log1p = define_unary(
     "log1p",
@@ -203,4 +265,9 @@ log1p = define_unary(
     samples=unary(-0.8, 5),
     torch_paths="torch.special.log1p",
     grad_name="Log1PBackward0",
+    doc="""log(1 + x), without loss of digits where x is small.
+
+    >>> torch.log1p(torch.tensor([1e-6, 1.0]))
+    tensor([1.0000e-06, 6.9315e-01])
+    """,
 )

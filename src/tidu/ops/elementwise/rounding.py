@@ -12,7 +12,7 @@ from tidu.ops.rules import not_implemented, without_bool
 from tidu.ops.samples import unary
 
 
-def _rounding(name: str, ufunc: Any, emit: Any, public: str = "") -> Op:
+def _rounding(name: str, ufunc: Any, emit: Any, public: str = "", doc: str = "") -> Op:
     return define(
         name,
         infer=without_bool(f"{name}_vml_cpu"),
@@ -23,13 +23,42 @@ def _rounding(name: str, ufunc: Any, emit: Any, public: str = "") -> Op:
         dtypes="number",
         public=public,
         inplace=bool(public),
+        doc=doc,
     )
 
 
-floor = _rounding("floor", np.floor, lambda s, x: s.floor(x), "torch.floor Tensor.floor")
-ceil = _rounding("ceil", np.ceil, lambda s, x: s.ceil(x), "torch.ceil Tensor.ceil")
+floor = _rounding(
+    "floor",
+    np.floor,
+    lambda s, x: s.floor(x),
+    "torch.floor Tensor.floor",
+    doc="""The greatest whole number that is not above `input`; the gradient is 0.
+
+    >>> torch.floor(torch.tensor([1.7, -1.2]))
+    tensor([ 1., -2.])
+    """,
+)
+ceil = _rounding(
+    "ceil",
+    np.ceil,
+    lambda s, x: s.ceil(x),
+    "torch.ceil Tensor.ceil",
+    doc="""The least whole number that is not below `input`; the gradient is 0.
+
+    >>> torch.ceil(torch.tensor([1.2, -1.7]))
+    tensor([ 2., -1.])
+    """,
+)
 trunc: Op = _rounding(
-    "trunc", np.trunc, lambda s, x: s.trunc(x), "torch.trunc torch.fix Tensor.trunc Tensor.fix"
+    "trunc",
+    np.trunc,
+    lambda s, x: s.trunc(x),
+    "torch.trunc torch.fix Tensor.trunc Tensor.fix",
+    doc="""`input` without its fraction, rounded towards 0; the gradient is 0.
+
+    >>> torch.trunc(torch.tensor([1.7, -1.7]))
+    tensor([ 1., -1.])
+    """,
 )
 round_ = _rounding("round", np.rint, lambda s, x: s.round(x))
 

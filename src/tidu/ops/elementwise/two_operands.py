@@ -38,7 +38,7 @@ from tidu.ops.rules import (
 from tidu.ops.samples import binary, binary_tensors
 
 
-def _extreme_ignoring_nan(name: str, better: Any) -> Op:
+def _extreme_ignoring_nan(name: str, better: Any, doc: str = "") -> Op:
     def emit(s: Any, x: Any, y: Any) -> Any:
         chosen = s.select(better(s, x, y), x, y)
         return s.select(s.ne(x, x), y, s.select(s.ne(y, y), x, chosen))
@@ -58,11 +58,28 @@ def _extreme_ignoring_nan(name: str, better: Any) -> Op:
         ),
         samples=binary_tensors(),
         public=torch_and_tensor(name),
+        doc=doc,
     )
 
 
-fmax = _extreme_ignoring_nan("fmax", lambda s, x, y: s.le(y, x))
-fmin = _extreme_ignoring_nan("fmin", lambda s, x, y: s.le(x, y))
+fmax = _extreme_ignoring_nan(
+    "fmax",
+    lambda s, x, y: s.le(y, x),
+    doc="""The greater of two elements, or the one that is not NaN.
+
+    >>> torch.fmax(torch.tensor([1.0, float("nan")]), torch.tensor([2.0, 3.0]))
+    tensor([2., 3.])
+    """,
+)
+fmin = _extreme_ignoring_nan(
+    "fmin",
+    lambda s, x, y: s.le(x, y),
+    doc="""The lesser of two elements, or the one that is not NaN.
+
+    >>> torch.fmin(torch.tensor([1.0, float("nan")]), torch.tensor([2.0, 3.0]))
+    tensor([1., 3.])
+    """,
+)
 
 copysign_ = define(
     "copysign",
@@ -110,10 +127,15 @@ hypot = define(
     dtypes="float",
     public=torch_and_tensor("hypot"),
     inplace=True,
+    doc="""√(input² + other²), without overflow on the way.
+
+    >>> torch.hypot(torch.tensor([3.0]), torch.tensor([4.0]))
+    tensor([5.])
+    """,
 )
 
 
-def _log_add(name: str, ufunc: Any, exponential: Any, unit: float, power: Any) -> Op:
+def _log_add(name: str, ufunc: Any, exponential: Any, unit: float, power: Any, doc: str = "") -> Op:
     def emit(s: Any, x: Any, y: Any) -> Any:
         great = s.max(x, y)
         distance = s.neg(s.abs(s.sub(x, y)))
@@ -135,14 +157,37 @@ def _log_add(name: str, ufunc: Any, exponential: Any, unit: float, power: Any) -
         samples=binary_tensors(),
         dtypes="float",
         public=torch_and_tensor(name),
+        doc=doc,
     )
 
 
-logaddexp = _log_add("logaddexp", np.logaddexp, lambda s, x: s.exp(x), 1.0, exp)
-logaddexp2 = _log_add("logaddexp2", np.logaddexp2, lambda s, x: s.exp2(x), math.log(2), exp2)
+logaddexp = _log_add(
+    "logaddexp",
+    np.logaddexp,
+    lambda s, x: s.exp(x),
+    1.0,
+    exp,
+    doc="""log(eᵃ + eᵇ), without overflow.
+
+    >>> torch.logaddexp(torch.tensor([1000.0]), torch.tensor([1000.0]))
+    tensor([1000.6932])
+    """,
+)
+logaddexp2 = _log_add(
+    "logaddexp2",
+    np.logaddexp2,
+    lambda s, x: s.exp2(x),
+    math.log(2),
+    exp2,
+    doc="""log₂(2ᵃ + 2ᵇ), without overflow.
+
+    >>> torch.logaddexp2(torch.tensor([1000.0]), torch.tensor([1000.0]))
+    tensor([1001.])
+    """,
+)
 
 
-def _times_log(name: str, logarithm: Any, log_of: Any, shift: float) -> Op:
+def _times_log(name: str, logarithm: Any, log_of: Any, shift: float, doc: str = "") -> Op:
     """x · log(y + shift), and 0 where x is 0 (NaN where y is NaN)."""
 
     def emit(s: Any, x: Any, y: Any) -> Any:
@@ -169,17 +214,27 @@ def _times_log(name: str, logarithm: Any, log_of: Any, shift: float) -> Op:
         inplace=name == "xlogy",
         reference=name if name == "xlogy" else f"special.{name}",
         grad_name="XlogyBackward0" if name == "xlogy" else "SpecialXlog1PyBackward0",
+        doc=doc,
     )
 
 
 xlogy = _times_log(
-    "xlogy", lambda s, y: s.log(y), lambda y: log(y) if not is_number(y) else math.log(y), 0.0
+    "xlogy",
+    lambda s, y: s.log(y),
+    lambda y: log(y) if not is_number(y) else math.log(y),
+    0.0,
+    doc="""input · log(other), 0 where `input` is 0 and `other` is not NaN.
+
+    >>> torch.xlogy(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 1.0]))
+    tensor([0., 0.])
+    """,
 )
 xlog1py = _times_log(
     "xlog1py",
     lambda s, y: s.log1p(y),
     lambda y: log1p(y) if not is_number(y) else math.log1p(y),
     1.0,
+    doc="input · log(1 + other), 0 where `input` is 0 and `other` is not NaN.",
 )
 
 
@@ -213,6 +268,11 @@ heaviside = define(
     samples=binary_tensors(),
     public=torch_and_tensor("heaviside"),
     inplace=True,
+    doc="""0 below 0, 1 above it, and `values` at 0.
+
+    >>> torch.heaviside(torch.tensor([-1.0, 0.0, 2.0]), torch.tensor(0.5))
+    tensor([0.0000, 0.5000, 1.0000])
+    """,
 )
 
 
@@ -260,7 +320,7 @@ def _integer_pairs() -> list[Sample]:
     return [Sample((Array((3, 4), 0, 20, d), Array((4,), 0, 20, d))) for d in kinds]
 
 
-def _of_integers(name: str, ufunc: Any) -> Op:
+def _of_integers(name: str, ufunc: Any, doc: str = "") -> Op:
     return define(
         name,
         inputs="input other",
@@ -272,11 +332,28 @@ def _of_integers(name: str, ufunc: Any) -> Op:
         dtypes="bool",
         public=torch_and_tensor(name),
         inplace=True,
+        doc=doc,
     )
 
 
-gcd = _of_integers("gcd", np.gcd)
-lcm = _of_integers("lcm", np.lcm)
+gcd = _of_integers(
+    "gcd",
+    np.gcd,
+    doc="""The greatest common divisor of integers.
+
+    >>> torch.gcd(torch.tensor([12, 7]), torch.tensor([18, 3]))
+    tensor([6, 1])
+    """,
+)
+lcm = _of_integers(
+    "lcm",
+    np.lcm,
+    doc="""The least common multiple of integers.
+
+    >>> torch.lcm(torch.tensor([4, 7]), torch.tensor([6, 3]))
+    tensor([12, 21])
+    """,
+)
 
 
 # input · 2**other
@@ -289,6 +366,11 @@ ldexp = define(
     samples=binary_tensors(),
     public=torch_and_tensor("ldexp"),
     inplace=True,
+    doc="""input · 2^other.
+
+    >>> torch.ldexp(torch.tensor([1.5]), torch.tensor([3]))
+    tensor([12.])
+    """,
 )
 
 

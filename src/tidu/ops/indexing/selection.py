@@ -108,6 +108,10 @@ def gather_along(input: Any, dim: int, index: Any, *, sparse_grad: bool = False)
     `index` gives the place along `dim`.
 
     Raises RuntimeError for shapes that do not fit and for indices out of range.
+
+    >>> torch.gather(torch.tensor([[1, 2], [3, 4]]), 1, torch.tensor([[0], [1]]))
+    tensor([[1],
+            [4]])
     """
     return gather(input, index, wrap_dim(dim, len(input.shape)))
 
@@ -131,7 +135,12 @@ def _check(operation: str, index: Any, x: Any, dim: int, error: Any, negative: b
 
 @function("torch.index_select Tensor.index_select")
 def index_select(input: Any, dim: int, index: Any) -> Any:
-    """The slices of `input` along `dim` that a vector of indices names, copied."""
+    """The slices of `input` along `dim` that a vector of indices names, copied.
+
+    >>> torch.index_select(torch.tensor([[1, 2], [3, 4]]), 1, torch.tensor([1]))
+    tensor([[2],
+            [4]])
+    """
     require_index("index_select", index)
     d = wrap_dim(dim, len(input.shape))
     places = _vector("index_select", index)

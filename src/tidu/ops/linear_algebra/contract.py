@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -232,7 +233,11 @@ def bmm(input: Any, mat2: Any) -> Any:
 @function("torch.mv Tensor.mv")
 @in_given_precision
 def mv(input: Any, vec: Any) -> Any:
-    """The product of a matrix and a vector."""
+    """The product of a matrix and a vector.
+
+    >>> torch.mv(torch.ones(2, 3), torch.ones(3))
+    tensor([3., 3.])
+    """
     _exact("mv", input, vec, 2, 1)
     return matmul.named("MvBackward0", input, vec)
 
@@ -253,7 +258,7 @@ def dot(input: Any, tensor: Any) -> Any:
 
 
 def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    x, weight, bias = inputs
+    bias, x, weight = inputs
     fits = x.dtype is weight.dtype and (
         bias is None or (x.dtype is bias.dtype and bias.shape == weight.shape[:1])
     )
@@ -286,19 +291,19 @@ def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> In
     return inputs, shape, x.dtype
 
 
-def _linear(x: Any, weight: Any, bias: Any) -> Any:
+def _linear(bias: Any, x: Any, weight: Any) -> Any:
     product = matmul(x, permute(weight, (1, 0)) if len(weight.shape) == 2 else weight)
     return product if bias is None else product + bias
 
 
-def _linear_numpy(x: Any, weight: Any, bias: Any) -> Any:
+def _linear_numpy(bias: Any, x: Any, weight: Any) -> Any:
     product = _matmul_numpy(x, weight.T)
     if bias is not None:
         product += bias
     return product
 
 
-def _linear_vjp_weight(g: Any, out: Any, x: Any, weight: Any, bias: Any) -> Any:
+def _linear_vjp_weight(g: Any, out: Any, bias: Any, x: Any, weight: Any) -> Any:
     if len(weight.shape) == 1:
         return _column(x, g) if len(x.shape) > 1 else g * x
     if len(x.shape) == 1:
@@ -328,7 +333,7 @@ linear_weight = define(
     decompose=_linear_weight,
     vjp=(
         lambda h, out, x, g: matmul(g, h),
-        lambda h, out, x, g: linear(x, h, None),
+        lambda h, out, x, g: linear(None, x, h),
     ),
     samples=lambda: [
         Sample((Array((3, 4)), Array((3, 2)))),
@@ -340,34 +345,53 @@ linear_weight = define(
     tolerance=4.0,
 )
 
-# x @ weight.T + bias, the layer that most networks are made of.
+
+def _linear_ends(name: str, ends: Sequence[Any]) -> list[Any]:
+    """As PyTorch records it: a product of matrices, after views that make them so."""
+    bias, x, weight = ends
+    if weight[0] is not None:
+        weight = ("TBackward0", [weight])
+    if name == "AddmmBackward0":
+        return [bias, x, weight]
+    if name in ("MmBackward0", "MvBackward0"):
+        return [x, weight]
+    if x[0] is not None:
+        x = ("UnsqueezeBackward0" if name == "SqueezeBackward4" else "ViewBackward0", [x])
+    if name == "ViewBackward0":
+        return [("AddmmBackward0", [bias, x, weight])]
+    return [("MmBackward0", [x, weight])]
+
+
+# x @ weight.T + bias, the layer that most networks are made of. The bias comes first, as in
+# `addmm`: so do its gradient and its end on the tape.
 linear: Op = in_lower_precision(
     define(
         "linear",
-        inputs="input weight bias",
+        inputs="bias input weight",
         kind="composite",
         infer=_linear_infer,
         numpy=_linear_numpy,
         decompose=_linear,
         vjp=(
-            lambda g, out, x, weight, bias: (
+            lambda g, out, bias, x, weight: (
+                sum_(g, tuple(range(len(g.shape) - 1)), False) if len(g.shape) > 1 else g
+            ),
+            lambda g, out, bias, x, weight: (
                 matmul(g, weight) if len(weight.shape) == 2 else reshape(g, (*g.shape, 1)) * weight
             ),
             _linear_vjp_weight,
-            lambda g, out, x, weight, bias: (
-                sum_(g, tuple(range(len(g.shape) - 1)), False) if len(g.shape) > 1 else g
-            ),
         ),
         grad_name="AddmmBackward0",
+        ends=_linear_ends,
         samples=lambda: [
-            Sample((Array((3, 4)), Array((2, 4)), Array((2,)))),
-            Sample((Array((3, 4)), Array((2, 4)), None)),
-            Sample((Array((2, 3, 4)), Array((5, 4)), Array((5,)))),
-            Sample((Array((4,)), Array((2, 4)), Array((2,)))),
-            Sample((Array((0, 4)), Array((2, 4)), Array((2,)))),
+            Sample((Array((2,)), Array((3, 4)), Array((2, 4)))),
+            Sample((None, Array((3, 4)), Array((2, 4)))),
+            Sample((Array((5,)), Array((2, 3, 4)), Array((5, 4)))),
+            Sample((Array((2,)), Array((4,)), Array((2, 4)))),
+            Sample((Array((2,)), Array((0, 4)), Array((2, 4)))),
         ],
         dtypes="float",
-        reference="nn.functional.linear",
+        reference=lambda torch, bias, x, weight: torch.nn.functional.linear(x, weight, bias),
         tolerance=4.0,
     )
 )
@@ -379,13 +403,16 @@ def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:
 
     `weight` has shape (out_features, in_features). Raises RuntimeError for sizes or dtypes that do
     not fit.
+
+    >>> F.linear(torch.ones(1, 2), torch.tensor([[1.0, 2.0]]), torch.tensor([0.5]))
+    tensor([[3.5000]])
     """
     rank = input.ndim
     if bias is not None and rank == 2:
         if bias.ndim == 2 and bias.shape[0] in (1, input.shape[0]):
-            return linear(input, weight, None) + bias
-        return linear(input, weight, bias)
+            return linear.named("MmBackward0", None, input, weight) + bias
+        return linear(bias, input, weight)
     if bias is None:
-        name = "MmBackward0" if rank == 2 else "UnsafeViewBackward0"
-        return linear.named(name, input, weight, None)
-    return linear.named("ViewBackward0", input, weight, bias)
+        names = {1: "SqueezeBackward4", 2: "MvBackward0" if weight.ndim == 1 else "MmBackward0"}
+        return linear.named(names.get(rank, "UnsafeViewBackward0"), None, input, weight)
+    return linear.named("ViewBackward0", bias, input, weight)

@@ -19,6 +19,7 @@ from tidu.base.source import at, here
 from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
+from tidu.ops.moving.bits import view_as_dtype
 from tidu.ops.moving.movement import expand, flip, permute, reshape
 from tidu.ops.rules import laid_as
 
@@ -39,7 +40,8 @@ def reshape_to(input: Any, *shape: Any, **named: Any) -> Any:
 
 @function("Tensor.view")
 def view(input: Any, *shape: Any, **named: Any) -> Any:
-    """`reshape`, but never a copy: RuntimeError where memory does not allow a view.
+    """`reshape`, but never a copy: RuntimeError where memory does not allow a view. Of a dtype: the
+    same bits read as numbers of that dtype.
 
     >>> torch.arange(6).view(2, -1).shape
     torch.Size([2, 3])
@@ -47,7 +49,7 @@ def view(input: Any, *shape: Any, **named: Any) -> Any:
     if named:
         shape = (named["dtype"],) if "dtype" in named else sizes_from(shape, named, "size")
     if shape and isinstance(shape[0], dtype):
-        return _view_dtype(input, shape[0])
+        return view_as_dtype(input, shape[0])
     sizes = reshaped(input.shape, flatten_sizes(shape))
     result = input.apply_op(reshape, (input,), (sizes,))  # only tensors have the method
     if getattr(result, "_storage", None) is not getattr(input, "_storage", None):
@@ -59,18 +61,14 @@ def view(input: Any, *shape: Any, **named: Any) -> Any:
     return result
 
 
-def _view_dtype(input: Any, d: dtype) -> Any:
-    if input.dtype is d:
-        return reshape(input, tuple(input.shape))
-    raise RuntimeError(
-        f"view(dtype): reading the bits of {input.dtype} as {d} is not supported; .to({d}) "
-        "converts the numbers"
-    )
-
-
 @function("Tensor.view_as")
 def view_as(input: Any, other: Any) -> Any:
-    """`view` in the shape of another tensor."""
+    """`view` in the shape of another tensor.
+
+    >>> torch.arange(4).view_as(torch.ones(2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     return view(input, *other.shape)
 
 
@@ -296,7 +294,11 @@ def expand_to(input: Any, *size: Any, **named: Any) -> Any:
 
 @function("Tensor.expand_as")
 def expand_as(input: Any, other: Any) -> Any:
-    """`expand` to the shape of another tensor."""
+    """`expand` to the shape of another tensor.
+
+    >>> torch.ones(1).expand_as(torch.zeros(3))
+    tensor([1., 1., 1.])
+    """
     return expand(input, tuple(other.shape))
 
 

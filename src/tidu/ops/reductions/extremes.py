@@ -157,7 +157,13 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 @function("torch.min Tensor.min")
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The least element; along `dim`, (values, indices); of two tensors, the lesser of each."""
+    """The least element; along `dim`, (values, indices); of two tensors, the lesser of each.
+
+    >>> torch.min(torch.tensor([3.0, 1.0, 2.0]))
+    tensor(1.)
+    >>> torch.tensor([[3.0, 1.0]]).min(dim=1).indices
+    tensor([1])
+    """
     _require_tensor("min", input)
     other = dim if hasattr(dim, "shape") else other
     if other is not None:

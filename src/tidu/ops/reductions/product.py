@@ -136,5 +136,9 @@ def prod_over(
 
 @function("torch.cumprod Tensor.cumprod", inplace=True)
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
-    """The products of the elements up to each place along `dim`."""
+    """The products of the elements up to each place along `dim`.
+
+    >>> torch.cumprod(torch.tensor([1, 2, 3]), 0)
+    tensor([1, 2, 6])
+    """
     return as_dtype(cumprod_(as_dtype(input, dtype), wrap_dim(dim, len(input.shape))), dtype)

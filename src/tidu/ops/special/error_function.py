@@ -19,6 +19,11 @@ erf = define(
     samples=unary(-3, 3),
     public="torch.erf Tensor.erf torch.special.erf",
     inplace=True,
+    doc="""The error function, 2/√π ∫₀ˣ exp(-t²) dt.
+
+    >>> torch.erf(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.8427])
+    """,
 )
 erfc = define(
     "erfc",
@@ -28,4 +33,9 @@ erfc = define(
     samples=unary(-3, 3),
     public="torch.erfc Tensor.erfc torch.special.erfc",
     inplace=True,
+    doc="""1 - erf(x), without loss of digits for large x.
+
+    >>> torch.erfc(torch.tensor([0.0, 5.0]))
+    tensor([1.0000e+00, 1.5375e-12])
+    """,
 )

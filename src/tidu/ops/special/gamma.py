@@ -26,6 +26,11 @@ lgamma = special(
     reference="lgamma",
     grad_name="LgammaBackward0",
     inplace=True,
+    doc="""log |Γ(x)|.
+
+    >>> torch.lgamma(torch.tensor([1.0, 5.0]))
+    tensor([0.0000, 3.1781])
+    """,
 )
 digamma: Op = special(
     "digamma",
@@ -37,6 +42,11 @@ digamma: Op = special(
     reference="digamma",
     grad_name="DigammaBackward0",
     inplace=True,
+    doc="""ψ(x), the derivative of log Γ(x).
+
+    >>> torch.digamma(torch.tensor([1.0, 2.0]))
+    tensor([-0.5772,  0.4228])
+    """,
 )
 
 # B_2k / (2k)!, for the Euler-Maclaurin sum of the zeta function.
@@ -87,6 +97,7 @@ zeta: Op = define(
     grad_name="SpecialZetaBackward0",
     dtypes="float",
     tolerance=10.0,
+    doc="The Hurwitz zeta function, Σₖ 1 / (k + other)^input over k ≥ 0.",
 )
 
 
@@ -225,7 +236,7 @@ def _igammac_vjp_a(g: Any, out: Any, a: Any, x: Any) -> Any:
     raise NotImplementedError("the derivative for 'igammac: input' is not implemented.")
 
 
-def _incomplete(name: str, run: Any, vjp_a: Any, vjp_x: Any, alias: str) -> Op:
+def _incomplete(name: str, run: Any, vjp_a: Any, vjp_x: Any, alias: str, doc: str = "") -> Op:
     return define(
         name,
         inputs="input other",
@@ -242,11 +253,19 @@ def _incomplete(name: str, run: Any, vjp_a: Any, vjp_x: Any, alias: str) -> Op:
         public=f"{torch_and_tensor(name)} torch.special.{alias}",
         inplace=True,
         tolerance=10.0,
+        doc=doc,
     )
 
 
 igamma = _incomplete(
-    "igamma", _igamma_numpy, _igamma_vjp_a, lambda g, out, a, x: g * _gamma_slope(a, x), "gammainc"
+    "igamma",
+    _igamma_numpy,
+    _igamma_vjp_a,
+    lambda g, out, a, x: g * _gamma_slope(a, x),
+    "gammainc",
+    doc="""The regularized lower incomplete gamma function of a = input and x = other,
+    1/Γ(a) ∫₀ˣ tᵃ⁻¹ e⁻ᵗ dt.
+    """,
 )
 igammac = _incomplete(
     "igammac",
@@ -254,4 +273,5 @@ igammac = _incomplete(
     _igammac_vjp_a,
     lambda g, out, a, x: -g * _gamma_slope(a, x),
     "gammaincc",
+    doc="The regularized upper incomplete gamma function, 1 - igamma.",
 )

@@ -46,6 +46,11 @@ i0 = special(
     reference="i0",
     grad_name="I0Backward0",
     inplace=True,
+    doc="""The modified Bessel function of the first kind of order 0, I₀(x).
+
+    >>> torch.i0(torch.tensor([0.0, 1.0]))
+    tensor([1.0000, 1.2661])
+    """,
 )
 i0e = special(
     "i0e",
@@ -54,27 +59,42 @@ i0e = special(
     "torch.special.i0e",
     0.3,
     grad_name="SpecialI0EBackward0",
+    doc="e^(-|x|) · I₀(x).",
 )
-i1: Op = special("i1", bessel.i1, _i1_vjp, "torch.special.i1", 0.3)
+i1: Op = special(
+    "i1",
+    bessel.i1,
+    _i1_vjp,
+    "torch.special.i1",
+    0.3,
+    doc="The modified Bessel function of the first kind of order 1, I₁(x).",
+)
 i1e: Op = special(
-    "i1e", bessel.i1e, _i1e_vjp, "torch.special.i1e", 0.3, grad_name="SpecialI1EBackward0"
+    "i1e",
+    bessel.i1e,
+    _i1e_vjp,
+    "torch.special.i1e",
+    0.3,
+    grad_name="SpecialI1EBackward0",
+    doc="e^(-|x|) · I₁(x).",
 )
 
-for _name, _emission, _low in (
-    ("bessel_j0", bessel.j0, -12.0),
-    ("bessel_j1", bessel.j1, -12.0),
-    ("bessel_y0", bessel.y0, 0.3),
-    ("bessel_y1", bessel.y1, 0.3),
-    ("modified_bessel_i0", bessel.i0, -12.0),
-    ("modified_bessel_i1", bessel.i1, -12.0),
-    ("modified_bessel_k0", bessel.k0, 0.3),
-    ("modified_bessel_k1", bessel.k1, 0.3),
-    ("scaled_modified_bessel_k0", bessel.k0e, 0.3),
-    ("scaled_modified_bessel_k1", bessel.k1e, 0.3),
-    ("airy_ai", bessel.airy_ai, -8.0),
+for _name, _emission, _low, _doc in (
+    ("bessel_j0", bessel.j0, -12.0, "The Bessel function of the first kind of order 0, J₀(x)."),
+    ("bessel_j1", bessel.j1, -12.0, "The Bessel function of the first kind of order 1, J₁(x)."),
+    ("bessel_y0", bessel.y0, 0.3, "The Bessel function of the second kind of order 0, Y₀(x)."),
+    ("bessel_y1", bessel.y1, 0.3, "The Bessel function of the second kind of order 1, Y₁(x)."),
+    ("modified_bessel_i0", bessel.i0, -12.0, "I₀(x), as `i0`."),
+    ("modified_bessel_i1", bessel.i1, -12.0, "I₁(x), as `i1`."),
+    ("modified_bessel_k0", bessel.k0, 0.3, "The modified Bessel function K₀(x)."),
+    ("modified_bessel_k1", bessel.k1, 0.3, "The modified Bessel function K₁(x)."),
+    ("scaled_modified_bessel_k0", bessel.k0e, 0.3, "eˣ · K₀(x)."),
+    ("scaled_modified_bessel_k1", bessel.k1e, 0.3, "eˣ · K₁(x)."),
+    ("airy_ai", bessel.airy_ai, -8.0, "The Airy function Ai(x)."),
 ):
     # PyTorch's own Bessel functions hold about 1e-6; tests/ops/test_special.py has exact values.
-    special(_name, _emission, None, f"torch.special.{_name}", _low, 12.0, tolerance=10000.0)
+    _path = f"torch.special.{_name}"
+    special(_name, _emission, None, _path, _low, 12.0, tolerance=10000.0, doc=_doc)
 
 
 def _spherical_j0(s: Any, x: Any) -> Any:
@@ -85,7 +105,13 @@ def _spherical_j0(s: Any, x: Any) -> Any:
 
 
 special(
-    "spherical_bessel_j0", _spherical_j0, None, "torch.special.spherical_bessel_j0", -12.0, 12.0
+    "spherical_bessel_j0",
+    _spherical_j0,
+    None,
+    "torch.special.spherical_bessel_j0",
+    -12.0,
+    12.0,
+    doc="sin(x) / x, 1 at 0.",
 )
 
 
@@ -110,12 +136,18 @@ erfinv = special(
     reference="erfinv",
     grad_name="ErfinvBackward0",
     inplace=True,
+    doc="""The inverse of erf: ±inf at ±1, NaN beyond.
+
+    >>> torch.erfinv(torch.tensor([0.0, 0.5]))
+    tensor([0.0000, 0.4769])
+    """,
 )
 erfcx = special(
     "erfcx",
     normal.erfcx,
     lambda g, out, x: g * (x * out * 2.0 - 2.0 / math.sqrt(math.pi)),
     "torch.special.erfcx",
+    doc="e^(x²) · erfc(x).",
 )
 ndtri = special(
     "ndtri",
@@ -124,6 +156,7 @@ ndtri = special(
     "torch.special.ndtri",
     0.1,
     0.9,
+    doc="The number that a standard normal variable is below with probability x.",
 )
 log_ndtr = special(
     "log_ndtr",
@@ -131,6 +164,7 @@ log_ndtr = special(
     lambda g, out, x: g * (math.sqrt(2 / math.pi) / erfcx(x * (-1 / _SQRT_2))),
     "torch.special.log_ndtr",
     grad_name="SpecialLogNdtrBackward0",
+    doc="log Φ(x), the probability that a standard normal variable is below x.",
 )
 
 
@@ -156,6 +190,7 @@ entr = define(
     public="torch.special.entr",
     reference="special.entr",
     grad_name="SpecialEntrBackward0",
+    doc="-x · log(x): 0 at 0, -inf below.",
 )
 
 
@@ -203,6 +238,7 @@ _POLYNOMIALS: dict[str, Any] = {
     ),
 }
 for _name, _run in _POLYNOMIALS.items():
+    _family, _letter = _name.replace("_", " ").split(" polynomial ")
     define(
         _name,
         inputs="input n",
@@ -217,4 +253,5 @@ for _name, _run in _POLYNOMIALS.items():
         dtypes="wide",
         public=f"torch.special.{_name}",
         reference=f"special.{_name}",
+        doc=f"The {_family.title()} polynomial {_letter.title()} of degree `n` at `input`.",
     )

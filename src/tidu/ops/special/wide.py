@@ -35,6 +35,7 @@ def special(
     grad_name: str = "",
     inplace: bool = False,
     tolerance: float = 10.0,
+    doc: str = "",
 ) -> Op:
     """A function of one number: an emission in float64, and around it an op for every dtype."""
     path = reference or f"special.{name}"
@@ -68,4 +69,5 @@ def special(
         grad_name=grad_name or f"Special{name.capitalize()}Backward0",
         # The derivatives of the references are worked out in the dtype itself.
         tolerance=tolerance,
+        doc=doc,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from tidu.base.source import locate_constructor, located
 from tidu.optim.optimizer import Optimizer
 from tidu.tensor import Tensor
 
@@ -40,6 +41,11 @@ class LRScheduler:
     # last rate.
     _get_closed_form_lr: Callable[[], list[Rate]] | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        locate_constructor(cls)
+
+    @located
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         require_optimizer(optimizer)
         self.optimizer = optimizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, SupportsFloat
 
+from tidu.base.source import located
 from tidu.optim.lr_scheduler.base import (
     LRScheduler,
     require_optimizer,
@@ -85,6 +86,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown_counter = 0
         self.num_bad_epochs = 0
 
+    @located
     def step(  # type: ignore[override]
         self, metrics: SupportsFloat, epoch: int | None = None
     ) -> None:
