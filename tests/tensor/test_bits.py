@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.compiler.tiers import tier
 
 import tidu
-from tests.compiler.tiers import tier
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 

@@ -295,6 +295,24 @@ def test_copies_and_files_keep_how_a_tensor_lies(keep: Any) -> None:
     assert (kept.stride(), kept.tolist()) == (x.stride(), x.tolist())
 
 
+NUMPY_ARRAYS = {
+    "turned": lambda: _numbers(2, 3, 4).transpose(2, 0, 1),
+    "by columns": lambda: np.asfortranarray(_numbers(2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", NUMPY_ARRAYS)
+def test_arrays_and_tensors_of_each_other_lie_as_with_pytorch(name: str) -> None:
+    def see(torch: Any) -> list[Any]:
+        array = NUMPY_ARRAYS[name]()
+        makers = [torch.from_numpy, torch.tensor, torch.as_tensor, torch.Tensor, torch.from_dlpack]
+        made = [make(array) for make in makers]
+        there = [(x.stride(), x.tolist()) for x in made]
+        return [*there, *(x.numpy().strides for x in made), (made[0] * 2).numpy().strides]
+
+    assert see(tidu) == see(torch)
+
+
 def test_a_format_for_another_rank_is_refused_with_the_shape() -> None:
     with pytest.raises(RuntimeError, match=r"required rank 4 tensor.*\[2, 3\]"):
         tidu.zeros(2, 3).to(memory_format=tidu.channels_last)

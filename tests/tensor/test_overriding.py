@@ -97,9 +97,9 @@ def test_objects_that_are_no_tensors_take_functions_over() -> None:
             def __torch_function__(
                 cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
             ) -> Any:
-                if func not in handlers:  # noqa: B023 (called in the same turn)
+                if func not in handlers:
                     return NotImplemented
-                return handlers[func](*args, **(kwargs or {}))  # noqa: B023
+                return handlers[func](*args, **(kwargs or {}))
 
         class WithMetadata:
             def __init__(self, data: Any, metadata: str) -> None:

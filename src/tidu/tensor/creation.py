@@ -77,9 +77,21 @@ def _sized(value: Any) -> Any:
 zeros = _sized(0)
 ones = _sized(1)
 empty = _sized(0)
-zeros.__doc__ = """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``."""
-ones.__doc__ = """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``."""
-empty.__doc__ = """A tensor whose contents are not specified (they are zeros)."""
+zeros.__doc__ = """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``.
+
+>>> torch.zeros(1, 2)
+tensor([[0., 0.]])
+"""
+ones.__doc__ = """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``.
+
+>>> torch.ones(2, dtype=torch.int64)
+tensor([1, 1])
+"""
+empty.__doc__ = """A tensor whose contents are not specified (they are zeros).
+
+>>> torch.empty(2, 3).shape
+torch.Size([2, 3])
+"""
 
 
 @takes_out
@@ -145,8 +157,16 @@ def lay_like(made: Tensor, input: Tensor, wanted: memory_format | None = None) -
 zeros_like = _like(0)
 ones_like = _like(1)
 empty_like = _like(0)
-zeros_like.__doc__ = """Zeros of the shape and dtype of `input`."""
-ones_like.__doc__ = """Ones of the shape and dtype of `input`."""
+zeros_like.__doc__ = """Zeros of the shape and dtype of `input`.
+
+>>> torch.zeros_like(torch.tensor([1, 2]))
+tensor([0, 0])
+"""
+ones_like.__doc__ = """Ones of the shape and dtype of `input`.
+
+>>> torch.ones_like(torch.tensor([5.0, 2.0]))
+tensor([1., 1.])
+"""
 empty_like.__doc__ = (
     """A tensor of the shape and dtype of `input` whose contents are not specified."""
 )
@@ -161,7 +181,11 @@ def full_like(
     requires_grad: bool = False,
     **rest: Any,
 ) -> Tensor:
-    """`fill_value` in the shape and dtype of `input`."""
+    """`fill_value` in the shape and dtype of `input`.
+
+    >>> torch.full_like(torch.ones(2), 7.0)
+    tensor([7., 7.])
+    """
     refuse_unknown("full_like", rest)
     made = _constant(
         fill_value, tuple(input._value.shape), dtypes.given(dtype) or input.dtype, requires_grad

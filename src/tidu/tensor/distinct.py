@@ -127,7 +127,11 @@ def unique_consecutive(
 
 @function("torch.bincount Tensor.bincount")
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
-    """How often each number from 0 to the greatest occurs, or the sum of the weights there."""
+    """How often each number from 0 to the greatest occurs, or the sum of the weights there.
+
+    >>> torch.bincount(torch.tensor([0, 2, 2]))
+    tensor([1, 0, 2])
+    """
     if input.dtype.is_floating_point or input.dtype is dtypes.bool_:
         raise NotImplementedError(
             f"\"bincount_cpu\" not implemented for '{class_name(input.dtype)}'; write x.long()"

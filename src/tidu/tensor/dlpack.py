@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tidu.base.dtypes import from_numpy
 from tidu.ir.op import function
+from tidu.tensor.from_data import as_it_lies
 from tidu.tensor.tensor import Tensor, from_array
 
 __all__ = ["from_dlpack", "to_dlpack"]
@@ -45,7 +45,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
             f"torch.from_dlpack(): {type(ext_tensor).__name__} has no method __dlpack__"
         )
     array = np.from_dlpack(_Capsule(ext_tensor) if is_capsule else ext_tensor)
-    return from_array(np.array(array), from_numpy(array.dtype))
+    return as_it_lies(from_array(np.array(array, order="C")), array)
 
 
 def to_dlpack(tensor: Any) -> Any:

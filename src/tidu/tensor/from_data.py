@@ -12,7 +12,8 @@ import numpy as np
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.source import at, here
-from tidu.tensor.tensor import Tensor, from_array
+from tidu.base.strides import strides_like
+from tidu.tensor.tensor import Tensor, from_array, lay
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
 
@@ -35,6 +36,21 @@ def to_array(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
         return np.array(array, copy=True, order="C")
     with np.errstate(all="ignore"):
         return np.array(array, dtype=wanted.numpy, copy=True, order="C")
+
+
+def copied(data: Any, wanted: dtype | None) -> Tensor:
+    """A tensor of `to_array(data, wanted)` that lies in memory as an array or a tensor does."""
+    made = from_array(to_array(data, wanted))
+    if isinstance(data, Tensor):
+        return made.lay_as(data)
+    return as_it_lies(made, data) if isinstance(data, np.ndarray) else made
+
+
+def as_it_lies(made: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
+    """`made` of the numbers of an array, lying in memory as that does."""
+    if array.flags.c_contiguous:
+        return made
+    return lay(made, strides_like(array.shape, tuple(n // array.itemsize for n in array.strides)))
 
 
 def _from_number(number: bool | int | float, wanted: dtype | None) -> np.ndarray[Any, Any]:
@@ -188,7 +204,7 @@ def tensor(
             UserWarning,
             stacklevel=2,
         )
-    return finish(from_array(to_array(data, dtypes.given(dtype))), requires_grad)
+    return finish(copied(data, dtypes.given(dtype)), requires_grad)
 
 
 def finish(made: Tensor, requires_grad: bool) -> Tensor:
@@ -210,7 +226,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tens
     dtype = dtypes.given(dtype)
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype is dtype else data.to(dtype)
-    return from_array(to_array(data, dtype))
+    return copied(data, dtype)
 
 
 asarray = as_tensor
@@ -239,4 +255,5 @@ def from_numpy(array: Any) -> Tensor:
             "At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not currently supported. array.copy() has none."
         )
-    return from_array(np.array(array, order="C"), dtypes.from_numpy(array.dtype))
+    made = from_array(np.array(array, order="C"), dtypes.from_numpy(array.dtype))
+    return as_it_lies(made, array)

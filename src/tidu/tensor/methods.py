@@ -22,7 +22,7 @@ from tidu.tensor.conversion import (
     type_,
 )
 from tidu.tensor.copying import deepcopy, reduce, shallow_copy
-from tidu.tensor.from_data import finish, to_array
+from tidu.tensor.from_data import copied, finish
 from tidu.tensor.history import check_in_place
 from tidu.tensor.indexing import delitem, getitem, setitem
 from tidu.tensor.overwriting import copy_, fill_, zero_
@@ -42,7 +42,7 @@ from tidu.tensor.reading import (
     tolist,
     truth,
 )
-from tidu.tensor.tensor import Tensor, from_array
+from tidu.tensor.tensor import Tensor
 from tidu.tensor.typed import from_sizes_or_data, make
 
 
@@ -103,7 +103,7 @@ def new_tensor(
             "sourceTensor.detach().clone().requires_grad_(True), rather than "
             "tensor.new_tensor(sourceTensor)."
         )
-    return finish(from_array(to_array(data, dtypes.given(dtype) or self.dtype)), requires_grad)
+    return finish(copied(data, dtypes.given(dtype) or self.dtype), requires_grad)
 
 
 def new(self: Tensor, *args: Any) -> Tensor:

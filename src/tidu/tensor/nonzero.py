@@ -80,6 +80,9 @@ def _at_least_1d(one: Tensor) -> Any:
 def index_put_at(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
     """`input` with `values` at ``input[indices]``, or with `accumulate` added there, repeated
     places adding up.
+
+    >>> torch.index_put(torch.zeros(3), (torch.tensor([1]),), torch.tensor(5.0))
+    tensor([0., 5., 0.])
     """
     for number, one in enumerate(indices):
         if not isinstance(one, Tensor) and one is not None:

@@ -136,7 +136,7 @@ def as_subclass(self: Tensor, cls: type[Tensor]) -> Tensor:
     return made
 
 
-def _init_subclass(cls: type[Tensor], **kwargs: Any) -> None:
+def _init_subclass(cls: type[Tensor], /, **kwargs: Any) -> None:
     super(Tensor, cls).__init_subclass__(**kwargs)
     if cls.__dict__.get("__module__", "").startswith("tidu.") or _is_disabled(cls):
         return
@@ -148,7 +148,8 @@ def _init_subclass(cls: type[Tensor], **kwargs: Any) -> None:
 
 
 def _is_disabled(cls: type[Tensor]) -> bool:
-    return getattr(cls.__torch_function__, "__func__", None) is disabled
+    inherited = getattr(cls, "__torch_function__")  # noqa: B009 (which Tensor is given below)
+    return getattr(inherited, "__func__", None) is disabled
 
 
 def disabled(cls: type, *_: Any) -> Any:

@@ -232,7 +232,11 @@ def _with_history(name: str, input: Tensor, drawn: Tensor) -> Tensor:
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:
-    """1 with the probability that each element of `input` gives, else 0."""
+    """1 with the probability that each element of `input` gives, else 0.
+
+    >>> torch.bernoulli(torch.tensor([0.0, 1.0]))
+    tensor([0., 1.])
+    """
     source = generator or default_generator
     if p is not None:
         drawn = source.bernoulli(tuple(input.shape), p)

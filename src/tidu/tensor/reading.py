@@ -10,6 +10,7 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.allocation import allocate
 from tidu.base.source import at, here
+from tidu.base.strides import memory_order
 from tidu.ops import elementwise as e
 from tidu.ops.moving.sections import unbind
 from tidu.tensor import overriding
@@ -72,7 +73,12 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
     if self.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16; use .float().numpy()")
     array = self._array()
-    copy = allocate(array.shape, array.dtype)
+    order = None if self.is_contiguous() else memory_order(array.shape, self._strides()[0])
+    if order is None:
+        copy = allocate(array.shape, array.dtype)
+    else:  # it lies in memory as the tensor does
+        sizes = tuple([array.shape[d] for d in order])
+        copy = allocate(sizes, array.dtype).transpose(np.argsort(order))
     copy[...] = array
     return copy
 

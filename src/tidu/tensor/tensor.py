@@ -113,20 +113,40 @@ class Tensor:
 
     @property
     def shape(self) -> Size:
+        """The size along each dimension: ``x.shape[0]``, ``x.shape == (2, 3)``.
+
+        >>> torch.ones(2, 3).shape
+        torch.Size([2, 3])
+        """
         value = self._storage.value if self._chain is None else self._value
         return _new_tuple(Size, value.shape)
 
     @property
     def dtype(self) -> dtype:
+        """The type of the elements.
+
+        >>> torch.ones(2).dtype
+        torch.float32
+        """
         value = self._storage.value if self._chain is None else self._value
         return value.dtype
 
     @property
     def device(self) -> device:
+        """Where the elements are: always the CPU.
+
+        >>> torch.ones(2).device
+        device(type='cpu')
+        """
         return CPU
 
     @property
     def ndim(self) -> int:
+        """The number of dimensions.
+
+        >>> torch.ones(2, 3).ndim
+        2
+        """
         value = self._storage.value if self._chain is None else self._value
         return len(value.shape)
 
@@ -208,6 +228,13 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
+        """Whether gradients are computed for this tensor: as a leaf that was asked for them, or
+        because it was made of one. RuntimeError where it is set on a result.
+
+        >>> w = torch.ones(2, requires_grad=True)
+        >>> (2 * w).requires_grad
+        True
+        """
         if self._leaf_requires_grad or self._grad_fn is not None:
             return True
         # Asked for after the view was made, or the view was made under no_grad.
@@ -246,10 +273,20 @@ class Tensor:
 
     @property
     def grad_fn(self) -> GradFn | None:
+        """The node of the tape that made this tensor; None for a leaf.
+
+        >>> (2 * torch.ones(2, requires_grad=True)).grad_fn.name()
+        'MulBackward0'
+        """
         return None if self.is_leaf else self._grad_fn.shown()  # type: ignore[union-attr]
 
     @property
     def is_leaf(self) -> bool:
+        """Whether no operation on the tape made this tensor; gradients end up in `grad` of leaves.
+
+        >>> torch.ones(2, requires_grad=True).is_leaf
+        True
+        """
         if self._base is not None and self._tracked != self._edits.edits:
             follow(self)
         return self._grad_fn is None
@@ -260,7 +297,13 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
-        """The accumulated gradient of a leaf, or of a tensor on which retain_grad() was called."""
+        """The accumulated gradient of a leaf, or of a tensor on which retain_grad() was called.
+
+        >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * w).sum().backward()
+        >>> w.grad
+        tensor([2., 4.])
+        """
         if self._grad is None and self._grad_fn is not None and not self.retains_grad:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
@@ -393,7 +436,13 @@ class Tensor:
 
     @property
     def data(self) -> Tensor:
-        """The same memory without history; editing it edits this tensor, unseen by the tape."""
+        """The same memory without history; editing it edits this tensor, unseen by the tape.
+
+        >>> w = torch.ones(2, requires_grad=True)
+        >>> w.data -= 0.5
+        >>> w
+        tensor([0.5000, 0.5000], requires_grad=True)
+        """
         made = self.detach()
         made._counter = Counter()
         return made

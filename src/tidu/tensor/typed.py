@@ -12,8 +12,8 @@ from tidu.base.shapes import Size, flatten_sizes
 from tidu.base.source import at, here
 from tidu.tensor import creation
 from tidu.tensor.conversion import TYPE_NAMES
-from tidu.tensor.from_data import to_array
-from tidu.tensor.tensor import Tensor, _new, from_array
+from tidu.tensor.from_data import copied
+from tidu.tensor.tensor import Tensor, _new
 
 
 def from_sizes_or_data(args: tuple[Any, ...], d: dtype) -> Tensor:
@@ -28,7 +28,7 @@ def from_sizes_or_data(args: tuple[Any, ...], d: dtype) -> Tensor:
             f"makes a tensor of a number{at(here())}"
         )
     if len(args) == 1 and not isinstance(args[0], (int, Size)):
-        return from_array(to_array(args[0], d), d)
+        return copied(args[0], d)
     return creation.empty(*flatten_sizes(args), dtype=d)  # type: ignore[no-any-return]
 
 
@@ -61,7 +61,16 @@ class _TypedMeta(type):
         return from_sizes_or_data(args, cls.wanted)
 
 
+def _doc(name: str, d: dtype) -> str:
+    return (
+        f"``{name}Tensor(2, 3)``: a tensor of {d} with unspecified contents; of a list, its "
+        f"numbers. ``isinstance(x, {name}Tensor)`` asks for the dtype."
+    )
+
+
 typed: dict[str, Any] = {
-    f"{name}Tensor": _TypedMeta(f"{name}Tensor", (), {"wanted": d, "__module__": "torch"})
+    f"{name}Tensor": _TypedMeta(
+        f"{name}Tensor", (), {"wanted": d, "__module__": "torch", "__doc__": _doc(name, d)}
+    )
     for d, name in TYPE_NAMES.items()
 }
