@@ -14,14 +14,14 @@ from tidu.base import dtypes
 from tidu.base.shapes import Shape
 from tidu.base.source import at, here
 from tidu.base.state import ThreadState, state
-from tidu.base.strides import contiguous_strides, view_strides
+from tidu.base.strides import Strides, view_strides
 from tidu.ir.op import PLAIN, Op
 from tidu.ir.value import Value, leaf
 from tidu.ops.moving.movement import reshape, select_, slice_
 from tidu.ops.pick import pick
 from tidu.tensor.history import INFERENCE, NO_GRAD, SEVERAL, SEVERAL_VIEWS
 from tidu.tensor.storage import InferenceStorage, Storage
-from tidu.tensor.tensor import Tensor, from_value, lay
+from tidu.tensor.tensor import Tensor, from_value, lay, seen_through
 
 _new = object.__new__
 
@@ -153,21 +153,40 @@ def apply_pair(op: Op, x: Any, y: Any) -> Any:
 
 def _lay_as_inputs(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...], made: Tensor) -> None:
     """Have a result lie in memory as PyTorch's would, of which not all inputs lie there by rows."""
-    shape = made._value.shape
+    storage = made._storage
+    shape = storage.value.shape
     if len(shape) < 2:
         return
-    operands = []
+    memory: list[Any] = []
     for x in inputs:
         if isinstance(x, Tensor):
-            operands.append((x._value.shape, x._strides()[0]))
+            there = x._storage
+            memory.append((there.value.shape, there.value.dtype, there.strides, x._chain or ()))
         elif x.__class__ is Value:
-            operands.append((x.shape, contiguous_strides(x.shape)))
+            memory.append((x.shape, x.dtype, None, ()))
         elif x is not None:
-            operands.append(((), ()))
-    assert op.strides is not None
-    strides = op.strides(shape, tuple(operands), attrs)
+            memory.append(None)
+    strides = _result_strides(op, shape, tuple(memory), attrs)
     if strides is not None:
         lay(made, strides)
+
+
+@functools.lru_cache(4096)
+def _result_strides(
+    op: Op, shape: Shape, memory: tuple[Any, ...], attrs: tuple[Any, ...]
+) -> Strides | None:
+    """How a result lies in memory, from the memory of its inputs and what they show of it (None for
+    a number).
+    """
+    operands: list[tuple[Shape, Strides]] = []
+    for described in memory:
+        if described is None:
+            operands.append(((), ()))
+        else:
+            shown, strides, _ = seen_through(*described)
+            operands.append((shown, strides))
+    assert op.strides is not None
+    return op.strides(shape, tuple(operands), attrs)
 
 
 def _refuse_saved_inference(inputs: tuple[Any, ...], saved: Any) -> None:

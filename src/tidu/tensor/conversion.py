@@ -70,7 +70,9 @@ def _has_format(self: Tensor, wanted: memory_formats.memory_format | None) -> bo
 
 def converter(d: dtype) -> Any:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        return to(self, d, memory_format=memory_format)
+        if memory_format is not None:
+            return to(self, d, memory_format=memory_format)
+        return self if self.dtype is d else cast(self, d)
 
     method.__doc__ = f"The tensor as {d.name}."
     return method

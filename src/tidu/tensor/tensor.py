@@ -158,7 +158,7 @@ class Tensor:
         """Strides and offset, in elements, that the chain of movements leaves behind."""
         storage = self._storage
         value = storage.value
-        return _strides_of(value.shape, value.dtype, storage.strides, self._chain or ())
+        return seen_through(value.shape, value.dtype, storage.strides, self._chain or ())[1:]
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements to step for the next one along each dimension (or along `dim`)."""
@@ -577,11 +577,11 @@ _new_tuple = tuple.__new__
 
 
 @functools.lru_cache(4096)
-def _strides_of(
+def seen_through(
     shape: Shape, d: dtype, strides: Strides | None, chain: Chain
-) -> tuple[Strides, int]:
-    """Strides and offset of what a chain of movements shows of memory of this shape, in which the
-    elements lie by rows unless there are `strides`.
+) -> tuple[Shape, Strides, int]:
+    """Shape, strides and offset of what a chain of movements shows of memory of this shape, in
+    which the elements lie by rows unless there are `strides`.
     """
     strides, offset = strides or contiguous_strides(shape), 0
     for op, attrs in chain:
@@ -590,7 +590,7 @@ def _strides_of(
         assert laid_out is not None, "a view has strides"
         strides, offset = laid_out
         shape = op.infer(op, (Spec(shape, d),), attrs)[1]
-    return strides, offset
+    return shape, strides, offset
 
 
 def lay(tensor: Tensor, strides: Strides | None) -> Tensor:
@@ -598,9 +598,14 @@ def lay(tensor: Tensor, strides: Strides | None) -> Tensor:
     by rows).
     """
     storage = tensor._storage
-    if storage.strides != strides:
-        kind = InferenceStorage if storage.inference else StridedStorage
-        tensor._storage = kind(storage.value, strides)
+    if storage.strides == strides:
+        return tensor
+    if storage.inference:
+        tensor._storage = InferenceStorage(storage.value, strides)
+    else:
+        tensor._storage = made = _new(StridedStorage)  # as `StridedStorage(...)`, but quicker
+        made.value, made.strides = storage.value, strides
+        made.version = made.edits = 0
     return tensor
 
 

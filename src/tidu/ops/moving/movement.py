@@ -16,7 +16,7 @@ import numpy as np
 from tidu.base.shapes import Shape, infer_size, reshaped
 from tidu.base.strides import result_strides, strides_of_copy, view_strides
 from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, View, define
-from tidu.ops.rules import promote, same
+from tidu.ops.rules import ends_at, promote, same
 from tidu.ops.sources import full
 
 Strides = tuple[int, ...]
@@ -196,7 +196,7 @@ slice_ = define(
     kind="movement",
     infer=_slice_infer,
     numpy=lambda x, ranges: x[as_slices(ranges)],
-    vjp=(lambda g, out, x, ranges: place(g, x.shape, ranges),),
+    vjp=(lambda g, out, x, ranges: _placed(g, x.shape, ranges),),
     view=View(
         _slice_layout, lambda base, part, ranges: slice_write(base, part, ranges), _slice_of_slice
     ),
@@ -213,6 +213,11 @@ slice_ = define(
 def whole_ranges(shape: Shape) -> Ranges:
     """The slice that is everything."""
     return tuple((0, n, 1) for n in shape)
+
+
+def _placed(g: Any, shape: Shape, ranges: Ranges) -> Any:
+    """Zeros of a shape with `g` in a part of it, which may be all."""
+    return g if ranges == whole_ranges(shape) else place(g, shape, ranges)
 
 
 def ranges_along(shape: Shape, dim: int, start: int, stop: int, step: int = 1) -> Ranges:
@@ -388,6 +393,7 @@ diagonal_write: Op = define(
         lambda g, out, base, part, k, a, b: diagonal_write(g, 0.0, k, a, b),
         lambda g, out, base, part, k, a, b: diagonal_(g, k, a, b),
     ),
+    ends=ends_at(0, 1, DiagEmbedBackward0=(1,)),
     samples=lambda: [
         Sample((Array((3, 4)), Array((3,)), 0, 0, 1)),
         Sample((Array((2, 3, 3)), Array((2, 2)), 1, 1, 2)),
