@@ -28,7 +28,6 @@ from tidu.headstart import Head, HeadStarts, Outlook, Past, Start, Task
 from tidu.ir.region import alive, complete, cut, cut_after, has_many_elements, is_large
 from tidu.ir.structure import Key, region_key
 from tidu.ir.value import Value, pending
-from tidu.ir.verify import verify_region
 from tidu.parts import take
 from tidu.programs import programs
 
@@ -36,11 +35,13 @@ if TYPE_CHECKING:
     from tidu.backends import null
     from tidu.compiler import graph, pipeline, verify
     from tidu.compiler.graph import Graph
+    from tidu.ir import verify as ir_verify
 else:
     null = DeferredModule("tidu.backends.null")
     graph = DeferredModule("tidu.compiler.graph")
     pipeline = DeferredModule("tidu.compiler.pipeline")
     verify = DeferredModule("tidu.compiler.verify")
+    ir_verify = DeferredModule("tidu.ir.verify")
 
 _lock = threading.RLock()
 mersenne.install()
@@ -284,7 +285,7 @@ def _look_at(region: list[Value]) -> None:
     """Let the verifier and the recorder see a region whose leaves are all there."""
     land()
     if engine.verify:
-        verify_region(region)
+        ir_verify.verify_region(region)
     if changes.recorder is not None:
         changes.recorder.region(region)
 

@@ -148,7 +148,9 @@ def misspelt_parameter(torch: Any) -> None:
     torch.nn.Linear(1, 1).wieght
 
 
-@table("cannot assign", "as parameter 'weight'", "torch.nn.Parameter or None", line="layer.weight =")
+@table(
+    "cannot assign", "as parameter 'weight'", "torch.nn.Parameter or None", line="layer.weight ="
+)
 def parameter_replaced_by_a_tensor(torch: Any) -> None:
     layer = torch.nn.Linear(2, 2)
     layer.weight = torch.zeros(2, 2)
@@ -346,7 +348,11 @@ def shuffle_and_sampler(torch: Any) -> None:
     torch.utils.data.DataLoader([1], shuffle=True, sampler=[0])
 
 
-@table("Sum of input lengths does not equal the length of the input dataset", "10", line="random_split(")
+@table(
+    "Sum of input lengths does not equal the length of the input dataset",
+    "10",
+    line="random_split(",
+)
 def random_split_sizes(torch: Any) -> None:
     torch.utils.data.random_split(range(10), [3, 3])
 

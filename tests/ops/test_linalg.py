@@ -194,3 +194,29 @@ def test_a_singular_matrix_is_named_by_its_place_in_the_batch() -> None:
     stack = tidu.stack([tidu.eye(2), tidu.zeros(2, 2)])
     with pytest.raises(tidu.linalg.LinAlgError, match=r"Batch element 1.*singular.*test_linalg"):
         tidu.linalg.inv(stack).tolist()
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="PyTorch has another LAPACK")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", range(1, 8))
+def test_small_systems_are_rounded_as_in_pytorch(size: int, dtype: str) -> None:
+    random = np.random.default_rng(size)
+    for scale in (1.0, 9.0):
+        a = (random.standard_normal((6, size, size)) * scale).astype(dtype)
+        a, b = (a if scale == 1.0 else a.round()), random.standard_normal((6, size, 2))
+        a[np.abs(np.linalg.det(a)) < 0.5] += 20 * np.eye(size, dtype=dtype)
+        found = []
+        for library in (tidu, torch):
+            x, y = library.from_numpy(a), library.from_numpy(b.astype(dtype))
+            linalg = library.linalg
+            found.append([linalg.det(x), linalg.inv(x), linalg.solve(x, y), linalg.lu_factor(x)[0]])
+        for ours, theirs in zip(*found, strict=True):
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_determinants_and_inverses_of_small_integer_matrices_print_the_same() -> None:
+    for rows in ([[4.0, 7], [2, 6]], [[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], [[2.0, 1], [1, 3]]):
+        ours, theirs = tidu.tensor(rows), torch.tensor(rows)
+        assert repr(tidu.det(ours)) == repr(torch.det(theirs))
+        assert repr(tidu.slogdet(ours)) == repr(torch.slogdet(theirs))
+    assert repr(ours @ ours.inverse()) == repr(theirs @ theirs.inverse())

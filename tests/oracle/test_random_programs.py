@@ -2,8 +2,8 @@
 cuts and backward passes must do what PyTorch does.
 
 A program is run under both libraries side by side, and after every step every tensor is compared:
-values, strides, requires_grad, is_leaf, gradient. An exception in one must be an exception of the same type
-in the other, and must leave the same state behind.
+values, strides, requires_grad, is_leaf, gradient. An exception in one must be an exception of the
+same type in the other, and must leave the same state behind.
 
 Where tidu departs on purpose, PyTorch is asked for the truth: what autograd saves is cloned there,
 so that an in-place edit after the save gives the gradient of the out-of-place program instead of an

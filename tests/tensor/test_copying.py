@@ -55,3 +55,17 @@ def test_pickles_name_no_module_of_tensor_classes() -> None:
     tensor, parameter, size = pickle.loads(pickled)
     assert type(tensor) is tidu.Tensor and type(parameter) is tidu.nn.Parameter
     assert type(size) is tidu.Size
+
+
+def test_a_deep_copy_of_a_parameter_has_no_gradient_and_one_of_another_leaf_has() -> None:
+    for library in (tidu, pytest.importorskip("torch")):
+        layer = library.nn.Linear(2, 1)
+        leaf = library.ones(1, 2, requires_grad=True)
+        layer(leaf).sum().backward()
+        copied = copy.deepcopy([layer, layer.weight, leaf])
+        assert copied[0].weight is copied[1]
+        assert copied[1].grad is None
+        assert copied[2].grad.tolist() == leaf.grad.tolist()
+        with library.no_grad():
+            copied[1].zero_()
+        assert layer.weight.abs().sum() > 0

@@ -124,6 +124,11 @@ def test_objects_that_are_no_tensors_take_functions_over() -> None:
     assert answers[1] == answers[0]
 
 
+def test_functions_of_pytorch_refuse_our_tensors() -> None:
+    with pytest.raises(TypeError):
+        torch.exp(tidu.ones(2))
+
+
 def test_functions_of_the_user_can_be_taken_over_as_well() -> None:
     for library in (torch, tidu):
         log: list[str] = []

@@ -13,7 +13,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations on tensors that require a gradient are put on the tape now."""
+    """Whether operations on tensors that require a gradient are put on the tape now.
+
+    >>> torch.is_grad_enabled()
+    True
+    """
     return state.own.grad_enabled
 
 
@@ -119,7 +123,14 @@ class enable_grad(_GradMode):  # noqa: N801
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801
-    """Sets the mode at once; as a context manager it is set back at the end of the block."""
+    """Sets the mode at once; as a context manager it is set back at the end of the block.
+
+    >>> with torch.set_grad_enabled(False):
+    ...     y = model(x)
+    ...
+    >>> y.requires_grad
+    False
+    """
 
     def __init__(self, mode: bool) -> None:
         self.before = state.own.grad_enabled

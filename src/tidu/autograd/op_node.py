@@ -8,7 +8,7 @@ from operator import methodcaller
 from typing import Any
 
 from tidu.autograd.saved import Packed, PackedTuple, tensor_at
-from tidu.autograd.tape import GradFn, Tape, Watchers, freed_message, sequence
+from tidu.autograd.tape import GradFn, Tape, Watchers, freed_message, sequence, without_parts
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
 from tidu.base.source import at, here
@@ -96,14 +96,18 @@ class OpNode(GradFn):
         else:
             every = vjps(*arguments)
         return [
-            None if node is None or c is None else c if c.requires_grad else self._constant(c)
+            None if node is None or c is None else self._depending(c)
             for node, c in zip(self.nodes, every, strict=True)
         ]
 
-    def _constant(self, c: Any) -> Any:
-        value = Tape.value_of(c)
+    def _depending(self, c: Any) -> Any:
+        """`c` if it requires a gradient, else the same as a result that does."""
+        if c.__class__ is not Value:
+            if c.requires_grad:
+                return c
+            c = Tape.value_of(c)
         kind = _constant_class(self.name())
-        return Tape.wrap(value, (kind(c.shape, c.dtype, self.edges, value.position), 0))
+        return Tape.wrap(c, (kind(c.shape, c.dtype, self.edges, c.position), 0))
 
     def _unpack(self, saved: tuple[Any, ...]) -> tuple[Any, ...]:
         """The saved Values as Tensors on the tape, so that the derivative can be differentiated."""
@@ -147,12 +151,12 @@ class OpNode(GradFn):
     @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
         """As PyTorch's, which has no entry for what there is no derivative for: indices, masks."""
-        every, vjps = super().next_functions, self.op.vjps
-        if self.op.variadic or vjps.__class__ is not tuple:
-            return every
+        every, vjps = self.ends(), self.op.vjps
         if self.op.ends is not None:
-            return self._with_passages(self.op.ends(self.name(), every))
-        return tuple([end for end, vjp in zip(every, vjps, strict=True) if vjp is not None])
+            every = self._with_passages(self.op.ends(self.name(), every))
+        elif not self.op.variadic and vjps.__class__ is tuple:
+            every = [end for end, vjp in zip(every, vjps, strict=True) if vjp is not None]
+        return without_parts(every)
 
     def _with_passages(self, ends: Sequence[Any]) -> tuple[tuple[GradFn | None, int], ...]:
         """Ends, with nodes for what is a pair of a name and ends."""
@@ -166,7 +170,7 @@ class OpNode(GradFn):
         )
 
     def _passage(self, name: str, ends: tuple[tuple[GradFn | None, int], ...]) -> GradFn:
-        edges = [None if node is None else (node, place) for node, place in ends]
+        edges = tuple([None if node is None else (node, place) for node, place in ends])
         return _passage_class(name)(self.shape, self.dtype, edges, self.position)
 
     @property

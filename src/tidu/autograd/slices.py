@@ -29,6 +29,11 @@ class CopySlices(GradFn):
     def name(self) -> str:
         return "torch::autograd::CopySlices"
 
+    def ends(self) -> Sequence[tuple[GradFn | None, int]]:
+        """As in PyTorch that of the base, and those of the operation that wrote to the part."""
+        base, (written, _) = super().ends()
+        return [base] if written is None else [base, *written.next_functions[1:]]
+
     def release(self) -> None:
         self.chain = None
 

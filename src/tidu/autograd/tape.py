@@ -16,6 +16,7 @@ from tidu.base.shapes import Shape
 from tidu.base.source import at
 from tidu.base.state import Position
 from tidu.ir.value import Value
+from tidu.ops.rules import PART
 
 Edge = tuple["GradFn", int]
 FIRST = itertools.repeat(0)  # the places of edges that all lead to the first result of their node
@@ -138,12 +139,14 @@ class GradFn:
 
     @property
     def next_functions(self) -> tuple[tuple[GradFn | None, int], ...]:
-        return tuple(
-            [
-                (None, 0) if node is None else (node.shown(), place)
-                for node, place in zip(self.nodes, self.places)
-            ]
-        )
+        return without_parts(self.ends())
+
+    def ends(self) -> Sequence[tuple[GradFn | None, int]]:
+        """The nodes of all inputs, None where one needs no gradient, and which result it is."""
+        return [
+            (None, 0) if node is None else (node, place)
+            for node, place in zip(self.nodes, self.places)
+        ]
 
     def register_hook(self, hook: Callable[..., Any]) -> Handle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node; it may return new inputs'."""
@@ -155,6 +158,19 @@ class GradFn:
 
     def __repr__(self) -> str:
         return f"<{type(self.shown()).__name__} object at {hex(id(self))}>"
+
+
+def without_parts(
+    ends: Sequence[tuple[GradFn | None, int]],
+) -> tuple[tuple[GradFn | None, int], ...]:
+    """Ends as users get to see them: in the place of a part of an operation, those of that part."""
+    seen: list[tuple[GradFn | None, int]] = []
+    for node, place in ends:
+        if node is not None and node.name() == PART:
+            seen += node.next_functions
+        else:
+            seen.append((node and node.shown(), place))
+    return tuple(seen)
 
 
 def ends_of(edges: Sequence[Edge | None]) -> tuple[tuple[GradFn | None, ...], Iterable[int]]:

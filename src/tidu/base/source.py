@@ -145,7 +145,7 @@ def locate(error: Exception, *what: str) -> None:
 
 def located(call: Call) -> Call:
     """`call`, the errors of which end with the line of the user's that made it. Those of a
-    constructor name the class that was to be made.
+    private class's constructor name the class that was to be made.
     """
 
     @functools.wraps(call)
@@ -155,10 +155,9 @@ def located(call: Call) -> Call:
         except KeyError:  # what it says is a key
             raise
         except Exception as error:
-            if call.__name__ == "__init__" and error.args and isinstance(error.args[0], str):
-                message = error.args[0].removeprefix(f"{call.__qualname__}()")
-                if message != error.args[0]:
-                    error.args = (f"{type(args[0]).__name__}.__init__(){message}",)
+            owner = call.__qualname__.removesuffix(".__init__")
+            if owner[0] == "_" and str(error).startswith(f"{owner}.__init__()"):
+                error.args = (type(args[0]).__name__ + str(error).removeprefix(owner),)
             locate(error)
             raise
 

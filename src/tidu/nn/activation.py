@@ -40,7 +40,11 @@ class ReLU(_Plain):
 
 
 class Hardtanh(Module):
-    """min(max(x, `min_val`), `max_val`)."""
+    """min(max(x, `min_val`), `max_val`).
+
+    >>> nn.Hardtanh()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-1.0000,  0.2000,  1.0000])
+    """
 
     def __init__(
         self,
@@ -72,7 +76,11 @@ class Hardtanh(Module):
 
 
 class ReLU6(Hardtanh):
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6).
+
+    >>> nn.ReLU6()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([0.0000, 0.2000, 2.0000])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(0.0, 6.0, inplace)
@@ -82,7 +90,11 @@ class ReLU6(Hardtanh):
 
 
 class Threshold(Module):
-    """x where it is greater than `threshold`, else `value`."""
+    """x where it is greater than `threshold`, else `value`.
+
+    >>> nn.Threshold(0.5, 0.0)(torch.tensor([0.2, 1.0]))
+    tensor([0., 1.])
+    """
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
@@ -120,6 +132,9 @@ class PReLU(Module):
     """x where it is positive, else weight · x, with weights that are trained.
 
     `num_parameters` is 1, or the number of channels (dimension 1); `init` is where they start.
+
+    >>> nn.PReLU()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-0.2500,  0.2000,  2.0000], grad_fn=<PreluKernelBackward0>)
     """
 
     def __init__(
@@ -144,6 +159,9 @@ class PReLU(Module):
 class RReLU(Module):
     """x where it is positive, else a · x with a drawn from [`lower`, `upper`],
     their mean in evaluation.
+
+    >>> nn.RReLU()(torch.randn(2)).shape
+    torch.Size([2])
     """
 
     def __init__(
@@ -162,7 +180,11 @@ class RReLU(Module):
 
 
 class Hardsigmoid(_Plain):
-    """relu6(x + 3) / 6."""
+    """relu6(x + 3) / 6.
+
+    >>> nn.Hardsigmoid()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([0.3333, 0.5333, 0.8333])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return rectifiers.hardsigmoid(input, self.inplace)
@@ -172,7 +194,11 @@ class Hardsigmoid(_Plain):
 
 
 class Hardswish(_Plain):
-    """x · relu6(x + 3) / 6."""
+    """x · relu6(x + 3) / 6.
+
+    >>> nn.Hardswish()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-0.3333,  0.1067,  1.6667])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return rectifiers.hardswish(input, self.inplace)
@@ -191,14 +217,22 @@ class _Shrink(Module):
 
 
 class Hardshrink(_Shrink):
-    """x outside [-λ, λ], 0 inside."""
+    """x outside [-λ, λ], 0 inside.
+
+    >>> nn.Hardshrink()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-1.,  0.,  2.])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return rectifiers.hardshrink(input, self.lambd)
 
 
 class Softshrink(_Shrink):
-    """x moved towards 0 by λ, and 0 where it is closer than that."""
+    """x moved towards 0 by λ, and 0 where it is closer than that.
+
+    >>> nn.Softshrink()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-0.5000,  0.0000,  1.5000])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return rectifiers.softshrink(input, self.lambd)
@@ -238,14 +272,22 @@ class SiLU(_Plain):
 
 
 class Mish(_Plain):
-    """x · tanh(softplus(x))."""
+    """x · tanh(softplus(x)).
+
+    >>> nn.Mish()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-0.3034,  0.1326,  1.9440])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.mish(input, self.inplace)
 
 
 class SELU(_Plain):
-    """The elu of self-normalizing networks."""
+    """The elu of self-normalizing networks.
+
+    >>> nn.SELU()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-1.1113,  0.2101,  2.1014])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.selu(input, self.inplace)
@@ -273,7 +315,11 @@ class ELU(_Exponential):
 
 
 class CELU(_Exponential):
-    """x where it is positive, else α · (exp(x/α) - 1)."""
+    """x where it is positive, else α · (exp(x/α) - 1).
+
+    >>> nn.CELU()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-0.6321,  0.2000,  2.0000])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.celu(input, self.alpha, self.inplace)
@@ -298,7 +344,11 @@ class GELU(Module):
 
 
 class GLU(Module):
-    """a · sigmoid(b), for the halves a and b of the input along `dim`."""
+    """a · sigmoid(b), for the halves a and b of the input along `dim`.
+
+    >>> nn.GLU()(torch.randn(2, 6)).shape
+    torch.Size([2, 3])
+    """
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
@@ -312,7 +362,11 @@ class GLU(Module):
 
 
 class Softplus(Module):
-    """log(1 + exp(β · x)) / β; x itself where β · x > `threshold`."""
+    """log(1 + exp(β · x)) / β; x itself where β · x > `threshold`.
+
+    >>> nn.Softplus()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([0.3133, 0.7981, 2.1269])
+    """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -327,21 +381,33 @@ class Softplus(Module):
 
 
 class LogSigmoid(Module):
-    """log sigmoid(x)."""
+    """log sigmoid(x).
+
+    >>> nn.LogSigmoid()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-1.3133, -0.5981, -0.1269])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.log_sigmoid(input)
 
 
 class Softsign(Module):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> nn.Softsign()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-0.5000,  0.1667,  0.6667])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.softsign(input)
 
 
 class Tanhshrink(Module):
-    """x - tanh(x)."""
+    """x - tanh(x).
+
+    >>> nn.Tanhshrink()(torch.tensor([-1.0, 0.2, 2.0]))
+    tensor([-0.2384,  0.0026,  1.0360])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return smooth.tanhshrink(input)
@@ -381,14 +447,22 @@ class LogSoftmax(_Along):
 
 
 class Softmin(_Along):
-    """softmax(-x) along `dim`."""
+    """softmax(-x) along `dim`.
+
+    >>> nn.Softmin(dim=0)(torch.zeros(2))
+    tensor([0.5000, 0.5000])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return softmax.softmin(input, self.dim)
 
 
 class Softmax2d(Module):
-    """Softmax over the channels of (batch, channels, height, width), or of one image."""
+    """Softmax over the channels of (batch, channels, height, width), or of one image.
+
+    >>> nn.Softmax2d()(torch.zeros(1, 2, 1, 1)).flatten()
+    tensor([0.5000, 0.5000])
+    """
 
     def forward(self, input: Tensor) -> Any:
         rank = input.ndim

@@ -163,7 +163,11 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm3d(_BatchNorm):
-    """`BatchNorm1d` for (N, C, D, H, W)."""
+    """`BatchNorm1d` for (N, C, D, H, W).
+
+    >>> nn.BatchNorm3d(2)(torch.randn(4, 2, 3, 3, 3)).shape
+    torch.Size([4, 2, 3, 3, 3])
+    """
 
     ranks = (5,)
 
@@ -241,13 +245,20 @@ class InstanceNorm1d(_InstanceNorm):
 
     Without parameters and running statistics unless `affine` and `track_running_stats` ask for them
     (Ulyanov et al., 2016).
+
+    >>> nn.InstanceNorm1d(3)(torch.randn(1, 3, 4)).shape
+    torch.Size([1, 3, 4])
     """
 
     ranks = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """`InstanceNorm1d` for (N, C, H, W) or (C, H, W)."""
+    """`InstanceNorm1d` for (N, C, H, W) or (C, H, W).
+
+    >>> nn.InstanceNorm2d(3)(torch.randn(1, 3, 4, 4)).shape
+    torch.Size([1, 3, 4, 4])
+    """
 
     ranks = (3, 4)
 
@@ -304,7 +315,11 @@ class _LazyChannelNorm(LazyModuleMixin, _ChannelNorm):
 
 
 class LazyBatchNorm1d(_LazyChannelNorm, _BatchNorm):
-    """A `BatchNorm1d` that takes `num_features` from its first input."""
+    """A `BatchNorm1d` that takes `num_features` from its first input.
+
+    >>> nn.LazyBatchNorm1d()(torch.randn(4, 3)).shape
+    torch.Size([4, 3])
+    """
 
     cls_to_become = BatchNorm1d
     ranks = BatchNorm1d.ranks

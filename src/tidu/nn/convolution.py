@@ -303,7 +303,11 @@ class _ConvTransposeNd(_ConvNd):
 
 
 class ConvTranspose1d(_ConvTransposeNd):
-    """The transpose of `Conv1d`: (N, C, L) gives (N, out_channels, L'). See `ConvTranspose2d`."""
+    """The transpose of `Conv1d`: (N, C, L) gives (N, out_channels, L'). See `ConvTranspose2d`.
+
+    >>> nn.ConvTranspose1d(2, 4, 3, stride=2)(torch.randn(1, 2, 5)).shape
+    torch.Size([1, 4, 11])
+    """
 
     dimensions = 1
     function = staticmethod(convolving.conv_transpose1d)
@@ -381,7 +385,11 @@ class LazyConv1d(_LazyConvolution, Conv1d):
 
 
 class LazyConv2d(_LazyConvolution, Conv2d):
-    """A `Conv2d` that takes `in_channels` from its first input."""
+    """A `Conv2d` that takes `in_channels` from its first input.
+
+    >>> nn.LazyConv2d(8, 3)(torch.randn(1, 3, 6, 6)).shape
+    torch.Size([1, 8, 4, 4])
+    """
 
     cls_to_become = Conv2d
 

@@ -10,7 +10,11 @@ from tidu.tensor import Tensor
 
 
 class CosineSimilarity(Module):
-    """The cosine of the angle between two tensors along `dim`."""
+    """The cosine of the angle between two tensors along `dim`.
+
+    >>> nn.CosineSimilarity()(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 1.0]]))
+    tensor([0.7071])
+    """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
@@ -22,7 +26,11 @@ class CosineSimilarity(Module):
 
 
 class PairwiseDistance(Module):
-    """‖x1 - x2 + eps‖_p along the last dimension."""
+    """‖x1 - x2 + eps‖_p along the last dimension.
+
+    >>> nn.PairwiseDistance()(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([5.0000])
+    """
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()

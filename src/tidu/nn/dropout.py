@@ -35,7 +35,11 @@ class Dropout(_Dropout):
 
 
 class Dropout1d(_Dropout):
-    """Dropout of whole channels of (batch, channels, length)."""
+    """Dropout of whole channels of (batch, channels, length).
+
+    >>> nn.Dropout1d(0.5)(torch.randn(1, 4, 3)).shape
+    torch.Size([1, 4, 3])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return dropout.dropout1d(input, self.p, self.training, self.inplace)
@@ -53,21 +57,33 @@ class Dropout2d(_Dropout):
 
 
 class Dropout3d(_Dropout):
-    """Dropout of whole channels of (batch, channels, depth, height, width)."""
+    """Dropout of whole channels of (batch, channels, depth, height, width).
+
+    >>> nn.Dropout3d(0.5)(torch.randn(1, 4, 2, 2, 2)).shape
+    torch.Size([1, 4, 2, 2, 2])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return dropout.dropout3d(input, self.p, self.training, self.inplace)
 
 
 class AlphaDropout(_Dropout):
-    """Dropout beside SELU: keeps mean and variance."""
+    """Dropout beside SELU: keeps mean and variance.
+
+    >>> nn.AlphaDropout(0.5)(torch.randn(2, 3)).shape
+    torch.Size([2, 3])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return dropout.alpha_dropout(input, self.p, self.training, self.inplace)
 
 
 class FeatureAlphaDropout(_Dropout):
-    """AlphaDropout of whole channels."""
+    """AlphaDropout of whole channels.
+
+    >>> nn.FeatureAlphaDropout(0.5)(torch.randn(1, 4, 2, 2)).shape
+    torch.Size([1, 4, 2, 2])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return dropout.feature_alpha_dropout(input, self.p, self.training, self.inplace)

@@ -149,6 +149,9 @@ class EmbeddingBag(_Table):
 
     ``bag(input)`` takes (B, N); ``bag(input, offsets)`` a flat (N,) with the start of each bag.
     Both give (B, embedding_dim).
+
+    >>> nn.EmbeddingBag(10, 3)(torch.tensor([[1, 2], [4, 5]])).shape
+    torch.Size([2, 3])
     """
 
     def __init__(

@@ -94,7 +94,11 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Every element 1."""
+    """Every element 1.
+
+    >>> nn.init.ones_(torch.empty(2))
+    tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
@@ -117,6 +121,9 @@ def trunc_normal_(
 ) -> Tensor:
     """Normal numbers, drawn again where they fall outside [a, b];
     warns if `mean` is far outside.
+
+    >>> nn.init.trunc_normal_(torch.empty(2, 3)).abs().max() <= 2
+    tensor(True)
     """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
@@ -187,7 +194,12 @@ def _assign(tensor: Tensor, array: Any) -> Tensor:
 
 @located
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix; ValueError unless the tensor has two dimensions."""
+    """The identity matrix; ValueError unless the tensor has two dimensions.
+
+    >>> nn.init.eye_(torch.empty(2, 2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     return _assign(tensor, np.eye(*tensor.shape))
@@ -290,7 +302,11 @@ def xavier_uniform_(
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Normal with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    """Normal with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+
+    >>> nn.init.xavier_normal_(torch.empty(2, 3)).shape
+    torch.Size([2, 3])
+    """
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / float(fan_in + fan_out)), generator)
 
@@ -335,6 +351,9 @@ def kaiming_normal_(
 ) -> Tensor:
     """Normal with standard deviation gain / √fan (He et al., 2015);
     arguments as for `kaiming_uniform_`.
+
+    >>> nn.init.kaiming_normal_(torch.empty(2, 3)).shape
+    torch.Size([2, 3])
     """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     return tensor if std is None else normal_(tensor, 0.0, std, generator)

@@ -114,6 +114,9 @@ class LazyLinear(LazyModuleMixin, Linear):
 class Bilinear(Module):
     """y_o = x₁ᵀ · weight_o · x₂ + bias_o,
     from (…, in1_features) and (…, in2_features) to (…, out_features).
+
+    >>> nn.Bilinear(2, 3, 4)(torch.ones(5, 2), torch.ones(5, 3)).shape
+    torch.Size([5, 4])
     """
 
     weight: Parameter
@@ -183,6 +186,9 @@ class Flatten(Module):
 class Unflatten(Module):
     """Cuts dimension `dim` into `unflattened_size`;
     TypeError unless that is a tuple or list of ints.
+
+    >>> nn.Unflatten(1, (2, 3))(torch.randn(4, 6)).shape
+    torch.Size([4, 2, 3])
     """
 
     def __init__(self, dim: int, unflattened_size: Any) -> None:

@@ -72,7 +72,11 @@ class L1Loss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """d²/(2 `beta`) where d = |input - target| < `beta`, else d - `beta`/2."""
+    """d²/(2 `beta`) where d = |input - target| < `beta`, else d - `beta`/2.
+
+    >>> nn.SmoothL1Loss()(torch.tensor([0.5, 3.0]), torch.zeros(2))
+    tensor(1.3125)
+    """
 
     def __init__(
         self,
@@ -89,7 +93,11 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """d²/2 where d = |input - target| < `delta`, else `delta` · (d - `delta`/2)."""
+    """d²/2 where d = |input - target| < `delta`, else `delta` · (d - `delta`/2).
+
+    >>> nn.HuberLoss()(torch.tensor([0.5, 3.0]), torch.zeros(2))
+    tensor(1.3125)
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
@@ -100,7 +108,11 @@ class HuberLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """exp(input) - target · input, or input - target · log(input + `eps`) without `log_input`."""
+    """exp(input) - target · input, or input - target · log(input + `eps`) without `log_input`.
+
+    >>> nn.PoissonNLLLoss()(torch.zeros(2), torch.ones(2))
+    tensor(1.)
+    """
 
     def __init__(
         self,
@@ -128,7 +140,11 @@ class PoissonNLLLoss(_Loss):
 
 
 class GaussianNLLLoss(_Loss):
-    """(log v + (input - target)²/v)/2 with v = max(var, `eps`)."""
+    """(log v + (input - target)²/v)/2 with v = max(var, `eps`).
+
+    >>> nn.GaussianNLLLoss()(torch.zeros(2), torch.ones(2), torch.ones(2))
+    tensor(0.5000)
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -211,7 +227,11 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class KLDivLoss(_Loss):
-    """target · (log target - input), for log probabilities; use ``reduction="batchmean"``."""
+    """target · (log target - input), for log probabilities; use ``reduction="batchmean"``.
+
+    >>> nn.KLDivLoss(reduction="batchmean")(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]))
+    tensor(-0.6931)
+    """
 
     def __init__(
         self,
@@ -269,7 +289,13 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class CTCLoss(_Loss):
-    """-log of the probability of target sequences under all their alignments in time."""
+    """-log of the probability of target sequences under all their alignments in time.
+
+    >>> losses = nn.CTCLoss(reduction="none")
+    >>> log_probs = torch.randn(5, 1, 3).log_softmax(2)
+    >>> losses(log_probs, torch.tensor([[1, 2]]), (5,), (2,)).shape
+    torch.Size([1])
+    """
 
     def __init__(
         self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False

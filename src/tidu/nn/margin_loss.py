@@ -12,14 +12,22 @@ from tidu.tensor import Tensor
 
 
 class SoftMarginLoss(_Loss):
-    """log(1 + exp(-target · input)) for targets of 1 and -1."""
+    """log(1 + exp(-target · input)) for targets of 1 and -1.
+
+    >>> nn.SoftMarginLoss()(torch.zeros(2), torch.tensor([1.0, -1.0]))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
         return margin.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """Binary cross entropy of the logits of each class, averaged over the classes."""
+    """Binary cross entropy of the logits of each class, averaged over the classes.
+
+    >>> nn.MultiLabelSoftMarginLoss()(torch.zeros(1, 2), torch.tensor([[0.0, 1.0]]))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Any:
         return margin.multilabel_soft_margin_loss(
@@ -40,7 +48,11 @@ class _MarginLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_MarginLoss):
-    """input where the target is 1, max(0, `margin` - input) where it is -1."""
+    """input where the target is 1, max(0, `margin` - input) where it is -1.
+
+    >>> nn.HingeEmbeddingLoss()(torch.tensor([0.5, 0.5]), torch.tensor([1.0, -1.0]))
+    tensor(0.5000)
+    """
 
     def __init__(
         self,
@@ -56,7 +68,12 @@ class HingeEmbeddingLoss(_MarginLoss):
 
 
 class CosineEmbeddingLoss(_MarginLoss):
-    """1 - cos(input1, input2) for target 1, max(0, cos(input1, input2) - `margin`) for -1."""
+    """1 - cos(input1, input2) for target 1, max(0, cos(input1, input2) - `margin`) for -1.
+
+    >>> loss = nn.CosineEmbeddingLoss(margin=0.5)
+    >>> loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([1.0]))
+    tensor(1.)
+    """
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Any:
         return margin.cosine_embedding_loss(
@@ -65,7 +82,11 @@ class CosineEmbeddingLoss(_MarginLoss):
 
 
 class MarginRankingLoss(_MarginLoss):
-    """max(0, -target · (input1 - input2) + `margin`)."""
+    """max(0, -target · (input1 - input2) + `margin`).
+
+    >>> nn.MarginRankingLoss(0.5)(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([1.0]))
+    tensor(1.5000)
+    """
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Any:
         return margin.margin_ranking_loss(
@@ -77,6 +98,9 @@ class MultiMarginLoss(_WeightedLoss):
     """Σ over other classes of weight[target] · max(0, `margin` - input[target] + input)^`p` / C.
 
     Raises ValueError for `p` other than 1 and 2, and for a weight that is no vector.
+
+    >>> nn.MultiMarginLoss()(torch.tensor([[0.2, 0.8]]), torch.tensor([1]))
+    tensor(0.2000)
     """
 
     def __init__(
@@ -113,7 +137,11 @@ class MultiLabelMarginLoss(_Loss):
 
 
 class TripletMarginLoss(_Loss):
-    """max(0, d(anchor, positive) - d(anchor, negative) + `margin`), d the `p`-norm distance."""
+    """max(0, d(anchor, positive) - d(anchor, negative) + `margin`), d the `p`-norm distance.
+
+    >>> nn.TripletMarginLoss()(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2))
+    tensor(0.)
+    """
 
     def __init__(
         self,

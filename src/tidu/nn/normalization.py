@@ -65,6 +65,9 @@ class RMSNorm(Module):
     """x / √(mean(x²) + `eps`) · weight over the last dimensions (Zhang and Sennrich, 2019).
 
     `normalized_shape` as in `LayerNorm`; `eps` is the machine epsilon unless given.
+
+    >>> nn.RMSNorm(4)(torch.randn(2, 4)).shape
+    torch.Size([2, 4])
     """
 
     weight: Parameter | None
@@ -103,6 +106,9 @@ class GroupNorm(Module):
 
     Input (N, `num_channels`, …); weight and bias are per channel. Raises ValueError if the groups
     do not come out even.
+
+    >>> nn.GroupNorm(2, 4)(torch.randn(1, 4, 3)).shape
+    torch.Size([1, 4, 3])
     """
 
     weight: Parameter | None
@@ -145,7 +151,11 @@ class GroupNorm(Module):
 
 
 class LocalResponseNorm(Module):
-    """x / (`k` + `alpha` · mean of squares of `size` neighboring channels)^`beta`."""
+    """x / (`k` + `alpha` · mean of squares of `size` neighboring channels)^`beta`.
+
+    >>> nn.LocalResponseNorm(2)(torch.randn(1, 4, 2, 2)).shape
+    torch.Size([1, 4, 2, 2])
+    """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()

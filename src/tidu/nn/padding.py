@@ -27,7 +27,11 @@ class _ConstantPadNd(Module):
 
 
 class ConstantPad1d(_ConstantPadNd):
-    """`value` before and after the last dimension: `padding` is a number or (left, right)."""
+    """`value` before and after the last dimension: `padding` is a number or (left, right).
+
+    >>> nn.ConstantPad1d(1, 0.5)(torch.randn(1, 1, 2)).shape
+    torch.Size([1, 1, 4])
+    """
 
     dimensions = 1
 
@@ -104,7 +108,11 @@ class ReflectionPad1d(_ReflectionPadNd):
 
 
 class ReflectionPad2d(_ReflectionPadNd):
-    """Mirrors the last two dimensions at the border, which is not repeated."""
+    """Mirrors the last two dimensions at the border, which is not repeated.
+
+    >>> nn.ReflectionPad2d(1)(torch.randn(1, 1, 3, 3)).shape
+    torch.Size([1, 1, 5, 5])
+    """
 
     dimensions = 2
 
@@ -126,7 +134,11 @@ class ReplicationPad1d(_ReplicationPadNd):
 
 
 class ReplicationPad2d(_ReplicationPadNd):
-    """Repeats the border of the last two dimensions."""
+    """Repeats the border of the last two dimensions.
+
+    >>> nn.ReplicationPad2d(1)(torch.randn(1, 1, 3, 3)).shape
+    torch.Size([1, 1, 5, 5])
+    """
 
     dimensions = 2
 
@@ -148,7 +160,11 @@ class CircularPad1d(_CircularPadNd):
 
 
 class CircularPad2d(_CircularPadNd):
-    """Continues the last two dimensions with their opposite ends."""
+    """Continues the last two dimensions with their opposite ends.
+
+    >>> nn.CircularPad2d(1)(torch.randn(1, 1, 2, 2)).shape
+    torch.Size([1, 1, 4, 4])
+    """
 
     dimensions = 2
 

@@ -47,12 +47,18 @@ class Parameter(Tensor):
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
         """Everything is done by `__new__`, as for every tensor."""
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        """A parameter with the same numbers, without the gradient, as PyTorch copies it."""
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(copy.deepcopy(self.data), self.requires_grad)
+        return memo[id(self)]  # type: ignore[no-any-return]
+
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
 
     __str__ = __repr__
     __hash__ = Tensor.__hash__
-    __torch_function__ = classmethod(disabled)
+    __torch_function__: Any = classmethod(disabled)
 
 
 KINDS["Parameter"] = Parameter

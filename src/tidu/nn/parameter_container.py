@@ -16,6 +16,9 @@ from tidu.tensor import Tensor
 class ParameterList(Module):
     """A list of parameters that are registered; plain tensors become parameters, other things stay
     as they are.
+
+    >>> len(nn.ParameterList([torch.zeros(2), torch.ones(3)]))
+    2
     """
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
@@ -79,7 +82,11 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """A dictionary of parameters that are registered; plain tensors become parameters."""
+    """A dictionary of parameters that are registered; plain tensors become parameters.
+
+    >>> list(nn.ParameterDict({"scale": torch.ones(2)}))
+    ['scale']
+    """
 
     def __init__(self, parameters: Any = None) -> None:
         super().__init__()

@@ -77,6 +77,9 @@ class MaxPool3d(_MaxPoolNd):
     """The greatest element of each window of a volume: (N, C, D, H, W) gives (N, C, D', H', W').
 
     See `MaxPool2d`.
+
+    >>> nn.MaxPool3d(2)(torch.randn(1, 1, 4, 4, 4)).shape
+    torch.Size([1, 1, 2, 2, 2])
     """
 
     def forward(self, input: Tensor) -> Any:
@@ -160,7 +163,11 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
-    """The greatest elements of `output_size` windows, a number or (H', W'), of an image."""
+    """The greatest elements of `output_size` windows, a number or (H', W'), of an image.
+
+    >>> nn.AdaptiveMaxPool2d((1, 2))(torch.randn(1, 2, 5, 5)).shape
+    torch.Size([1, 2, 1, 2])
+    """
 
     def forward(self, input: Tensor) -> Any:
         return adaptive.adaptive_max_pool2d(input, self.output_size, self.return_indices)
@@ -181,7 +188,11 @@ class _AvgPoolNd(Module):
 
 
 class AvgPool1d(_AvgPoolNd):
-    """The mean of each window: (N, C, L) gives (N, C, L'). See `AvgPool2d`."""
+    """The mean of each window: (N, C, L) gives (N, C, L'). See `AvgPool2d`.
+
+    >>> nn.AvgPool1d(2)(torch.randn(1, 1, 6)).shape
+    torch.Size([1, 1, 3])
+    """
 
     def __init__(
         self,
@@ -253,6 +264,9 @@ class AvgPool3d(_AvgPoolWithDivisor):
     """The mean of each window of a volume: (N, C, D, H, W) gives (N, C, D', H', W').
 
     See `AvgPool2d`.
+
+    >>> nn.AvgPool3d(2)(torch.randn(1, 1, 4, 4, 4)).shape
+    torch.Size([1, 1, 2, 2, 2])
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -271,7 +285,11 @@ class _AdaptiveAvgPoolNd(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
-    """The means of `output_size` windows: (N, C, L) gives (N, C, output_size)."""
+    """The means of `output_size` windows: (N, C, L) gives (N, C, output_size).
+
+    >>> nn.AdaptiveAvgPool1d(2)(torch.randn(1, 1, 5)).shape
+    torch.Size([1, 1, 2])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return adaptive.adaptive_avg_pool1d(input, self.output_size)  # type: ignore[no-any-return]
@@ -289,7 +307,11 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
-    """The means of `output_size` windows, a number or (D', H', W'), of a volume."""
+    """The means of `output_size` windows, a number or (D', H', W'), of a volume.
+
+    >>> nn.AdaptiveAvgPool3d(1)(torch.randn(1, 2, 3, 3, 3)).shape
+    torch.Size([1, 2, 1, 1, 1])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return adaptive.adaptive_avg_pool3d(input, self.output_size)  # type: ignore[no-any-return]
@@ -322,7 +344,11 @@ class LPPool1d(_LPPoolNd):
 
 
 class LPPool2d(_LPPoolNd):
-    """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, H, W) gives (N, C, H', W')."""
+    """(Σ over each window of x^p)^(1/p), p being `norm_type`: (N, C, H, W) gives (N, C, H', W').
+
+    >>> nn.LPPool2d(2, 2)(torch.randn(1, 1, 4, 4)).shape
+    torch.Size([1, 1, 2, 2])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return average_pools.lp_pool2d(input, *self._arguments())  # type: ignore[no-any-return]

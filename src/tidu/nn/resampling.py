@@ -63,21 +63,33 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """`Upsample` of images that repeats the nearest element."""
+    """`Upsample` of images that repeats the nearest element.
+
+    >>> nn.UpsamplingNearest2d(scale_factor=2)(torch.randn(1, 1, 2, 2)).shape
+    torch.Size([1, 1, 4, 4])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """`Upsample` of images, bilinear with aligned corners."""
+    """`Upsample` of images, bilinear with aligned corners.
+
+    >>> nn.UpsamplingBilinear2d(scale_factor=2)(torch.randn(1, 1, 2, 2)).shape
+    torch.Size([1, 1, 4, 4])
+    """
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)
 
 
 class PixelShuffle(Module):
-    """Channels as pixels: (…, C·r², H, W) gives (…, C, H·r, W·r), r being `upscale_factor`."""
+    """Channels as pixels: (…, C·r², H, W) gives (…, C, H·r, W·r), r being `upscale_factor`.
+
+    >>> nn.PixelShuffle(2)(torch.randn(1, 4, 3, 3)).shape
+    torch.Size([1, 1, 6, 6])
+    """
 
     __constants__ = ["upscale_factor"]
 
@@ -93,7 +105,11 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """Pixels as channels: (…, C, H·r, W·r) gives (…, C·r², H, W), r being `downscale_factor`."""
+    """Pixels as channels: (…, C, H·r, W·r) gives (…, C·r², H, W), r being `downscale_factor`.
+
+    >>> nn.PixelUnshuffle(2)(torch.randn(1, 1, 4, 4)).shape
+    torch.Size([1, 4, 2, 2])
+    """
 
     __constants__ = ["downscale_factor"]
 
@@ -109,7 +125,11 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """Channels dealt out among `groups`."""
+    """Channels dealt out among `groups`.
+
+    >>> nn.ChannelShuffle(2)(torch.randn(1, 4, 2, 2)).shape
+    torch.Size([1, 4, 2, 2])
+    """
 
     __constants__ = ["groups"]
 
@@ -125,7 +145,11 @@ class ChannelShuffle(Module):
 
 
 class Unfold(Module):
-    """Sliding blocks of images as columns: (N, C, H, W) gives (N, C · kernel elements, blocks)."""
+    """Sliding blocks of images as columns: (N, C, H, W) gives (N, C · kernel elements, blocks).
+
+    >>> nn.Unfold(2)(torch.randn(1, 1, 3, 3)).shape
+    torch.Size([1, 4, 4])
+    """
 
     __constants__ = ["kernel_size", "dilation", "padding", "stride"]
 
@@ -154,6 +178,9 @@ class Fold(Module):
     """Columns of blocks added up to images.
 
     (N, C · kernel elements, blocks) gives (N, C, *output_size).
+
+    >>> nn.Fold((3, 3), kernel_size=2)(torch.randn(1, 4, 4)).shape
+    torch.Size([1, 1, 3, 3])
     """
 
     __constants__ = ["output_size", "kernel_size", "dilation", "padding", "stride"]

@@ -98,6 +98,9 @@ class RNNCellBase(Module):
 class RNNCell(RNNCellBase):
     """h' = act(W_ih x + b_ih + W_hh h + b_hh), with tanh or relu: (B, input_size) and (B,
     hidden_size) give (B, hidden_size).
+
+    >>> nn.RNNCell(4, 8)(torch.randn(2, 4)).shape
+    torch.Size([2, 8])
     """
 
     def __init__(
@@ -131,7 +134,12 @@ class RNNCell(RNNCellBase):
 
 
 class LSTMCell(RNNCellBase):
-    """One step of an `LSTM`: (B, input_size) and a pair of (B, hidden_size) give the next pair."""
+    """One step of an `LSTM`: (B, input_size) and a pair of (B, hidden_size) give the next pair.
+
+    >>> h, c = nn.LSTMCell(4, 8)(torch.randn(2, 4))
+    >>> h.shape, c.shape
+    (torch.Size([2, 8]), torch.Size([2, 8]))
+    """
 
     def __init__(
         self,
@@ -160,7 +168,11 @@ class LSTMCell(RNNCellBase):
 
 
 class GRUCell(RNNCellBase):
-    """One step of a `GRU`: (B, input_size) and (B, hidden_size) give (B, hidden_size)."""
+    """One step of a `GRU`: (B, input_size) and (B, hidden_size) give (B, hidden_size).
+
+    >>> nn.GRUCell(4, 8)(torch.randn(2, 4)).shape
+    torch.Size([2, 8])
+    """
 
     def __init__(
         self,

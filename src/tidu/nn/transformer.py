@@ -149,6 +149,9 @@ class TransformerDecoderLayer(_Layer):
 
     A target (T, N, d_model) and a memory (S, N, d_model) give (T, N, d_model), or (N, T, …) with
     `batch_first`.
+
+    >>> nn.TransformerDecoderLayer(8, 2, 16)(torch.randn(3, 1, 8), torch.randn(5, 1, 8)).shape
+    torch.Size([3, 1, 8])
     """
 
     attentions = ("self_attn", "multihead_attn")
@@ -180,6 +183,10 @@ class TransformerEncoder(Module):
     """`num_layers` copies of an encoder layer, and a norm at the end if there is one.
 
     `enable_nested_tensor` and `mask_check` are accepted and change nothing.
+
+    >>> layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    >>> nn.TransformerEncoder(layer, 2)(torch.randn(1, 5, 8)).shape
+    torch.Size([1, 5, 8])
     """
 
     def __init__(
@@ -256,6 +263,9 @@ class Transformer(Module):
 
     E is `d_model`. All weights with more than one dimension start as in `init.xavier_uniform_`.
     Raises RuntimeError for batch or feature sizes that do not fit.
+
+    >>> nn.Transformer(8, 2, 1, 1, 16)(torch.randn(5, 1, 8), torch.randn(3, 1, 8)).shape
+    torch.Size([3, 1, 8])
     """
 
     def __init__(

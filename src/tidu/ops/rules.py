@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,17 @@ def laid_as(result: Any, source: Any) -> Any:
     stands for row-major order.
     """
     return result if result.__class__ is Value else result.lay_as(source)
+
+
+# The name on the tape of what is a part of the operation after it: users do not get to see it.
+PART = "Part"
+
+
+def ends_at(*usual: int, **named: tuple[int, ...]) -> Callable[[str, Sequence[Any]], list[Any]]:
+    """For `Op.ends`: the inputs, by their numbers, that PyTorch's node has an end for; `named` for
+    some names of the node.
+    """
+    return lambda name, ends: [ends[number] for number in named.get(name, usual)]
 
 
 def promote(inputs: tuple[Any, ...], d: dtype | None = None) -> tuple[tuple[Any, ...], dtype]:

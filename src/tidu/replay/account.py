@@ -61,7 +61,7 @@ class Account:
         made = [weakref.ref(t) for t in found.tensors if self._memory.state_of(t) is None]
         self._write_memory(found.storages)
         del found
-        self._recorder.write_counts(self.stages)
+        self._recorder.tallies.go_on(self.stages)
         self._leave_gradients(fresh_gradients)
         self._require_no_gradients([owner for owner, _ in fresh_gradients])
         del fresh_gradients
@@ -137,7 +137,7 @@ class Account:
 
     def _write_memory(self, storages: list[Storage]) -> None:
         """Put new numbers into the memory that the call wrote to, all of it at once."""
-        counted = self._recorder.counted()
+        counted = self._recorder.tallies.storages()
         leaves = self._recorder.leaf_storages()
         written = [s for s in storages if self._memory.was_written(s) and id(s) not in counted]
         fixed = []

@@ -93,12 +93,12 @@ class ListeningScalars:
     def read(self, tensor: Tensor) -> Any:
         if not self._recorder.is_here():
             return self._scalars.read(tensor)
-        return self._recorder.read_scalar(self._scalars, tensor)
+        return self._recorder.tallies.read(self._scalars, tensor)
 
     def write(self, tensor: Tensor, number: Any) -> Any:
         if not self._recorder.is_here():
             return self._scalars.write(tensor, number)
-        return self._recorder.write_scalar(self._scalars, tensor, number)
+        return self._recorder.tallies.write(self._scalars, tensor, number)
 
     def increase(self, tensors: list[Tensor]) -> list[Any]:
         numbers = []

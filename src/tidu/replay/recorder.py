@@ -23,21 +23,19 @@ from tidu.backends.base import Failure
 from tidu.base.changes import changes
 from tidu.base.signals import SignalGate
 from tidu.base.source import at, describe, here
-from tidu.base.traced import Trace, Traced
+from tidu.base.traced import Trace
 from tidu.ir.structure import region_key
 from tidu.ir.value import Value, pending
-from tidu.optim.scalars import rounded
 from tidu.replay import memory
 from tidu.replay.account import Account
 from tidu.replay.conduct import Conduct
-from tidu.replay.counts import Counts
+from tidu.replay.counts import Tallies
 from tidu.replay.inputs import Inputs
 from tidu.replay.listening import Listening
 from tidu.replay.places import Unwatchable
 from tidu.replay.program import Segment, Template
 from tidu.replay.recording import Names, Recording, Refusal
 from tidu.replay.runtime import entries_of
-from tidu.replay.stages import Stages
 from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
@@ -78,10 +76,7 @@ class Recorder:
         self.drawn: dict[int, tuple[Any, str]] = {}
         self._used: set[str] = set()  # the names of the draws that went into the graph
         self.generators: dict[int, str] = {}
-        self.counts: dict[tuple[int, float, Any], Counts] = {}
-        self._count_names: dict[int, str] = {}
-        self._count_of: dict[int, Counts] = {}
-        self._written_counts: dict[int, tuple[Tensor, Traced]] = {}
+        self.tallies = Tallies(self.trace, self.names)
         self.optimizers: dict[int, Any] = {}  # those that made a step
         self.schedules: list[Any] = []  # those that went on
         self.regions = 0
@@ -229,51 +224,6 @@ class Recorder:
 
     def require_absence(self, group: dict[str, Any], name: str) -> None:
         self.trace.require(f"{name!r} not in {self.names.bind(group)}")
-
-    def read_scalar(self, scalars: Any, tensor: Tensor) -> Any:
-        """A number in the state of an optimizer, such as the count of its steps."""
-        written = self._written_counts.get(id(tensor))
-        if written is not None:
-            return written[1]
-        number = scalars.read(tensor)
-        key = id(scalars), number, tensor.dtype
-        counts = self.counts.get(key)
-        if counts is None:
-            counts = self.counts[key] = Counts(scalars, tensor.dtype)
-            self._count_names[id(counts)] = f"q{len(self._count_names)}"
-        counts.add(tensor, number)
-        self._count_of[id(tensor)] = counts
-        return self.trace.compute(f"{self._count_names[id(counts)]}.read()", number)
-
-    def write_scalar(self, scalars: Any, tensor: Tensor, number: Any) -> Any:
-        """The number was exchanged."""
-        if not isinstance(number, Traced):
-            number = self.trace.compute(self.trace.text(number), number)
-        number = rounded(number, tensor.dtype)
-        scalars.write(tensor, number.value)
-        self._written_counts[id(tensor)] = tensor, number
-        return number
-
-    def write_counts(self, stages: Stages) -> None:
-        """Let the counts go on in the replayed call, too."""
-        for counts in self.counts.values():
-            name = self._count_names[id(counts)]
-            self.names.bind_alike(counts, *map(id, counts.tensors))
-            self.names.table[name] = counts
-            there = [self._written_counts.get(id(tensor)) for tensor in counts.tensors]
-            written = {None if entry is None else entry[1].name for entry in there}
-            if written == {None}:
-                continue
-            number = written.pop()
-            if written or number is None:
-                raise Refusal(
-                    "an optimizer counts differently for tensors that have the same count now"
-                )
-            stages.count(name, counts.storages, number)
-
-    def counted(self) -> set[int]:
-        """The ids of the storages whose numbers are written by `count_lines`."""
-        return {id(tensor._storage) for tensor, _ in self._written_counts.values()}
 
     def run(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function and record it. Returns (result, Recording or Refusal).

@@ -17,6 +17,7 @@ from tidu.execute import buffer_of
 from tidu.ir.op import Op, functions, registry
 from tidu.tensor import overriding
 from tidu.tensor.applying import apply
+from tidu.tensor.overriding import classes as overriding_classes
 from tidu.tensor.strangers import stranger
 from tidu.tensor.tensor import Tensor
 
@@ -86,7 +87,7 @@ def _with_out(call: Any, parameters: tuple[str, ...], name: str, space: str) -> 
     """A torch.* function also takes `out=`, a tensor to write the result to, and NumPy's names."""
 
     def function(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if overriding.classes:
+        if overriding_classes:
             found = overriding.takers((*args, *kwargs.values(), out))
             if found:
                 return overriding.asked(function, found, args, _with(kwargs, out))

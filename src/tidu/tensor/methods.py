@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -80,11 +81,17 @@ def element_size(self: Tensor) -> int:
     return int(self.dtype.itemsize)
 
 
-def _new_constant(make: Any) -> Any:
+def _says(text: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that is one expression, with its docstring."""
+    method.__doc__ = text
+    return method
+
+
+def _new_constant(make: Any, what: str) -> Any:
     def method(self: Tensor, *size: Any, dtype: Any = None, **rest: Any) -> Any:
         return make(*size, dtype=dtypes.given(dtype) or self.dtype, **rest)
 
-    return method
+    return _says(f"A tensor of shape `size` and of this dtype, {what}.", method)
 
 
 def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, **rest: Any) -> Tensor:
@@ -123,8 +130,8 @@ def _reversed(self: Tensor) -> Tensor:
     return _transposed(self)
 
 
-def _transposed(self: Tensor) -> Tensor:
-    return permute.named("PermuteBackward0", self, tuple(range(len(self._value.shape)))[::-1])  # type: ignore[no-any-return]
+def _transposed(self: Tensor, name: str = "PermuteBackward0") -> Tensor:
+    return permute.named(name, self, tuple(range(len(self._value.shape)))[::-1])  # type: ignore[no-any-return]
 
 
 def _matrix_transposed(self: Tensor) -> Tensor:
@@ -177,34 +184,43 @@ def bind_methods() -> None:
         "contiguous": contiguous,
         "cpu": cpu,
         "cuda": cuda,
-        "new_zeros": _new_constant(creation.zeros),
-        "new_ones": _new_constant(creation.ones),
-        "new_empty": _new_constant(creation.empty),
+        "new_zeros": _new_constant(creation.zeros, "all zeros"),
+        "new_ones": _new_constant(creation.ones, "all ones"),
+        "new_empty": _new_constant(creation.empty, "with unspecified contents"),
         "new_full": new_full,
         "new_tensor": new_tensor,
         "new": new,
         "T": property(_reversed),
         "mT": property(_matrix_transposed),
-        "H": property(_transposed),
+        "H": property(lambda self: _transposed(self, "TransposeBackward0")),
         "is_cuda": False,
         "is_sparse": False,
         "is_quantized": False,
         "is_meta": False,
         "is_mps": False,
-        "is_floating_point": lambda self: self.dtype.is_floating_point,
-        "is_complex": lambda self: False,
-        "is_signed": lambda self: self.dtype.is_signed,
-        "is_inference": lambda self: self._storage.inference,
-        "get_device": lambda self: -1,
-        "is_pinned": lambda self: False,
-        "pin_memory": lambda self: self,
+        "is_floating_point": _says(
+            "Whether the elements are floats.", lambda self: self.dtype.is_floating_point
+        ),
+        "is_complex": _says("Whether the dtype is complex: never.", lambda self: False),
+        "is_signed": _says("Whether elements may be negative.", lambda self: self.dtype.is_signed),
+        "is_inference": _says(
+            "Whether it was made in `inference_mode`.", lambda self: self._storage.inference
+        ),
+        "get_device": _says("-1, which stands for the CPU.", lambda self: -1),
+        "is_pinned": _says("Whether its memory is pinned: never.", lambda self: False),
+        "pin_memory": _says("The tensor itself: there is no device to copy to.", lambda self: self),
         "resolve_conj": lambda self: self,
         "resolve_neg": lambda self: self,
         "is_conj": lambda self: False,
-        "type_as": lambda self, other: to(self, other.dtype),
+        "type_as": _says(
+            "The tensor in the dtype of `other`.", lambda self, other: to(self, other.dtype)
+        ),
         "_is_view": lambda self: self._base is not None,
-        "data_ptr": lambda self: id(self._storage),
-        "is_shared": lambda self: False,
+        "data_ptr": _says(
+            "A number that tensors have in common if they share memory; not an address.",
+            lambda self: id(self._storage),
+        ),
+        "is_shared": _says("Whether other processes see its memory: never.", lambda self: False),
         "share_memory_": share_memory_,
         "real": property(lambda self: self),
         "__dir__": object.__dir__,
@@ -216,14 +232,22 @@ def bind_methods() -> None:
     for name, method in {**plain, **IN_PLACE}.items():
         setattr(Tensor, name, method)
     Tensor.__new__ = staticmethod(make)  # type: ignore[assignment,method-assign]
-    for name in _SHAPE_IN_PLACE:
-        setattr(Tensor, name + "_", _shape_in_place(getattr(Tensor, name)))
+    for name, grad_names in _SHAPE_IN_PLACE.items():
+        setattr(Tensor, name + "_", _shape_in_place(getattr(Tensor, name), grad_names))
 
 
-_SHAPE_IN_PLACE = ("unsqueeze", "squeeze", "transpose", "t", "swapaxes")
+# What is on the tape afterwards: the name of one call, or by what those without the underscore are
+# called.
+_SHAPE_IN_PLACE = {
+    "unsqueeze": {"UnsqueezeBackward0": "UnsqueezeBackward1"},
+    "squeeze": {f"SqueezeBackward{i}": f"SqueezeBackward{i + 3}" for i in range(3)},
+    "transpose": {"TransposeBackward0": "TransposeBackward1"},
+    "t": {"TBackward0": "TBackward1"},
+    "swapaxes": {"TransposeBackward0": "TransposeBackward1"},
+}
 
 
-def _shape_in_place(call: Any) -> Any:
+def _shape_in_place(call: Any, grad_names: dict[str, str]) -> Any:
     """``x.unsqueeze_(0)``: the tensor itself becomes the view."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -235,7 +259,9 @@ def _shape_in_place(call: Any) -> Any:
         self._storage, self._chain = made._storage, made._chain
         self._cached, self._seen = made._cached, made._seen
         if self._grad_fn is not None:
-            self._set_history((made._grad_fn, made._output))
+            node = made._grad_fn
+            node.grad_name = grad_names.get(node.grad_name, node.grad_name)
+            self._set_history((node, made._output))
         return self
 
     return method

@@ -110,7 +110,8 @@ def bind_operators() -> None:
     for name, op in _BINARY.items():
         forward, reflected, augmented = _binary(op)
         _bind(f"__{name}__", forward)
-        _bind(f"__r{name}__", reflected)
+        # In a sum or product with a number PyTorch puts the tensor first.
+        _bind(f"__r{name}__", _binary(op)[0] if op in (e.add, e.mul) else reflected)
         _bind(f"__i{name}__", augmented)
     for name, op in _COMPARE.items():
         _bind(f"__{name}__", _binary(op)[0])

@@ -112,8 +112,11 @@ def asked(
 def _torch_function(
     cls: type[Tensor], func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None
 ) -> Any:
-    """Run a function on plain tensors and make its results instances of this class."""
-    if not all(issubclass(cls, kind) for kind in types):
+    """Run a function on plain tensors and make its results instances of this class.
+
+    Other libraries know the protocol too: what they ask of a plain tensor is not ours to do.
+    """
+    if cls not in classes or not all(issubclass(cls, kind) for kind in types):
         return NotImplemented
     with plainly():
         return _instances(func(*args, **(kwargs or {})), cls)

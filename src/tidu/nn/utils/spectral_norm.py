@@ -10,7 +10,7 @@ from tidu.autograd.modes import no_grad
 from tidu.nn import functional as F
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
-from tidu.nn.utils.parametrizations import as_matrix, default_dim, random_direction
+from tidu.nn.utils.norms import as_matrix, default_dim, random_direction
 
 
 class SpectralNorm:

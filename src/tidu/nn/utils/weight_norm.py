@@ -9,7 +9,7 @@ from typing import Any
 
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
-from tidu.nn.utils.parametrizations import norm_except
+from tidu.nn.utils.norms import norm_except
 
 
 class WeightNorm:

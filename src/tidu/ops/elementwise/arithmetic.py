@@ -14,7 +14,7 @@ from tidu.ops.cast import cast
 from tidu.ops.elementwise.choice import fill
 from tidu.ops.elementwise.definitions import define_unary
 from tidu.ops.elementwise.rounding import trunc
-from tidu.ops.rules import arithmetic, floating, is_number, same, without_bool
+from tidu.ops.rules import PART, arithmetic, ends_at, floating, is_number, same, without_bool
 from tidu.ops.samples import binary, unary
 
 add = define(
@@ -60,6 +60,7 @@ sub = define(
     numpy=np.subtract,
     emit=lambda s, x, y: s.sub(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g),
+    ends=ends_at(0, 1, RsubBackward1=(1,)),
     samples=binary(),
     dtypes="number",
 )
@@ -70,6 +71,15 @@ mul = define(
     numpy=np.multiply,
     emit=lambda s, x, y: s.mul(x, y),
     vjp=(lambda g, out, x, y: g * y, lambda g, out, x, y: g * x),
+    ends=ends_at(
+        *(0, 1),
+        MulBackward1=(0,),
+        Deg2RadBackward0=(0,),
+        Rad2DegBackward0=(0,),
+        RenormBackward0=(0,),
+        RreluWithNoiseBackward0=(0,),
+        RreluWithNoiseBackward1=(0,),
+    ),
     samples=binary(),
     public="torch.mul torch.multiply Tensor.mul Tensor.multiply",
     inplace=True,
@@ -88,6 +98,7 @@ div = define(
     emit=lambda s, x, y: s.div(x, y),
     # Not by `out`: what is differentiated again would depend on it, which it does not in PyTorch.
     vjp=(lambda g, out, x, y: g / y, lambda g, out, x, y: -g * ((x / y) / y)),
+    ends=ends_at(0, 1, DivBackward1=(0,)),
     samples=binary(-2, 2, 1, 3),
 )
 
@@ -100,6 +111,7 @@ times_alpha = define(
     numpy=np.multiply,
     emit=lambda s, x, alpha: s.mul(x, alpha),
     vjp=(lambda g, out, x, alpha: g * alpha, lambda g, out, x, alpha: g * x),
+    ends=ends_at(0, 1, Part=(0,)),
     samples=binary(),
     lasts=True,
     reference="mul",
@@ -121,7 +133,7 @@ def _times(x: Any, alpha: Any, other: Any) -> Any:
         return x * alpha
     if d is dtypes.bool_:
         return x if alpha else x * False
-    return times_alpha(x if x.dtype is d else cast(x, d), alpha)
+    return times_alpha.named(PART, x if x.dtype is d else cast(x, d), alpha)
 
 
 @function("torch.add Tensor.add", inplace=True)
@@ -276,6 +288,7 @@ remainder = define(
     numpy=_refuses_zero(remainder_of_arrays),
     emit=lambda s, x, y: s.rem(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * div_floor(x, y)),
+    ends=ends_at(0, 1, RemainderBackward0=(0,)),
     samples=binary(-6, 6, 1, 4),
     dtypes="number",
 )
@@ -287,6 +300,7 @@ fmod = define(
     numpy=_refuses_zero(np.fmod),
     emit=lambda s, x, y: s.fmod(x, y),
     vjp=(lambda g, out, x, y: g, lambda g, out, x, y: -g * trunc(x / y)),
+    ends=ends_at(0, 1, FmodBackward0=(0,)),
     samples=binary(-6, 6, 1, 4),
     dtypes="number",
 )
@@ -301,7 +315,11 @@ def remainder_of(input: Any, other: Any) -> Any:
 
 @function("torch.fmod Tensor.fmod", inplace=True)
 def fmod_of(input: Any, other: Any) -> Any:
-    """input - other · trunc(input / other): the sign is that of `input`, as in C."""
+    """input - other · trunc(input / other): the sign is that of `input`, as in C.
+
+    >>> torch.fmod(torch.tensor([5.0, -5.0]), 3)
+    tensor([ 2., -2.])
+    """
     return fmod.named("FmodBackward0" if is_number(other) else "FmodBackward1", input, other)
 
 

@@ -17,7 +17,16 @@ from tidu.ops.cast import cast
 from tidu.ops.elementwise import mul
 from tidu.ops.linear_algebra.contract import matmul, matmul_vjp_x, matmul_vjp_y
 from tidu.ops.moving.movement import permute, reshape
-from tidu.ops.rules import arithmetic, as_number, cast_to, class_name, is_number, promote
+from tidu.ops.rules import (
+    PART,
+    arithmetic,
+    as_number,
+    cast_to,
+    class_name,
+    ends_at,
+    is_number,
+    promote,
+)
 
 
 def _infer_blend(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -134,6 +143,7 @@ lerp_ = define(
         lambda g, out, start, end, weight: g * weight,
         lambda g, out, start, end, weight: g * (end - start),
     ),
+    ends=ends_at(0, 1, 2, LerpBackward0=(0, 1)),
     samples=lambda: [
         Sample((Array((3, 4)), Array((3, 4)), 0.3)),
         Sample((Array((3, 4)), Array((4,)), 0.8)),
@@ -218,7 +228,12 @@ def _exactly(operation: str, ranks: tuple[int, int], mat1: Any, mat2: Any) -> No
 @function("torch.addmm Tensor.addmm", inplace=True)
 @in_lower_precision
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """beta · input + alpha · (mat1 @ mat2), for two matrices."""
+    """beta · input + alpha · (mat1 @ mat2), for two matrices.
+
+    >>> torch.addmm(torch.ones(2, 2), torch.eye(2), torch.eye(2))
+    tensor([[2., 1.],
+            [1., 2.]])
+    """
     _exactly("addmm", (2, 2), mat1, mat2)
     return _combined("AddmmBackward0", input, mat1, mat2, beta, alpha)
 
@@ -242,9 +257,8 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
             )
     d = dtypes.result_type((input, vec1, vec2))
     input, vec1, vec2 = (x if x.dtype is d else cast(x, d) for x in (input, vec1, vec2))
-    return _combined(
-        "AddrBackward0", input, reshape(vec1, (-1, 1)), reshape(vec2, (1, -1)), beta, alpha
-    )
+    column, row = reshape.named(PART, vec1, (-1, 1)), reshape.named(PART, vec2, (1, -1))
+    return _combined("AddrBackward0", input, column, row, beta, alpha)
 
 
 @function("torch.baddbmm Tensor.baddbmm", inplace=True)

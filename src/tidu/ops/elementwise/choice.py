@@ -18,6 +18,7 @@ from tidu.ops.rules import (
     arithmetic,
     cast_to,
     class_name,
+    ends_at,
     fitting,
     is_number,
     not_implemented,
@@ -59,6 +60,15 @@ where: Op = define(
     numpy=lambda c, x, y: np.where(c, x, y) if is_number(x) and is_number(y) else blend(c, x, y),
     emit=lambda s, c, x, y: s.select(c, x, y),
     vjp=(None, lambda g, out, c, x, y: where(c, g, 0.0), lambda g, out, c, x, y: where(c, 0.0, g)),
+    ends=ends_at(
+        *(1, 2),
+        MaskedFillBackward0=(2,),
+        MaskedFillBackward1=(2, 1),
+        IndexFillBackward0=(2,),
+        IndexFillBackward1=(2, 1),
+        MaskedScatterBackward0=(2, 1),
+        IndexPutBackward0=(2, 1),
+    ),
     samples=lambda: [
         Sample((Array((3, 4), dtype="bool"), Array((3, 4)), Array((4,)))),
         Sample((Array((2, 1), dtype="bool"), Array((3,)), 0.5)),
@@ -164,6 +174,14 @@ clamp = define(
         _clamp_vjp_low,
         _clamp_vjp_high,
     ),
+    ends=ends_at(
+        *(0, 1, 2),
+        ClampBackward1=(0,),
+        ClampMinBackward0=(0,),
+        ClampMinBackward1=(0, 1),
+        ClampMaxBackward0=(0,),
+        ClampMaxBackward1=(0, 2),
+    ),
     samples=lambda: [
         Sample((Array((3, 4)), -0.5, 1.0)),
         Sample((Array((5,)), None, 0.7)),
@@ -191,7 +209,11 @@ def clamp_between(input: Any, min: Any = None, max: Any = None) -> Any:
 
 @function("torch.clamp_min Tensor.clamp_min", inplace=True)
 def clamp_min(input: Any, min: Any) -> Any:
-    """max(input, `min`)."""
+    """max(input, `min`).
+
+    >>> torch.clamp_min(torch.tensor([-1.0, 2.0]), 0.0)
+    tensor([0., 2.])
+    """
     name = "ClampMinBackward0" if is_number(min) else "ClampMinBackward1"
     return clamp.named(name, input, min, None)
 
@@ -222,6 +244,7 @@ fill: Op = define(
     numpy=lambda x, value: np.full(x.shape, value, x.dtype),
     emit=lambda s, x, value: value,
     vjp=(lambda g, out, x, value: fill(g, 0.0), lambda g, out, x, value: g),
+    ends=ends_at(0, 1, FillBackward0=(0,), FillBackward2=(0,), ZeroBackward0=(0,)),
     samples=lambda: [
         Sample((Array((3, 4)), 1.5)),
         Sample((Array(()), 2)),
@@ -263,6 +286,7 @@ overwrite = define(
     numpy=lambda x, source: source if source.shape == x.shape else np.broadcast_to(source, x.shape),
     emit=lambda s, x, source: source,
     vjp=(lambda g, out, x, source: fill(g, 0.0), lambda g, out, x, source: g),
+    ends=ends_at(0, CopyBackwards=(0, 1)),  # the others are random numbers
     grad_name="CopyBackwards",
     samples=lambda: [Sample((Array((3, 4)), Array((3, 4)))), Sample((Array((2, 3)), Array((3,))))],
     reference=lambda torch, x, source: x.clone().copy_(source),

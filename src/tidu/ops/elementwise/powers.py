@@ -14,7 +14,7 @@ from tidu.ir.value import Value
 from tidu.ops.elementwise.choice import fill, where
 from tidu.ops.elementwise.definitions import define_unary
 from tidu.ops.elementwise.logic import logical_and
-from tidu.ops.rules import arithmetic, is_number, promote, same, without_bool
+from tidu.ops.rules import arithmetic, ends_at, is_number, promote, same, without_bool
 from tidu.ops.samples import binary_tensors, unary
 
 
@@ -101,6 +101,7 @@ pow_ = define(
     numpy=_pow_numpy,
     emit=lambda s, x, y: s.pow(x, y),
     vjp=(_pow_vjp_base, _pow_vjp_exponent),
+    ends=ends_at(0, 1, PowBackward0=(0,), PowBackward2=(1,)),
     samples=lambda: [
         *binary_tensors(0.2, 2.0)(),
         *(Sample((Array((2, 3), 0.5, 2.0), n)) for n in (2, 3, 0.5, -1.0, 0, 1.7)),

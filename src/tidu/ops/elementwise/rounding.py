@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tidu.ir.op import Op, define, function
+from tidu.ir.op import Array, Op, Sample, define, function
 from tidu.ops.elementwise.choice import fill
 from tidu.ops.rules import not_implemented, without_bool
 from tidu.ops.samples import unary
@@ -63,6 +63,29 @@ trunc: Op = _rounding(
 round_ = _rounding("round", np.rint, lambda s, x: s.round(x))
 
 
+def _round_to(x: Any, decimals: int) -> Any:
+    scale = 10.0 ** abs(decimals)
+    return round_(x * scale) / scale if decimals > 0 else round_(x / scale) * scale
+
+
+round_to = define(
+    "round_to",
+    attrs="decimals",
+    kind="composite",
+    infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, inputs[0].dtype),
+    decompose=_round_to,
+    vjp=(lambda g, out, x, decimals: fill(g, 0.0),),
+    grad_name="RoundBackward1",
+    samples=lambda: [
+        Sample((Array((3, 4)), 1)),
+        Sample((Array((5,), -400, 400), -2)),
+        Sample((Array(()), 3)),
+    ],
+    dtypes="wide",
+    reference=lambda torch, x, decimals: torch.round(x, decimals=decimals),
+)
+
+
 @function("torch.round torch.special.round Tensor.round", inplace=True)
 def round_decimals(input: Any, *, decimals: int = 0) -> Any:
     """To the nearest number with `decimals` decimals, ties to even."""
@@ -70,5 +93,4 @@ def round_decimals(input: Any, *, decimals: int = 0) -> Any:
         return round_(input)
     if not input.dtype.is_floating_point:
         raise not_implemented("round_vml_cpu", input.dtype)
-    scale = 10.0 ** abs(decimals)
-    return round_(input * scale) / scale if decimals > 0 else round_(input / scale) * scale
+    return round_to(input, decimals)

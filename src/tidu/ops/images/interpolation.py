@@ -18,7 +18,7 @@ from tidu.base import dtypes
 from tidu.ir.op import function
 from tidu.ops.cast import cast
 from tidu.ops.images.resampling import Table, apply_table
-from tidu.ops.rules import class_name
+from tidu.ops.rules import PART, class_name
 from tidu.ops.windows.adaptive import adaptive_avg_pool
 
 Floats = np.ndarray[Any, Any]
@@ -284,7 +284,8 @@ def interpolate(
     if x.dtype.is_half and not mode.startswith("nearest"):
         x = cast(x, dtypes.float32)
     for i, (outs, factor) in enumerate(zip(sizes, factors, strict=True)):
-        x = apply_table(x, 2 + i, table(shape[2 + i], outs, factor), name)
+        ends = i == len(sizes) - 1 and x.dtype is input.dtype
+        x = apply_table(x, 2 + i, table(shape[2 + i], outs, factor), name if ends else PART)
     return x if x.dtype is input.dtype else cast.named(name, x, input.dtype)
 
 

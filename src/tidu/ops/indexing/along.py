@@ -11,7 +11,7 @@ from tidu.base.shapes import Shape
 from tidu.ir.op import Array, Indexed, Inferred, Op, Sample, define
 from tidu.ops.indexing.bounds import OutOfRangeError, check_index, in_range
 from tidu.ops.moving.movement import place, reshape, whole_ranges
-from tidu.ops.rules import promote
+from tidu.ops.rules import ends_at, promote
 from tidu.ops.sources import full
 
 
@@ -163,6 +163,7 @@ scatter: Op = define(
         None,
         lambda g, out, x, index, source, dim: into(gather(g, index, dim), source),
     ),
+    ends=ends_at(0, 2, ScatterBackward1=(0,)),
     samples=lambda: [
         Sample((Array((9, 3)), Array((1, 3), 0, 4, "int64"), Array((1, 3)), 0)),
         Sample((Array((4, 3)), Array((4, 1), 0, 3, "int64"), 0.5, 1)),

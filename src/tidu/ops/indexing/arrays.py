@@ -15,7 +15,7 @@ from tidu.base.strides import strides_of_copy
 from tidu.ir.op import Array, Indexed, Inferred, Op, Sample, define
 from tidu.ir.value import Value
 from tidu.ops.indexing.bounds import check_index
-from tidu.ops.rules import fitting
+from tidu.ops.rules import ends_at, fitting
 from tidu.ops.sources import full
 
 
@@ -114,6 +114,7 @@ index = define(
     vjp=lambda i, g, out, tensors, dims: index_put(
         (full(0.0, tensors[0].shape, g.dtype), g, *tensors[1:]), dims, True
     ),
+    ends=ends_at(0),
     saved=slice(1, None),
     samples=lambda: [
         Sample(((Array((4, 3)), Array((5,), -4, 4, "int64")), (0,))),
@@ -187,6 +188,7 @@ index_put: Op = define(
     numpy=_index_put_numpy,
     indexed=_write_at,
     vjp=_index_put_vjp,
+    ends=ends_at(0, 1),
     saved=slice(2, None),
     samples=lambda: [
         Sample(((Array((4, 3)), Array((5, 3)), Array((5,), 0, 4, "int64")), (0,), True)),

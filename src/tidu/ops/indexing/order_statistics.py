@@ -15,6 +15,7 @@ from tidu.ops.indexing.sorting import ordering, sortable
 from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.extremes import shared_among_equals
 from tidu.ops.results import KthValue, Median, Mode, NanMedian, Results
+from tidu.ops.rules import PART
 
 
 def _infer_place(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -125,8 +126,9 @@ mode_place = _place_op(
 def _taken(
     grad_name: str, kind: type[Results], input: Any, place: Any, d: int, keepdim: bool
 ) -> Results:
-    values = gather.named(grad_name, input, place, d)
-    if not keepdim and input.shape:
+    drops = not keepdim and input.shape
+    values = gather.named(PART if drops else grad_name, input, place, d)
+    if drops:
         shape = reduced(tuple(input.shape), (d,), False)
         values, place = reshape.named(grad_name, values, shape), reshape(place, shape)
     return kind((values, place))

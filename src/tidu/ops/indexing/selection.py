@@ -16,7 +16,7 @@ from tidu.ops.indexing.arrays import index, index_put
 from tidu.ops.indexing.bounds import OutOfRangeError, check_index
 from tidu.ops.moving.movement import diagonal_write, expand, ranges_along, reshape, slice_write
 from tidu.ops.reductions.scan import cumsum_
-from tidu.ops.rules import class_name, fitting, is_number, laid_as
+from tidu.ops.rules import PART, class_name, fitting, is_number, laid_as
 from tidu.ops.sources import full
 
 
@@ -90,7 +90,8 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     # The first True takes element 0; before it the count is 0, and where() ignores what is read
     # there.
     places = where(reshape(mask, (-1,)), count - 1, 0)
-    taken = reshape(index((reshape(source, (-1,)), places), (0,)), shape)
+    flat = reshape.named(PART, source, (-1,))
+    taken = reshape.named(PART, index.named(PART, (flat, places), (0,)), shape)
     return laid_as(where.named("MaskedScatterBackward0", mask, taken, input), None)
 
 
@@ -188,6 +189,9 @@ def _check_source(operation: str, input: Any, d: int, places: Any, source: Any) 
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     """`input` plus alpha times the slices of `source`, added where `index` says;
     repeated places add up.
+
+    >>> torch.index_add(torch.zeros(3), 0, torch.tensor([0, 0]), torch.ones(2))
+    tensor([2., 0., 0.])
     """
     require_index("index_add", index)
     d = wrap_dim(dim, len(input.shape))
@@ -246,7 +250,9 @@ def take(input: Any, index: Any) -> Any:
     if prod(input.shape) == 0 and prod(index.shape):
         raise IndexError("take(): tried to take from an empty tensor")
     return _index.named(
-        "TakeBackward0", (reshape(input, (-1,) if prod(input.shape) else (0,)), index), (0,)
+        "TakeBackward0",
+        (reshape.named(PART, input, (-1,) if prod(input.shape) else (0,)), index),
+        (0,),
     )
 
 

@@ -235,6 +235,13 @@ def _repeat_heads(x: Any, heads: int) -> Any:
     return reshape(repeated, (*leading, heads, rows, columns))
 
 
+def _grad_name(rank: int, kept: Any) -> str:
+    """The last node that PyTorch records: of one function, or of the products."""
+    if rank == 4 and kept is None:
+        return "ScaledDotProductFlashAttentionForCpuBackward0"
+    return "MmBackward0" if rank == 2 else "UnsafeViewBackward0"
+
+
 @function("torch.nn.functional.scaled_dot_product_attention")
 def scaled_dot_product_attention(
     query: Any,
@@ -283,5 +290,5 @@ def scaled_dot_product_attention(
     if scale is None:
         scale = 1.0 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
     arguments = (query, key, value, attn_mask, kept, keep_scale, float(scale), bool(is_causal))
-    result = attention(*arguments)[0]
+    result = attention.named(_grad_name(len(query.shape), kept), *arguments)[0]
     return result if kept is None else laid_as(result, None)

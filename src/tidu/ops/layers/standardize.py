@@ -26,7 +26,7 @@ from tidu.ops.layers.group_statistics import (
 from tidu.ops.moving.movement import reshape
 from tidu.ops.pick import several
 from tidu.ops.reductions.reduce import mean_, sum_
-from tidu.ops.rules import same
+from tidu.ops.rules import ends_at, same
 
 
 def _standardize_numpy(
@@ -265,6 +265,7 @@ standardize = define(
     numpy=_standardize_numpy,
     decompose=_standardize,
     vjp=_standardize_vjp,
+    ends=ends_at(0, 1, 2),
     joined=True,
     samples=_standardize_samples,
     dtypes="float",

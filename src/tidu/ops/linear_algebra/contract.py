@@ -78,6 +78,9 @@ def _mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
 def _matmul_numpy(x: Any, y: Any) -> Any:
     if x.dtype.kind == "b":
         return np.matmul(x, y)
+    if x.ndim == y.ndim == 2 and max(*x.shape, y.shape[1]) <= 4 and x.dtype.kind == "f":
+        # Rounded product by product, as PyTorch does it: A @ A.inverse() prints the same.
+        return np.add.reduce(x[:, :, None] * y, axis=1)
     if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
         # One large product instead of a batch of small ones.
         return np.matmul(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y).reshape(

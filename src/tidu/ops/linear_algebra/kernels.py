@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 Arrays = Any
+_SMALL = 7  # rows of matrices for which the algorithms here round as PyTorch's LAPACK does
 
 
 class LinAlgError(RuntimeError):
@@ -47,9 +48,13 @@ def finite(operation: str, a: Any) -> None:
         )
 
 
+@np.errstate(all="ignore")
 def lu(a: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
     """Packed L and U, the row exchanges counted from 1, and info,
     by Gaussian elimination on the whole batch.
+
+    It rounds as PyTorch's does for matrices of up to 16 rows: factors are products with the
+    reciprocal of the pivot, but for the last one of a matrix of up to 4 rows.
     """
     m, n = a.shape[-2:]
     steps = min(m, n)
@@ -68,7 +73,11 @@ def lu(a: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
         zero = head == 0
         info = np.where((info == 0) & zero, np.int32(j + 1), info)
         if j + 1 < m:
-            work[:, j + 1 :, j] /= np.where(zero, 1, head)[:, None]
+            head = np.where(zero, 1, head)[:, None]
+            if m <= 4 and j == m - 2:
+                work[:, j + 1 :, j] /= head
+            else:
+                work[:, j + 1 :, j] *= np.reciprocal(head)
             work[:, j + 1 :, j + 1 :] -= work[:, j + 1 :, j, None] * work[:, j, None, j + 1 :]
     batch_shape = a.shape[:-2]
     return work.reshape(a.shape), pivots.reshape(*batch_shape, steps), info.reshape(batch_shape)
@@ -150,9 +159,29 @@ def cholesky(a: Any) -> tuple[Any, Any]:
         return np.stack([x for x, _ in made]).reshape(a.shape), info
 
 
+@np.errstate(all="ignore")
+def _solve_small(a: Any, b: Any, batch: tuple[int, ...]) -> tuple[Any, Any]:
+    """`solve` that rounds as PyTorch does: the inverse of a small matrix of integers prints the
+    same.
+    """
+    n = a.shape[-1]
+    packed, pivots, info = lu(a)
+    order = np.broadcast_to(permutation(pivots, n)[..., None], (*batch, *b.shape[-2:]))
+    x = np.take_along_axis(np.broadcast_to(b, order.shape), order, -2)
+    for i in range(1, n):
+        x[..., i, :] -= (packed[..., i, :i, None] * x[..., :i, :]).sum(-2)
+    for i in range(n - 1, -1, -1):
+        known = packed[..., i, i + 1 :, None] * x[..., i + 1 :, :]
+        x[..., i, :] -= known[..., ::-1, :].copy().sum(-2)  # the last comes first
+        x[..., i, :] *= np.reciprocal(packed[..., i, i, None])
+    return np.where((info != 0)[..., None, None], np.nan, x).astype(a.dtype), info
+
+
 def solve(a: Any, b: Any) -> tuple[Any, Any]:
     """X with A X = B, and info; NaN where A is singular."""
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if 0 < a.shape[-1] <= _SMALL:
+        return _solve_small(a, b, batch)
     try:
         return np.linalg.solve(a, b), np.zeros(a.shape[:-2], np.int32)
     except np.linalg.LinAlgError:
@@ -164,10 +193,37 @@ def solve(a: Any, b: Any) -> tuple[Any, Any]:
 
 def inverse(a: Any) -> tuple[Any, Any]:
     """The inverse, and info; NaN where there is none."""
+    if 0 < a.shape[-1] <= _SMALL:
+        return solve(a, np.eye(a.shape[-1], dtype=a.dtype))
     try:
         return np.linalg.inv(a), np.zeros(a.shape[:-2], np.int32)
     except np.linalg.LinAlgError:
         return solve(a, np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape))
+
+
+def _pivots(a: Any) -> tuple[Any, Any]:
+    """Pivots of the elimination of Aᵀ, and the sign of its row exchanges, as PyTorch has them."""
+    packed, exchanges, _ = lu(np.swapaxes(a, -1, -2))
+    moved = np.count_nonzero(exchanges != np.arange(1, a.shape[-1] + 1), axis=-1)
+    return np.diagonal(packed, axis1=-2, axis2=-1), np.where(moved % 2, -1, 1).astype(a.dtype)
+
+
+@np.errstate(all="ignore")
+def det(a: Any) -> Any:
+    """The determinant: the product of the pivots."""
+    if not 0 < a.shape[-1] <= _SMALL:
+        return np.linalg.det(a)
+    pivots, sign = _pivots(a)
+    return pivots.prod(-1) * sign
+
+
+@np.errstate(all="ignore")
+def slogdet(a: Any) -> tuple[Any, Any]:
+    """Sign and logarithm of the absolute value of the determinant."""
+    if not 0 < a.shape[-1] <= _SMALL:
+        return np.linalg.slogdet(a)
+    pivots, sign = _pivots(a)
+    return np.sign(pivots).prod(-1) * sign, np.log(np.abs(pivots)).sum(-1)
 
 
 def cofactors(a: Any) -> Any:

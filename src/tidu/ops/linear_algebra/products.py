@@ -36,7 +36,11 @@ def outer(input: Any, vec2: Any) -> Any:
 
 @function("torch.inner Tensor.inner")
 def inner(input: Any, other: Any) -> Any:
-    """The sums of products over the last dimension of both."""
+    """The sums of products over the last dimension of both.
+
+    >>> torch.inner(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    tensor(11.)
+    """
     if not input.shape or not other.shape:
         return mul(input, other)
     if input.shape[-1] != other.shape[-1]:
@@ -116,7 +120,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
 
 @function("torch.kron Tensor.kron")
 def kron(input: Any, other: Any) -> Any:
-    """The Kronecker product: each element of `input` times the whole of `other`."""
+    """The Kronecker product: each element of `input` times the whole of `other`.
+
+    >>> torch.kron(torch.tensor([1, 2]), torch.tensor([1, 10]))
+    tensor([ 1, 10,  2, 20])
+    """
     rank = max(len(input.shape), len(other.shape))
     a, b = ((1,) * (rank - len(x.shape)) + tuple(x.shape) for x in (input, other))
     left = reshape(input, tuple(n for size in a for n in (size, 1)))
@@ -161,7 +169,11 @@ def linalg_cross(input: Any, other: Any, *, dim: int = -1) -> Any:
 
 @function("torch.cross Tensor.cross")
 def cross(input: Any, other: Any, dim: int | None = None) -> Any:
-    """`linalg.cross`, along the first dimension of size 3 unless `dim` is given."""
+    """`linalg.cross`, along the first dimension of size 3 unless `dim` is given.
+
+    >>> torch.cross(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0]), dim=0)
+    tensor([0., 0., 1.])
+    """
     if dim is None:
         dim = next((i for i, n in enumerate(input.shape) if n == 3), None)
         if dim is None:

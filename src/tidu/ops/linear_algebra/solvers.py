@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from tidu.base import dtypes
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.linear_algebra import kernels
@@ -179,7 +177,7 @@ det_ = define(
     "det",
     kind="host",
     infer=_infer_batch,
-    numpy=lambda a: np.linalg.det(a),
+    numpy=kernels.det,
     vjp=(lambda g, out, a: _outer_scale(g, cofactors(a)),),
     grad_name="LinalgDetBackward0",
     samples=square_samples,
@@ -199,7 +197,7 @@ slogdet_ = define(
     kind="host",
     outputs=2,
     infer=_slogdet_infer,
-    numpy=lambda a: np.linalg.slogdet(a),
+    numpy=kernels.slogdet,
     vjp=(
         lambda g, out, a: (
             None if g[1] is None else _outer_scale(g[1], transposed(several(inverse_(a, ""))[0]))

@@ -20,7 +20,7 @@ from tidu.ops.losses.reduction import (
     refuse_gradient,
     share,
 )
-from tidu.ops.rules import arithmetic, class_name, not_implemented, same
+from tidu.ops.rules import arithmetic, class_name, ends_at, not_implemented, same
 
 _LEAST_LOG = (
     -100.0
@@ -125,6 +125,7 @@ bce = define(
     numpy=_bce_numpy,
     decompose=_bce,
     vjp=_bce_vjp,
+    ends=ends_at(0, 1),
     samples=_binary_samples(0.1, 0.9),
     dtypes="float",
     reference=_torch_bce,
@@ -232,6 +233,7 @@ bce_with_logits = define(
     numpy=_logits_numpy,
     decompose=_logits,
     vjp=_logits_vjp,
+    ends=ends_at(0, 1),
     samples=lambda: [
         *_binary_samples(-3, 3, None)(),
         Sample((Array((3, 4)), Array((3, 4), 0, 1), None, Array((4,), 1, 4, "int64"), "mean")),

@@ -16,8 +16,15 @@ from tidu.ops.elementwise import positive
 from tidu.ops.indexing.arrays import index
 from tidu.ops.moving import shaping
 from tidu.ops.moving.joining import cat_
-from tidu.ops.moving.movement import expand, flip, permute, reshape, slice_along
-from tidu.ops.rules import class_name, laid_as
+from tidu.ops.moving.movement import (
+    expand,
+    flip,
+    permute,
+    ranges_along,
+    reshape,
+    slice_,
+)
+from tidu.ops.rules import PART, class_name, laid_as
 
 
 @function("torch.roll Tensor.roll")
@@ -36,7 +43,7 @@ def roll(input: Any, shifts: Any, dims: Any = ()) -> Any:
     if not steps:
         raise RuntimeError("`shifts` required")
     if not axes and len(steps) == 1:
-        flat = _rolled(reshape(input, (prod(input.shape),)), steps[0], 0)
+        flat = _rolled(reshape.named(PART, input, (prod(input.shape),)), steps[0], 0, PART)
         return reshape.named("RollBackward0", flat, tuple(input.shape))
     if len(axes) != len(steps):
         raise RuntimeError(
@@ -50,11 +57,11 @@ def roll(input: Any, shifts: Any, dims: Any = ()) -> Any:
     return input
 
 
-def _rolled(x: Any, step: int, d: int) -> Any:
+def _rolled(x: Any, step: int, d: int, name: str = "RollBackward0") -> Any:
     n = x.shape[d]
     cut = n - step % n if n else 0
-    parts = tuple(slice_along(x, d, a, b) for a, b in ((cut, n), (0, cut)))
-    return cat_.named("RollBackward0", parts, d)
+    pieces = (ranges_along(x.shape, d, a, b) for a, b in ((cut, n), (0, cut)))
+    return cat_.named(name, tuple(slice_.named(PART, x, p) for p in pieces), d)
 
 
 @function("torch.rot90 Tensor.rot90")
@@ -82,7 +89,9 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
         return flip.named("Rot90Backward0", input, (a, b))
     order = list(range(rank))
     order[a], order[b] = b, a
-    return permute.named("Rot90Backward0", flip(input, (b if turns == 1 else a,)), tuple(order))
+    return permute.named(
+        "Rot90Backward0", flip.named(PART, input, (b if turns == 1 else a,)), tuple(order)
+    )
 
 
 @function("torch.tile Tensor.tile")

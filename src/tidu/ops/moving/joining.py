@@ -24,8 +24,7 @@ from tidu.base.strides import (
 from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, define, function
 from tidu.ops.cast import as_dtype
 from tidu.ops.moving.movement import Ranges, as_slices, reshape, slice_
-from tidu.ops.moving.shaping import unsqueeze
-from tidu.ops.rules import promote
+from tidu.ops.rules import PART, promote
 
 
 def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -132,6 +131,8 @@ cat_ = define(
     numpy=lambda *arguments: np.concatenate(arguments[:-1], arguments[-1]),
     pieces=_cat_pieces,
     vjp=(_cat_vjps,),
+    # What is rolled is cut in two and joined the other way round: one tensor.
+    ends=lambda name, ends: ends[:1] if name in (PART, "RollBackward0") else ends,
     samples=lambda: [
         Sample(((Array((2, 3)), Array((1, 3))), 0)),
         Sample(((Array((2, 3)), Array((2, 1)), Array((2, 0))), 1)),
@@ -204,12 +205,17 @@ def stack(tensors: Any, dim: int = 0) -> Any:
                 f"{list(x.shape)} at entry {number}{at(here())}"
             )
     d = wrap_dim(dim, len(first) + 1)
-    return cat_.named("StackBackward0", tuple(unsqueeze(x, d) for x in items), d)
+    parts = tuple(reshape.named(PART, x, (*x.shape[:d], 1, *x.shape[d:])) for x in items)
+    return cat_.named("StackBackward0", parts, d)
 
 
 @function("torch.hstack")
 def hstack(tensors: Any) -> Any:
-    """Joined along the second dimension (the first, for vectors)."""
+    """Joined along the second dimension (the first, for vectors).
+
+    >>> torch.hstack((torch.tensor([1]), torch.tensor([2])))
+    tensor([1, 2])
+    """
     items = tuple(atleast_1d(x) for x in tensors)
     return cat(items, 0 if len(items[0].shape) == 1 else 1)
 

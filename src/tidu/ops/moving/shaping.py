@@ -21,7 +21,7 @@ from tidu.ops.cast import cast
 from tidu.ops.elementwise import positive
 from tidu.ops.moving.bits import view_as_dtype
 from tidu.ops.moving.movement import expand, flip, permute, reshape
-from tidu.ops.rules import laid_as
+from tidu.ops.rules import PART, laid_as
 
 
 @function("torch.reshape Tensor.reshape")
@@ -304,7 +304,12 @@ def expand_as(input: Any, other: Any) -> Any:
 
 @function("torch.broadcast_to Tensor.broadcast_to")
 def broadcast_to(input: Any, size: Any) -> Any:
-    """`expand` under its NumPy name."""
+    """`expand` under its NumPy name.
+
+    >>> torch.broadcast_to(torch.tensor([1, 2]), (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand_to(input, size)
 
 
@@ -330,11 +335,11 @@ def repeat(input: Any, *repeats: Any, **named: Any) -> Any:
         )
     shape = (1,) * (len(counts) - len(shape)) + shape
     pairs = tuple(n for c, s in zip(counts, shape, strict=True) for n in (c, s))
-    interleaved = reshape(input, tuple(n for s in shape for n in (1, s)))
+    interleaved = reshape.named(PART, input, tuple(n for s in shape for n in (1, s)))
     whole = tuple(c * s for c, s in zip(counts, shape, strict=True))
     # No view of that copy either: what is repeated has memory of its own.
-    repeated = laid_as(positive(expand(interleaved, pairs)), None)
-    return positive.named("RepeatBackward0", reshape(repeated, whole))
+    repeated = laid_as(positive.named(PART, expand.named(PART, interleaved, pairs)), None)
+    return positive.named("RepeatBackward0", reshape.named(PART, repeated, whole))
 
 
 @function("torch.positive Tensor.positive")

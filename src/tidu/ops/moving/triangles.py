@@ -15,7 +15,7 @@ from tidu.ops.elementwise import le, positive, where
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import diagonal_, diagonal_write, reshape
 from tidu.ops.reductions.reduce import sum_
-from tidu.ops.rules import as_number
+from tidu.ops.rules import PART, as_number
 from tidu.ops.sources import arange_, full
 
 
@@ -137,7 +137,8 @@ def diag(input: Any, diagonal: int = 0) -> Any:
     if rank == 1:
         return diag_embed(input, diagonal)
     if rank == 2:
-        return positive.named("DiagonalBackward0_copy", diagonal_(input, diagonal, 0, 1))
+        part = diagonal_.named(PART, input, diagonal, 0, 1)
+        return positive.named("DiagonalBackward0_copy", part)
     raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {rank}D")
 
 
@@ -157,7 +158,7 @@ def trace(input: Any) -> Any:
     """
     if len(input.shape) != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {len(input.shape)}")
-    return sum_.named("TraceBackward0", diagonal_(input, 0, 0, 1), (0,), False)
+    return sum_.named("TraceBackward0", diagonal_.named(PART, input, 0, 0, 1), (0,), False)
 
 
 @function("torch.block_diag")

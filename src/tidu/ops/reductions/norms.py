@@ -15,7 +15,7 @@ from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.linear_algebra.factorization import svd_
 from tidu.ops.moving.movement import reshape, swap
 from tidu.ops.reductions.reduce import amax, amin, spread, sum_
-from tidu.ops.rules import class_name
+from tidu.ops.rules import PART, class_name
 
 Dims = tuple[int, ...]
 
@@ -54,10 +54,10 @@ def _over(g: Any, norm: Any, power: float) -> Any:
 
 
 def _norm_vjp(g: Any, out: Any, x: Any, order: float, dims: Dims, keepdim: bool) -> Any:
-    """The subgradient that is 0 at 0, as PyTorch chooses."""
+    """The subgradient that is 0 at 0, as PyTorch chooses; none for a count, of order 0."""
     g, norm = spread(g, x.shape, dims, keepdim), spread(out, x.shape, dims, keepdim)
     if order == 0:
-        return g * 0.0
+        return None
     if order == 1:
         return g * sign(x)
     if order == 2:
@@ -153,7 +153,7 @@ def matrix_norm(
         values = svd_(_matrix_last(A, rows, columns), False)[1]
         last = (len(values.shape) - 1,)
         result = (
-            sum_(values, last, False)
+            sum_.named("SumBackward1", values, last, False)
             if ord == "nuc"
             else (amax if ord > 0 else amin)(values, last, False)
         )
@@ -244,7 +244,7 @@ def renorm(input: Any, p: Any, dim: int, maxnorm: Any) -> Any:
 @function("torch.dist Tensor.dist")
 def dist(input: Any, other: Any, p: Any = 2) -> Any:
     """The p-norm of input - other."""
-    difference = sub(input, other)
+    difference = sub.named(PART, input, other)
     return vector_norm_.named(
         "DistBackward0", difference, float(p), tuple(range(len(difference.shape))), False
     )
@@ -293,6 +293,8 @@ def _cdist_vjp(g: Any, out: Any, x: Any, y: Any, p: float) -> Any:
         return x * sum_(ratio, (len(ratio.shape) - 1,), True) - matmul(ratio, y)
     apart = _rows_apart(x, y)
     last = (len(apart.shape) - 1,)
+    if p == 0:
+        return x * 0.0
     if math.isinf(p):  # unlike in a norm, all that reach the distance get its whole gradient
         reached = eq(abs_(apart), spread(out, apart.shape, last, False))
         slopes = spread(g, apart.shape, last, False) * sign(apart) * cast(reached, g.dtype)
@@ -337,6 +339,9 @@ def cdist(
     `compute_mode` says whether Euclidean distances may come from a matrix product, which is faster
     for many rows and less exact: "use_mm_for_euclid_dist", "..._if_necessary" (more than 25 rows),
     "donot_use_mm_for_euclid_dist".
+
+    >>> torch.cdist(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([[5.]])
     """
     modes = {
         "use_mm_for_euclid_dist_if_necessary": (

@@ -89,5 +89,9 @@ def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 @function("torch.argmin Tensor.argmin")
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The index of the least element (the first of equal ones)."""
+    """The index of the least element (the first of equal ones).
+
+    >>> torch.argmin(torch.tensor([3.0, 1.0]))
+    tensor(1)
+    """
     return _all_or_one(argmin_, input, dim, keepdim)

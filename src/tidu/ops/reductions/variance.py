@@ -9,7 +9,7 @@ from tidu.base.shapes import Shape, reduced, wrap_dims
 from tidu.base.source import warn
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ops.elementwise import eq, sqrt, where
-from tidu.ops.reductions.reduce import Dims, element_count, mean, mean_, spread, sum_
+from tidu.ops.reductions.reduce import Dims, element_count, mean_, spread, sum_
 
 
 def _divisor(shape: tuple[int, ...], dims: Dims, correction: float) -> float:
@@ -135,6 +135,19 @@ def std(
     return std_(input, dims, correction, keepdim)
 
 
+def _with_mean(
+    op: Op, name: str, input: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any
+) -> tuple[Any, Any]:
+    dim, correction = _spread_arguments(dim, unbiased, correction)
+    dims = wrap_dims(dim, len(input.shape))
+    _warn_without_freedom(name, tuple(input.shape), dims, correction)
+    grad_name = "VarMeanBackward0" if op is var_ else "StdMeanBackward0"
+    return (
+        op.named(grad_name, input, dims, correction, keepdim),
+        mean_.named(grad_name, input, dims, keepdim),
+    )
+
+
 @function("torch.var_mean")
 def var_mean(
     input: Any,
@@ -145,9 +158,7 @@ def var_mean(
     correction: Any = None,
 ) -> tuple[Any, Any]:
     """(variance, mean) over `dim`."""
-    return var(input, dim, unbiased, keepdim, correction=correction), mean(
-        input, None if isinstance(dim, bool) else dim, keepdim
-    )
+    return _with_mean(var_, "var_mean", input, dim, unbiased, keepdim, correction)
 
 
 @function("torch.std_mean")
@@ -160,6 +171,4 @@ def std_mean(
     correction: Any = None,
 ) -> tuple[Any, Any]:
     """(standard deviation, mean) over `dim`."""
-    return std(input, dim, unbiased, keepdim, correction=correction), mean(
-        input, None if isinstance(dim, bool) else dim, keepdim
-    )
+    return _with_mean(std_, "std_mean", input, dim, unbiased, keepdim, correction)

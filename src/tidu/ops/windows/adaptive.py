@@ -18,7 +18,7 @@ from tidu.ops.indexing.along import gather
 from tidu.ops.indexing.arrays import index
 from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.reduce import amax, amin, mean_
-from tidu.ops.rules import class_name
+from tidu.ops.rules import PART, class_name
 from tidu.ops.windows.max_pooling import max_pool
 from tidu.ops.windows.max_positions import flat_index, max_pool_position
 from tidu.ops.windows.mean_pooling import avg_pool
@@ -108,7 +108,8 @@ def adaptive_avg_pool(operation: str, n: int, input: Any, output_size: Any) -> A
     kind = np.float64 if input.dtype is dtypes.float64 else np.float32
     x = input
     for dim, size, m in zip(range(rank - n, rank), sizes, outs, strict=True):
-        x = apply_table(x, dim, _mean_table(size, m, kind), name)
+        grad_name = name if dim == rank - 1 else PART
+        x = apply_table(x, dim, _mean_table(size, m, kind), grad_name)
     return x
 
 
