@@ -46,3 +46,16 @@ def test_arrays_in_another_order_are_replaced_by_copies(way: None) -> None:
     assert all(a.flags.c_contiguous for a in given)
     assert np.array_equal(given[1], transposed)
     assert np.array_equal(given[2], every_other)
+
+
+class _Other(np.ndarray):  # type: ignore[type-arg]
+    """An array of a class of its own, whose objects may look otherwise."""
+
+
+def test_what_is_no_plain_array_is_replaced_by_one(way: None) -> None:
+    given: list[Any] = [np.float32(2.5), np.arange(3.0).view(_Other), np.maximum(np.array(1.5), 0)]
+    numbers = [np.array(x) for x in given]
+    found = _filled(given, 3)
+    assert found == [a.ctypes.data for a in given]
+    assert {type(a) for a in given} == {np.ndarray}
+    assert [a.ravel().tolist() for a in given] == [a.ravel().tolist() for a in numbers]

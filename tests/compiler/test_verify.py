@@ -252,7 +252,7 @@ def test_a_product_that_reads_past_the_end_of_a_matrix() -> None:
     form: Lowered = made("linear_relu_backward", "lower")
     first = steps(form, Product)[0]
     first.a = replace(first.a, offset=1)
-    refuses(form, "the product into t0 uses in0 f32[64, 128] at places 1 to 8192")
+    refuses(form, "the product into t0 uses in1 f32[64, 128] at places 1 to 8192")
 
 
 def test_a_product_whose_rows_overlap() -> None:
@@ -394,7 +394,7 @@ def test_workers_that_do_not_wait_for_memory_to_be_free() -> None:
 def test_a_call_that_does_not_say_what_it_reads() -> None:
     plan: Plan = made("linear_relu_backward", "plan")
     native(plan)[1].reads = frozenset()
-    refuses(plan, "call 1 does not say that it reads in2, in3, t0")
+    refuses(plan, "call 1 does not say that it reads in0, in3, t0")
 
 
 def test_a_call_of_a_kernel_that_is_not_there() -> None:

@@ -6,6 +6,7 @@ import re
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tidu
@@ -342,3 +343,9 @@ def test_maps_to_constraints_are_those_of_pytorch(registry: str, constraint: str
     question = f"[(f, f(t([0.5, -1.0])), f.inv(f(t([0.5, -1.0])))) for f in [{registry}(d)]]"
     expected = answer(torch, f"constraints.{names}", question)
     assert answer(tidu, f"constraints.{names}", question) == expected
+
+
+def test_a_single_number_that_is_drawn_is_an_array_of_no_dimensions() -> None:
+    # NumPy's functions give a number of its own for those, which compiled programs cannot read.
+    drawn = [tidu.distributions.Gamma(2.0, 1.0).sample(), tidu.distributions.Chi2(3.0).sample()]
+    assert {type(x._array()) for x in drawn} == {np.ndarray}

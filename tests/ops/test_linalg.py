@@ -220,3 +220,10 @@ def test_determinants_and_inverses_of_small_integer_matrices_print_the_same() ->
         assert repr(tidu.det(ours)) == repr(torch.det(theirs))
         assert repr(tidu.slogdet(ours)) == repr(torch.slogdet(theirs))
     assert repr(ours @ ours.inverse()) == repr(theirs @ theirs.inverse())
+
+
+def test_the_class_of_errors_goes_by_the_name_of_pytorch() -> None:
+    for library in (tidu, torch):
+        with pytest.raises(library.linalg.LinAlgError) as caught:
+            library.linalg.inv(library.zeros(2, 2)).tolist()
+        assert type(caught.value).__name__ == "_LinAlgError"

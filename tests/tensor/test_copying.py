@@ -7,6 +7,8 @@ from __future__ import annotations
 import copy
 import pickle
 
+import pytest
+
 import tidu
 
 

@@ -71,6 +71,26 @@ def test_a_subclass_without_a_say_passes_its_class_on() -> None:
     assert answers[1] == answers[0]
 
 
+def test_layers_pass_the_class_on() -> None:
+    answers = []
+    for library in (torch, tidu):
+        nn = library.nn
+
+        class Mine(library.Tensor):  # type: ignore[misc]
+            pass
+
+        library.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.BatchNorm1d(3), nn.Linear(3, 1))
+        seen: list[str] = []
+        model[1].register_forward_hook(lambda m, x, out, seen=seen: seen.append(type(out).__name__))
+        out = model(library.tensor([[1.0, 2.0], [3.0, -1.0]]).as_subclass(Mine))
+        out.sum().backward()
+        plain = model(library.ones(2, 2))
+        numbers = [round(x, 4) for x in model[3].weight.grad.flatten().tolist()]
+        answers.append((type(out).__name__, seen, type(plain).__name__, numbers))
+    assert answers[1] == answers[0]
+
+
 def test_parameters_take_nothing_over() -> None:
     for library in (torch, tidu):
 

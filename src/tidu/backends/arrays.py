@@ -15,16 +15,19 @@ import numpy as np
 
 from tidu.compiler import cache, llvm
 
-# Bytes from the start of an array object to the pointer to its elements, and to its flags.
-_DATA, _FLAGS = 16, 64
+# Bytes from the start of an object to its type; from that of an array to the pointer to its
+# elements, and to its flags.
+_TYPE, _DATA, _FLAGS = 8, 16, 64
 _C_CONTIGUOUS = 1
 # Bytes from the start of a list object to the pointer to its entries.
 _ENTRIES = 24
+_NDARRAY = id(np.ndarray)
 
 _TEXT = f"""
 ; Put the address of the elements of each array in a list into the table. Returns how many arrays
-; came before the first that is not in row-major order, which is all of them if there is none.
-define i64 @tidu_addresses(ptr %list, ptr %table, i64 %count) nounwind {{
+; came before the first that is not in row-major order, or is not of the type of arrays; which is
+; all of them if there is none.
+define i64 @tidu_addresses(ptr %list, ptr %table, i64 %count, ptr %ndarray) nounwind {{
 entry:
   %entries.at = getelementptr i8, ptr %list, i64 {_ENTRIES}
   %arrays = load ptr, ptr %entries.at
@@ -35,6 +38,12 @@ loop:
   %i = phi i64 [0, %entry], [%next, %plain]
   %array.at = getelementptr ptr, ptr %arrays, i64 %i
   %array = load ptr, ptr %array.at
+  %type.at = getelementptr i8, ptr %array, i64 {_TYPE}
+  %type = load ptr, ptr %type.at
+  %known = icmp eq ptr %type, %ndarray
+  br i1 %known, label %array.known, label %done
+
+array.known:
   %data.at = getelementptr i8, ptr %array, i64 {_DATA}
   %data = load i64, ptr %data.at
   %flags.at = getelementptr i8, ptr %array, i64 {_FLAGS}
@@ -51,7 +60,7 @@ plain:
   br i1 %more, label %loop, label %done
 
 done:
-  %result = phi i64 [0, %entry], [%i, %loop], [%count, %plain]
+  %result = phi i64 [0, %entry], [%i, %loop], [%i, %array.known], [%count, %plain]
   ret i64 %result
 }}
 """
@@ -65,11 +74,11 @@ class Addresses:
         self._function = _function()
 
     def fill(self, arrays: list[Any], count: int) -> None:
-        """The slots of the first `count` arrays. Those that are not in row-major order are replaced
-        by copies, in the list itself.
+        """The slots of the first `count` arrays. Those that are not in row-major order, or not
+        plain arrays, are replaced by copies, in the list itself.
         """
         while True:
-            place = self._function(id(arrays), self._table, count)
+            place = self._function(id(arrays), self._table, count, _NDARRAY)
             if place == count:
                 return
             arrays[place] = np.ascontiguousarray(arrays[place])
@@ -78,11 +87,11 @@ class Addresses:
 class _Asked:
     """The same without native code, where objects look different."""
 
-    def __call__(self, arrays: int, table: Any, count: int) -> int:
+    def __call__(self, arrays: int, table: Any, count: int, ndarray: int) -> int:
         slots = (ctypes.c_int64 * count).from_address(table.value)
         every: list[Any] = ctypes.cast(arrays, ctypes.py_object).value
         for place, array in enumerate(every[:count]):
-            if not array.flags.c_contiguous:
+            if id(type(array)) != ndarray or not array.flags.c_contiguous:
                 return place
             slots[place] = array.ctypes.data
         return count
@@ -96,7 +105,7 @@ def _function() -> Any:
     if _found is None:
         address = llvm.load([cache.object_code(_TEXT)], ["tidu_addresses"])["tidu_addresses"]
         prototype = ctypes.PYFUNCTYPE(
-            ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64
+            ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p
         )
         _found = prototype(address) if _layout_is_known() else _Asked()
     return _found
@@ -109,7 +118,8 @@ def _layout_is_known() -> bool:
     entries = ctypes.c_int64.from_address(id(samples) + _ENTRIES).value
     found = (ctypes.c_int64 * len(samples)).from_address(entries)
     return list(found) == list(map(id, samples)) and all(
-        ctypes.c_int64.from_address(id(a) + _DATA).value == a.ctypes.data
+        ctypes.c_int64.from_address(id(a) + _TYPE).value == _NDARRAY
+        and ctypes.c_int64.from_address(id(a) + _DATA).value == a.ctypes.data
         and bool(ctypes.c_int32.from_address(id(a) + _FLAGS).value & _C_CONTIGUOUS)
         == a.flags.c_contiguous
         for a in samples

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tidu.base import dtypes
 from tidu.base.devices import CPU, device
 from tidu.base.shapes import Shape
@@ -102,6 +104,8 @@ def leaf(buffer: Any, dtype: dtypes.dtype) -> Value:
 
     The buffer is owned from here on and never written.
     """
+    if buffer.__class__ is not np.ndarray:  # NumPy's functions of a 0-d array return numbers
+        buffer = np.asarray(buffer)
     return Value(None, (), (), buffer.shape, dtype, None, buffer)
 
 

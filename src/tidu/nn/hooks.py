@@ -14,6 +14,7 @@ from tidu.autograd.hooks import Handle, Hooks, register
 from tidu.base.state import state
 from tidu.nn.backward_hooks import Crossing
 from tidu.tensor import Tensor
+from tidu.tensor.overriding import asked, classes, takers
 
 
 class GlobalHooks:
@@ -62,6 +63,7 @@ class Hooked:
     _backward_hooks: Hooks
     _backward_pre_hooks: Hooks
     _is_full_backward_hook: bool | None
+    _modules: dict[str, Any]
     forward: Callable[..., Any]
 
     def register_forward_pre_hook(
@@ -146,6 +148,16 @@ class Hooked:
             self._run_always_called(args, kwargs, done)
             raise
 
+    def _forward_or_ask(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What `forward` returns, or, of a layer of ours, what a class of the user's that takes
+        functions of tensors over makes of it.
+        """
+        if classes and not self._modules and type(self).__module__.startswith("tidu."):
+            found = takers((*args, *kwargs.values()))
+            if found:
+                return asked(self.forward, found, args, kwargs)
+        return self.forward(*args, **kwargs)
+
     def _run_hooks_and_forward(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], done: set[int]
     ) -> Any:
@@ -157,7 +169,7 @@ class Hooked:
         crossing = Crossing(self, full, pre) if (full or pre) and state.own.grad_enabled else None
         if crossing is not None:
             args = crossing.enter(args)
-        output = self.forward(*args, **kwargs)
+        output = self._forward_or_ask(args, kwargs)
         for number, hook in [*GlobalHooks.forward.items(), *self._forward_hooks.items()]:
             done.add(number)
             if (

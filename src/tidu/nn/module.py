@@ -17,6 +17,7 @@ from tidu.nn.naming import indent, layout, typename
 from tidu.nn.parameter import Buffer, Parameter
 from tidu.nn.state_dict import Stateful
 from tidu.tensor import Tensor
+from tidu.tensor.overriding import classes as classes_taking_over
 from tidu.tensor.strangers import not_a_tensor
 
 
@@ -71,6 +72,7 @@ class Module(Hooked, Stateful, Convertible):
                 or state["_forward_hooks"]
                 or state["_forward_pre_hooks"]
                 or GlobalHooks.used
+                or classes_taking_over
             )
         except KeyError:
             hooked = self._backward_hooks  # the message that it is missing

@@ -17,8 +17,11 @@ Arrays = Any
 _SMALL = 7  # rows of matrices for which the algorithms here round as PyTorch's LAPACK does
 
 
-class LinAlgError(RuntimeError):
+class _LinAlgError(RuntimeError):
     """A matrix that an algorithm cannot work with: singular, not positive definite, not finite."""
+
+
+LinAlgError = _LinAlgError  # programs that print the name of an error's class see PyTorch's
 
 
 def each(function: Callable[..., Any], *stacks: Any) -> list[Any]:

@@ -8,6 +8,7 @@ through it changes its input: that is all that in-place operations on views rest
 
 from __future__ import annotations
 
+import functools
 from math import prod
 from typing import Any
 
@@ -181,6 +182,7 @@ def _slice_layout(
     return tuple(r[2] * s for r, s in zip(ranges, strides, strict=True)), offset
 
 
+@functools.lru_cache(4096)
 def _slice_of_slice(first: tuple[Ranges], second: tuple[Ranges]) -> tuple[Ranges]:
     ranges = []
     for outer, inner in zip(first[0], second[0], strict=True):
