@@ -13,6 +13,7 @@ from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.source import at, here
 from tidu.base.strides import strides_like
+from tidu.tensor.sharing import link
 from tidu.tensor.tensor import Tensor, from_array, lay
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
@@ -51,6 +52,13 @@ def as_it_lies(made: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
     if array.flags.c_contiguous:
         return made
     return lay(made, strides_like(array.shape, tuple(n // array.itemsize for n in array.strides)))
+
+
+def _shared(made: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
+    """`made` of the numbers of an array, which share memory unless they were converted."""
+    if array.dtype == made.dtype.numpy:
+        link(made._storage, array)
+    return made
 
 
 def _from_number(number: bool | int | float, wanted: dtype | None) -> np.ndarray[Any, Any]:
@@ -226,14 +234,15 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tens
     dtype = dtypes.given(dtype)
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype is dtype else data.to(dtype)
-    return copied(data, dtype)
+    made = copied(data, dtype)
+    return _shared(made, data) if isinstance(data, np.ndarray) else made
 
 
 asarray = as_tensor
 
 
 def from_numpy(array: Any) -> Tensor:
-    """A tensor of a NumPy array's numbers. They are copied: later writes to the array are not seen.
+    """A tensor of a NumPy array's numbers, which share their memory as with `Tensor.numpy`.
 
     Raises TypeError for an array of a dtype that tensors do not have, and ValueError for one that
     runs backwards through its memory.
@@ -256,4 +265,4 @@ def from_numpy(array: Any) -> Tensor:
             "strides are not currently supported. array.copy() has none."
         )
     made = from_array(np.array(array, order="C"), dtypes.from_numpy(array.dtype))
-    return as_it_lies(made, array)
+    return _shared(as_it_lies(made, array), array)

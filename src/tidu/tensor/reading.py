@@ -17,6 +17,7 @@ from tidu.tensor import overriding
 from tidu.tensor.applying import apply
 from tidu.tensor.from_data import from_numpy
 from tidu.tensor.printing import format_tensor
+from tidu.tensor.sharing import link, linked
 from tidu.tensor.tensor import Tensor
 
 
@@ -57,7 +58,8 @@ def tolist(self: Tensor) -> Any:
 
 
 def numpy(self: Tensor, *, force: bool = False) -> Any:
-    """A NumPy array with the same numbers. It is a copy: writing to it does not change the tensor.
+    """A NumPy array with the same numbers, which stay the same: what is written to one of both is
+    seen in the other (`tidu.tensor.sharing`). Writes to an array of more than 64 KB are not.
 
     Raises RuntimeError on a tensor that requires a gradient, and TypeError for bfloat16, which
     NumPy lacks.
@@ -72,6 +74,9 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
         )
     if self.dtype is dtypes.bfloat16:
         raise TypeError("Got unsupported ScalarType BFloat16; use .float().numpy()")
+    shown = linked(self._storage, self._chain or ())
+    if shown is not None:
+        return shown
     array = self._array()
     order = None if self.is_contiguous() else memory_order(array.shape, self._strides()[0])
     if order is None:
@@ -80,6 +85,7 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
         sizes = tuple([array.shape[d] for d in order])
         copy = allocate(sizes, array.dtype).transpose(np.argsort(order))
     copy[...] = array
+    link(self._storage, copy, self._chain or ())
     return copy
 
 

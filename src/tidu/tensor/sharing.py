@@ -1,0 +1,129 @@
+"""Memory that tensors and NumPy's arrays share.
+
+PyTorch's `numpy()` and `from_numpy` give two names to one memory. Values never change, so here an
+array is a copy that is kept equal, for as long as both live: what is written to the tensor is run
+at once and copied into the array; and whoever reads the tensor looks first whether somebody has
+written to the array. Nothing that was computed before is changed by that.
+
+A storage that has such arrays is of a class of its own, so that no other pays for the question.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from tidu.autograd.slices import write_through
+from tidu.base.dtypes import from_numpy
+from tidu.execute import buffer_of
+from tidu.ir.value import Value, leaf
+from tidu.tensor.storage import InferenceStorage, Storage, StridedStorage
+
+# An array of more bytes is not asked whether it was written to: that would take longer than most
+# operations do.
+MOST_BYTES = 1 << 16
+
+
+class Link:
+    """An array, and the movements that lead from the memory to what it shows."""
+
+    __slots__ = ("array", "chain")
+
+    def __init__(self, array: np.ndarray[Any, Any], chain: Any) -> None:
+        self.array = weakref.ref(array)
+        self.chain = chain
+
+    def part_of(self, numbers: Any) -> Any:
+        """What the array has to show, of the numbers in memory."""
+        for op, attrs in self.chain:
+            numbers = op.numpy(numbers, *attrs)
+        return numbers
+
+
+_links: weakref.WeakKeyDictionary[Storage, list[Link]] = weakref.WeakKeyDictionary()
+_content: Any = Storage.value  # type: ignore[misc]
+_count: Any = Storage.version  # type: ignore[misc]
+
+
+def link(storage: Storage, array: np.ndarray[Any, Any], chain: Any = ()) -> None:
+    """Keep the memory and an array, which has the same numbers, equal from now on."""
+    if not array.flags.writeable or 0 in array.strides:
+        return
+    _links.setdefault(storage, []).append(Link(array, chain))
+    storage.__class__ = _SHARED.get(storage.__class__, storage.__class__)
+
+
+def linked(storage: Storage, chain: Any) -> Any:
+    """Another name for the array that shows this already, if there is one."""
+    for there in _links.get(storage, ()):
+        array = there.array()
+        if array is not None and there.chain == chain:
+            return array.view()
+    return None
+
+
+def _look(storage: Any) -> None:
+    """Take over what somebody has written to an array."""
+    alive = []
+    for there in _links.get(storage, ()):
+        array = there.array()
+        if array is None:
+            continue
+        alive.append(there)
+        value = _content.__get__(storage)
+        if array.nbytes <= MOST_BYTES and _differ(array, there.part_of(_numbers(value))):
+            written: Value = leaf(array.copy(), from_numpy(array.dtype))
+            if there.chain:
+                written = write_through(value, there.chain, written)
+            _count.__set__(storage, _count.__get__(storage) + 1)
+            _write(storage, written, there)
+    if alive:
+        _links[storage] = alive
+    else:
+        _links.pop(storage, None)
+        storage.__class__ = _PLAIN[storage.__class__]
+
+
+def _numbers(value: Value) -> Any:
+    return buffer_of(value) if value.buffer is None else value.buffer
+
+
+def _differ(a: Any, b: Any) -> bool:
+    bits = f"u{a.dtype.itemsize}"
+    return not bool((a.view(bits) == b.view(bits)).all())
+
+
+def _write(storage: Any, value: Value, but: Link | None = None) -> None:
+    """Write to the memory, and to the arrays that show it."""
+    _content.__set__(storage, value)
+    for there in _links.get(storage, ()):
+        array = there.array()
+        if array is not None and there is not but:
+            np.copyto(array, there.part_of(_numbers(value)))
+
+
+def _value(storage: Any) -> Value:
+    _look(storage)
+    value: Value = _content.__get__(storage)
+    return value
+
+
+def _version(storage: Any) -> int:
+    _look(storage)
+    count: int = _count.__get__(storage)
+    return count
+
+
+_watched: dict[str, Any] = {
+    "__slots__": (),
+    "__module__": __name__,
+    "value": property(_value, _write),
+    "version": property(_version, lambda storage, count: _count.__set__(storage, count)),
+}
+_SHARED: dict[type[Storage], type[Storage]] = {
+    kind: type(f"Shared{kind.__name__}", (kind,), dict(_watched))
+    for kind in (Storage, StridedStorage, InferenceStorage)
+}
+_PLAIN = {shared: kind for kind, shared in _SHARED.items()}
