@@ -129,6 +129,17 @@ def test_an_array_that_may_not_be_written_to_is_copied() -> None:
     assert a.tolist() == [1.0, 1.0]
 
 
+def test_a_write_that_fails_raises_at_once_and_leaves_tensor_and_array_as_they_were() -> None:
+    x = tidu.zeros(3)
+    shown = x.numpy()
+    place = (tidu.rand(2) * 0 + 7).long()  # out of range, which is found when it is run
+    with pytest.raises(IndexError, match="out of bounds"):
+        x.copy_(tidu.arange(5.0)[place][0].expand(3))
+    assert x.tolist() == shown.tolist() == [0.0, 0.0, 0.0]
+    x.fill_(2.0)
+    assert x.tolist() == shown.tolist() == [2.0, 2.0, 2.0]
+
+
 STEPS = st.lists(
     st.tuples(st.integers(0, 7), st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=14
 )

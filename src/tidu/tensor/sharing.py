@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tidu.autograd.slices import write_through
+from tidu.backends.base import Failure
 from tidu.base.dtypes import from_numpy
 from tidu.execute import buffer_of
 from tidu.ir.value import Value, leaf
@@ -73,6 +74,8 @@ def _look(storage: Any) -> None:
             continue
         alive.append(there)
         value = _content.__get__(storage)
+        if value.buffer.__class__ is Failure:  # there is nothing that the array could differ from
+            continue
         if array.nbytes <= MOST_BYTES and _differ(array, there.part_of(_numbers(value))):
             written: Value = leaf(array.copy(), from_numpy(array.dtype))
             if there.chain:
@@ -87,7 +90,9 @@ def _look(storage: Any) -> None:
 
 
 def _numbers(value: Value) -> Any:
-    return buffer_of(value) if value.buffer is None else value.buffer
+    """The buffer of a Value, run now if need be; raises what the op that makes it has raised."""
+    buffer = value.buffer
+    return buffer if buffer.__class__ is np.ndarray else buffer_of(value)
 
 
 def _differ(a: Any, b: Any) -> bool:
@@ -96,12 +101,15 @@ def _differ(a: Any, b: Any) -> bool:
 
 
 def _write(storage: Any, value: Value, but: Link | None = None) -> None:
-    """Write to the memory, and to the arrays that show it."""
+    """Write to the memory, and to the arrays that show it; a Value that cannot be computed raises
+    before anything is written.
+    """
+    numbers = _numbers(value)
     _content.__set__(storage, value)
     for there in _links.get(storage, ()):
         array = there.array()
         if array is not None and there is not but:
-            np.copyto(array, there.part_of(_numbers(value)))
+            np.copyto(array, there.part_of(numbers))
 
 
 def _value(storage: Any) -> Value:
