@@ -170,6 +170,18 @@ def attention() -> Callable[[], Any]:
 
 
 @program
+def column_sums() -> Callable[[], Any]:
+    """The gradients of a ReLU and of a bias, large enough to be summed in blocks of rows."""
+    x, grad = tidu.randn(1024, 80), tidu.randn(1024, 80)
+
+    def run() -> Any:
+        masked = grad * (x > 0)
+        return masked, masked.sum(0)
+
+    return run
+
+
+@program
 def padding() -> Callable[[], Any]:
     """Zeros around a tensor: guards instead of memory."""
     x = tidu.randn(3, 30, 30)

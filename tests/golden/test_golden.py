@@ -34,8 +34,11 @@ def verified(monkeypatch: pytest.MonkeyPatch) -> None:
 def sections(name: str) -> Iterator[str]:
     """The text of every form of every region of a program."""
     for number, graph in enumerate(graphs(PROGRAMS[name])):
+        before = ""
         for step, form in pipeline.forms(graph, VECTOR_BYTES):
-            yield f"== region {number}, after {step}\n{render(form)}\n"
+            text = render(form)
+            yield f"== region {number}, after {step}\n{'the same' if text == before else text}\n"
+            before = text
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -17,7 +17,8 @@ from tidu.compiler.values import KernelValues
 class Accumulator:
     """The text of one reduction: a place on the stack, and the total of its blocks if it has any.
 
-    LLVM keeps these in registers where they fit.
+    LLVM keeps these in registers where they fit. Where the loop along the lanes is the innermost,
+    the place is a row of them, one for each of its iterations.
     """
 
     def __init__(self, values: KernelValues, root: Root, *, in_blocks: bool) -> None:
@@ -32,7 +33,8 @@ class Accumulator:
         # Whether the lanes hold parts of one result, and not results of their own.
         self.reduces_lanes = plan.lanes > 1 and plan.vector in values.kernel.reduced
         self.type = values.scalars(values.entry, self.lanes).type_of(self.dtype)
-        self.name = values.line(values.entry, f"alloca {self.type}")
+        row = f", i64 {values.trips(plan.vector)}" if plan.swept and plan.vector is not None else ""
+        self.name = values.line(values.entry, f"alloca {self.type}{row}")
         self.total: str | None = None
         if in_blocks and self.dtype.is_floating_point:
             self.total = values.line(values.entry, f"alloca {self.type}")
@@ -40,7 +42,7 @@ class Accumulator:
     def start(self) -> None:
         """Set it to the number that changes nothing."""
         lines = self.values.levels[-1].lines
-        for place in (self.name, self.total):
+        for place in (self._place(lines), self.total):
             if place is not None:
                 self._put(lines, self._neutral(lines), place)
 
@@ -49,11 +51,12 @@ class Accumulator:
         values, lines = self.values, self.values.levels[-1].lines
         x = self._operand(self.root.expression)
         scalars = values.scalars(lines, self.lanes)
-        before = self._get(lines, self.name)
+        place = self._place(lines)
+        before = self._get(lines, place)
         after: Register = self.combine(scalars, before, x)
         if values.mask is not None and self.reduces_lanes:
             after = scalars.select(Register(values.mask, dtypes.bool_), after, before)
-        self._put(lines, after, self.name)
+        self._put(lines, after, place)
 
     def _operand(self, x: Expression) -> Register:
         values = self.values
@@ -76,7 +79,7 @@ class Accumulator:
     def result(self) -> Register:
         """What the reduction has come to, in the dtype of its buffer."""
         lines = self.values.levels[-1].lines
-        x = self._get(lines, self.name) if self.total is None else self.end_block(lines)
+        x = self._get(lines, self._place(lines)) if self.total is None else self.end_block(lines)
         lanes = self.lanes
         while self.reduces_lanes and lanes > 1:
             x = self._halved(lines, x, lanes)
@@ -100,6 +103,14 @@ class Accumulator:
             names = [values.line(lines, f"extractelement {vector} {n}, i64 0") for n in names]
         made: Register = self.combine(scalars, *(Register(name, self.dtype) for name in names))
         return made
+
+    def _place(self, lines: Lines) -> str:
+        """Where the accumulator of this iteration is."""
+        values, d = self.values, self.values.plan.vector
+        if not values.plan.swept or d is None:
+            return self.name
+        number = values.line(lines, f"udiv exact i64 {values.counters[d]}, {self.lanes}")
+        return values.line(lines, f"getelementptr {self.type}, ptr {self.name}, i64 {number}")
 
     def _neutral(self, lines: Lines) -> Register:
         scalars = self.values.scalars(lines, self.lanes)

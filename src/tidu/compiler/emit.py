@@ -6,6 +6,7 @@ text and are compiled once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt, prod
 from typing import Any
@@ -13,14 +14,11 @@ from typing import Any
 from tidu.compiler.accumulators import Accumulator
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Kernel, Place, place_of
-from tidu.compiler.loops import Loops, coalesced, plan_loops
+from tidu.compiler.loops import LONG_SUM, Loops, coalesced, plan_loops
 from tidu.compiler.steps import Root
 from tidu.compiler.text import Blocks, Lines
 from tidu.compiler.transpose import Axes, Transposition, exchanged
 from tidu.compiler.values import KernelValues
-
-# A sum of more terms in a row than this is cut: the error of a sum grows with their number.
-_LONG_SUM = 128
 
 
 @dataclass(slots=True)
@@ -71,7 +69,8 @@ class _Emitter(KernelValues):
         self.accumulators: dict[Place, Accumulator] = {}
 
     def run(self) -> Emitted:
-        in_blocks = prod(map(self.trips, self.plan.inner)) > _LONG_SUM
+        # The error of a sum grows with the number of its terms.
+        in_blocks = not self.plan.swept and prod(map(self.trips, self.plan.inner)) > LONG_SUM
         for root in self.kernel.roots:
             if root.reduction is not None:
                 self.accumulators[place_of(root)] = Accumulator(self, root, in_blocks=in_blocks)
@@ -126,14 +125,33 @@ class _Emitter(KernelValues):
         """One pass over what is reduced."""
         places = [place_of(root) for root in roots]
         accumulators = [self.accumulators[p] for p in places if p in self.accumulators]
-        for accumulator in accumulators:
-            accumulator.start()
+
+        def start() -> None:
+            for accumulator in accumulators:
+                accumulator.start()
+
+        def finish() -> None:
+            for accumulator in accumulators:
+                root, x = accumulator.root, accumulator.result()
+                self.finished[place_of(root)] = x
+                if root.buffer.number in self.stored:
+                    self.store(root, x)
+
+        self.for_accumulators(start)
         self.reduce_nest(0, roots)
-        for accumulator in accumulators:
-            root, x = accumulator.root, accumulator.result()
-            self.finished[place_of(root)] = x
-            if root.buffer.number in self.stored:
-                self.store(root, x)
+        self.for_accumulators(finish)
+
+    def for_accumulators(self, body: Callable[[], None]) -> None:
+        """Something outside of the loops over what is reduced, for each accumulator of a row if
+        there are rows of them.
+        """
+        d = self.plan.vector
+        if not self.plan.swept or d is None:
+            body()
+            return
+        inside, self.depth_of[d] = self.depth_of[d], self.kept_depth + 1
+        self.loop(d, body)
+        self.depth_of[d] = inside
 
     def reduce_nest(self, depth: int, roots: list[Root]) -> None:
         """The loops from `depth` inwards over what is reduced."""
@@ -160,7 +178,3 @@ class _Emitter(KernelValues):
                 accumulator.end_block(lines)
 
         return Blocks(max(1, isqrt(prod(trips)) // prod(trips[1:])), after)
-
-    def trips(self, d: int) -> int:
-        """The iterations of a loop."""
-        return -(-self.kernel.space[d] // (self.plan.lanes if d == self.plan.vector else 1))

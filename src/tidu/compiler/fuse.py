@@ -15,7 +15,7 @@ from tidu.base.shapes import Shape
 from tidu.compiler.expressions import LOAD, Expression, Expressions
 from tidu.compiler.layouts import Layout, common_refinement, lifted, split
 from tidu.compiler.plain import UNWRITTEN
-from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Root, Step, Steps
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Root, Step, Steps, loaded
 
 # How many kernels back a root may be taken, and how large a kernel may grow.
 _WINDOW = 24
@@ -79,12 +79,6 @@ def root_loads(root: Root) -> Iterator[Expression]:
     if root.scatter is not None:
         for place in root.scatter.places:
             yield from loads(place, seen)
-
-
-def loaded(root: Root) -> frozenset[int]:
-    """The buffers that a root reads."""
-    places = () if root.scatter is None else root.scatter.places
-    return root.expression.buffers.union(*(place.buffers for place in places))
 
 
 class _Fusion:

@@ -10,13 +10,16 @@ from tidu.compiler.costs import cost
 from tidu.compiler.expressions import COMPUTE, GUARDED, IOTA, LOAD, Expression, Expressions
 from tidu.compiler.fuse import Kernel, root_loads
 from tidu.compiler.layouts import Layout
-from tidu.compiler.steps import Root
+from tidu.compiler.steps import Root, loaded
 
 # What a unit of work shall cost, in units of one operation on one element.
 _UNIT_WORK = 1 << 17
 _MOST_UNITS = 64
 # How much longer an element takes where there is no dimension to compute in vectors.
 _WITHOUT_VECTORS = 8
+# A row of accumulators fits a part of the fastest cache. And so many bytes that are added up for it
+# do not fit there, so that it is better to go through them once.
+_MOST_IN_ROW, _MUCH_TO_ADD = 1 << 14, 1 << 15
 # What it is worth that elements along the lanes are near each other, if not neighbors.
 _NEAR = {2: 0.5, 3: 0.3, 4: 0.1}
 
@@ -100,6 +103,13 @@ class Loops:
     divided: int | None  # the dimension that is cut into units
     chunk: int
     units: int
+    # Whether the loop along the lanes, over what is kept, is inside of those over what is reduced:
+    # memory is read from front to back, and there is an accumulator for each of its iterations.
+    swept: bool = False
+
+
+# Longer sums are added up in blocks, which what is swept is not.
+LONG_SUM = 128
 
 
 def _vector_dimension(kernel: Kernel, sequential: frozenset[int]) -> int | None:
@@ -170,14 +180,19 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
             if operations <= limit and space[vector] >= 2 * lanes:
                 lanes *= 2
     kept = [d for d in range(len(space)) if d not in reduced]
-    if vector in kept and sequential:
+    swept = lanes > 1 and len(kept) > 1 and _is_swept(kernel, vector)
+    if swept:
+        kept.remove(vector)  # type: ignore[arg-type]
+    elif vector in kept and sequential:
         kept = [d for d in kept if d not in sequential and d != vector]
         kept += [*sorted(sequential), vector]
     elif sequential:
         kept = [d for d in kept if d not in sequential] + sorted(sequential)
     elif vector in kept:
         kept = [d for d in kept if d != vector] + [vector]
-    inner = [d for d in sorted(reduced) if d != vector] + ([vector] if vector in reduced else [])
+    inner = [d for d in sorted(reduced) if d != vector]
+    if vector in reduced or swept:
+        inner.append(vector)  # type: ignore[arg-type]
     work = prod(space) * _work_of_one(kernel)
     if vector is None:
         work *= _WITHOUT_VECTORS
@@ -188,7 +203,39 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
     if free:
         divided = free[0] if space[free[0]] >= 16 else max(free, key=lambda d: space[d])
         units, chunk = units_of(work, space[divided], lanes if divided == vector else 1)
-    return Loops(vector, lanes, kept, inner, divided, chunk, units)
+    return Loops(vector, lanes, kept, inner, divided, chunk, units, swept)
+
+
+def can_be_swept(kernel: Kernel) -> bool:
+    """Whether memory can be read from front to back although sums over rows are asked for: results
+    lie side by side, few enough for a row of accumulators, and nothing in the kernel needs them.
+    """
+    if any(r.scatter is not None or r.after for r in kernel.roots):
+        return False
+    vector = _vector_dimension(kernel, frozenset())
+    if not kernel.reduced or vector is None or vector in kernel.reduced:
+        return False
+    sums = [root for root in kernel.roots if root.reduction is not None]
+    made = {root.buffer.number for root in sums}
+    for root in kernel.roots:
+        if loaded(root) & made:
+            return False
+        if root.reduction is None and not any(root.store.strides[d] for d in kernel.reduced):
+            return False
+    return kernel.space[vector] * sum(_size_of_sum(root) for root in sums) <= _MOST_IN_ROW
+
+
+def _is_swept(kernel: Kernel, vector: int | None) -> bool:
+    rows = prod(kernel.space[d] for d in kernel.reduced)
+    if vector is None or not kernel.reduced or rows > LONG_SUM:
+        return False
+    much = 4 * rows * kernel.space[vector] * len(kernel.reads()) >= _MUCH_TO_ADD
+    return much and can_be_swept(kernel)
+
+
+def _size_of_sum(root: Root) -> int:
+    size: int = root.expression.dtype.itemsize
+    return max(4, size)
 
 
 def _work_of_one(kernel: Kernel) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from tidu.compiler import fuse, lower, places, program, schedule
+from tidu.compiler import fuse, lower, partial, places, program, schedule
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused
 from tidu.compiler.graph import Graph, expand
@@ -66,6 +66,12 @@ def _fuse(lowered: Lowered, target: Target) -> Merged:
     return Merged(lowered, fuse.fuse(lowered.steps, lowered.make))
 
 
+def _part(merged: Merged, target: Target) -> Merged:
+    lowered = merged.lowered
+    steps, order = partial.in_parts(lowered.steps, merged.order, lowered.make)
+    return Merged(replace(lowered, steps=steps), order)
+
+
 def _plan(merged: Merged, target: Target) -> Plan:
     lowered = merged.lowered
     made = program.plan(lowered.steps, merged.order, lowered.make, target.vector_bytes)
@@ -78,6 +84,7 @@ PASSES = (
     Pass("expand", _expand),  # Graph → Graph: composites become what they are made of
     Pass("lower", _lower),  # Graph → Lowered: movements become strides, operations expressions
     Pass("fuse", _fuse),  # Lowered → Merged: what runs over the same elements shares a kernel
+    Pass("part", _part),  # Merged → Merged: large sums down columns become sums of sums
     Pass("plan", _plan),  # Merged → Plan: kernels become text, buffers get places, barriers
 )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import insort
 from typing import NamedTuple
 
-from tidu.compiler.program import Plan, host_buffers
-from tidu.compiler.steps import Buffer, HostCall
+from tidu.compiler.program import Plan
+from tidu.compiler.steps import Buffer, HostCall, host_buffers
 
 # What starts in the arena starts at a multiple of this many bytes, a line of the cache.
 _ALIGNMENT = 64

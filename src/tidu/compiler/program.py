@@ -7,19 +7,18 @@ Everything here is data; `tidu.backends.cpu` turns it into something that runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from tidu.compiler.alike import Texts
 from tidu.compiler.emit import Emitted
 from tidu.compiler.expressions import Expressions
-from tidu.compiler.fuse import Fused, Kernel, loaded, place_of, root_loads
+from tidu.compiler.fuse import Fused, Kernel, place_of, root_loads
 from tidu.compiler.gemm import ceiling, panels
 from tidu.compiler.loops import Loops
 from tidu.compiler.modules import Function
 from tidu.compiler.plain import UNWRITTEN
-from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Steps, Stored
+from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Steps, loaded, touched
 
 
 @dataclass(slots=True)
@@ -105,15 +104,11 @@ def _readers(fused: list[Fused]) -> dict[int, list[Fused]]:
     return readers
 
 
-def _touched(step: Fused) -> set[int]:
+def _touched(step: Fused) -> frozenset[int]:
     """The buffers that a step reads."""
-    if isinstance(step, Product):
-        return {step.a.buffer.number, step.b.buffer.number}
-    if isinstance(step, Correlate):
-        return {b.number for b in step.reads}
-    if isinstance(step, HostCall):
-        return {b.number for b in host_buffers(step)}
-    return {b for root in step.roots for b in loaded(root)}
+    if isinstance(step, Kernel):
+        return frozenset(b for root in step.roots for b in loaded(root))
+    return touched(step)
 
 
 def _written(step: Fused) -> set[int]:
@@ -124,15 +119,6 @@ def _written(step: Fused) -> set[int]:
     if isinstance(step, HostCall):
         return {b.number for b in step.results}
     return step.writes()
-
-
-def host_buffers(call: HostCall) -> Iterator[Buffer]:
-    """The buffers that a call of a NumPy function reads."""
-    for x in call.inputs:
-        if x.__class__ is tuple:
-            yield from (y.buffer for y in x)
-        elif isinstance(x, Stored):
-            yield x.buffer
 
 
 def _function(name: str, emitted: Emitted) -> Function:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,3 +130,29 @@ class Steps:
     leaves: list[Buffer] = field(default_factory=list)
     constants: dict[int, Any] = field(default_factory=dict)  # by buffer: its numbers
     outputs: list[Any] = field(default_factory=list)  # Buffers, or tuples of them
+
+
+def loaded(root: Root) -> frozenset[int]:
+    """The buffers that a root reads."""
+    places = () if root.scatter is None else root.scatter.places
+    return root.expression.buffers.union(*(place.buffers for place in places))
+
+
+def host_buffers(call: HostCall) -> Iterator[Buffer]:
+    """The buffers that a call of a NumPy function reads."""
+    for x in call.inputs:
+        if x.__class__ is tuple:
+            yield from (y.buffer for y in x)
+        elif isinstance(x, Stored):
+            yield x.buffer
+
+
+def touched(step: Step) -> frozenset[int]:
+    """The buffers that a step reads."""
+    if isinstance(step, Product):
+        return frozenset((step.a.buffer.number, step.b.buffer.number))
+    if isinstance(step, Correlate):
+        return frozenset(b.number for b in step.reads)
+    if isinstance(step, HostCall):
+        return frozenset(b.number for b in host_buffers(step))
+    return loaded(step)

@@ -106,6 +106,10 @@ class KernelText:
             return str(n)
         return self.parameter(("size", d), n)
 
+    def trips(self, d: int) -> int:
+        """The iterations of a loop."""
+        return -(-self.kernel.space[d] // (self.plan.lanes if d == self.plan.vector else 1))
+
     def scalars(self, lines: Lines, lanes: int) -> VectorScalars:
         """The builder that emissions of operations write with, to these lines."""
         scalars = VectorScalars(lines, lanes, self.fresh, self.scales)
