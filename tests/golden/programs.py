@@ -170,6 +170,14 @@ def attention() -> Callable[[], Any]:
 
 
 @program
+def heads() -> Callable[[], Any]:
+    """A batch of products that write side by side what would be copied there."""
+    weights, values = tidu.randn(2, 4, 32, 32), tidu.randn(2, 4, 32, 16)
+    output = tidu.randn(64, 64)
+    return lambda: F.relu((weights @ values).transpose(1, 2).reshape(64, 64) @ output)
+
+
+@program
 def column_sums() -> Callable[[], Any]:
     """The gradients of a ReLU and of a bias, large enough to be summed in blocks of rows."""
     x, grad = tidu.randn(1024, 80), tidu.randn(1024, 80)

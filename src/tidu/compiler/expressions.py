@@ -7,6 +7,7 @@ reshaping) is a change of strides, made on the leaves. Equal expressions are one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tidu.base.dtypes import dtype
@@ -90,22 +91,40 @@ class Expressions:
 
     def relaid(self, x: Expression, change: Change) -> Expression:
         """`x` in another index space: `change` is applied to every affine function in it."""
-        return self._relaid(x, change, {})
 
-    def _relaid(self, x: Expression, change: Change, done: dict[int, Expression]) -> Expression:
+        def what(node: Expression) -> Any:
+            if node.kind == LOAD:
+                return node.what[0], change(node.what[1]), node.what[2]
+            if node.kind == IOTA:
+                return change(node.what)
+            if node.kind == GUARDED:
+                guards, fill = node.what
+                return tuple(Guard(change(g.layout), g.low, g.high) for g in guards), fill
+            return node.what
+
+        return self._rewritten(x, what, {})
+
+    def redirected(
+        self, x: Expression, buffer: int, to: Callable[[Expression], tuple[int, Layout]]
+    ) -> Expression:
+        """`x` with loads from another buffer, and of a layout there, instead of those of one."""
+
+        def what(node: Expression) -> Any:
+            if node.kind == LOAD and node.what[0] == buffer:
+                return *to(node), node.what[2]
+            return node.what
+
+        return self._rewritten(x, what, {})
+
+    def _rewritten(
+        self, x: Expression, what: Callable[[Expression], Any], done: dict[int, Expression]
+    ) -> Expression:
+        """`x` with another `what` in each node."""
         found = done.get(x.number)
         if found is not None:
             return found
-        inputs = tuple(self._relaid(y, change, done) for y in x.inputs)
-        what = x.what
-        if x.kind == LOAD:
-            what = (what[0], change(what[1]), what[2])
-        elif x.kind == IOTA:
-            what = change(what)
-        elif x.kind == GUARDED:
-            guards = tuple(Guard(change(g.layout), g.low, g.high) for g in what[0])
-            what = (guards, what[1])
-        made = self.make(x.kind, what, inputs, x.dtype)
+        inputs = tuple(self._rewritten(y, what, done) for y in x.inputs)
+        made = self.make(x.kind, what(x), inputs, x.dtype)
         made.position = made.position or x.position
         done[x.number] = made
         return made

@@ -15,6 +15,7 @@ from tidu.base import dtypes
 from tidu.compiler.convolve import lower_correlation, place
 from tidu.compiler.costs import is_cheap_to_repeat
 from tidu.compiler.demands import Demands, is_convolution, is_empty
+from tidu.compiler.destinations import write_at_destinations
 from tidu.compiler.elementwise import (
     lower_elementwise,
     lower_movement,
@@ -91,6 +92,7 @@ def lower(graph: Graph, vector_bytes: int) -> tuple[Steps, Expressions]:
     run.outputs()
     steps, make = run.lowering.steps, run.lowering.make
     straighten(steps, make)
+    write_at_destinations(steps, make)
     return steps, make
 
 
