@@ -1,4 +1,4 @@
-"""What the backend tells the allocator."""
+"""Memory from the system: what the backend asks for, and what it tells the allocator."""
 
 from __future__ import annotations
 
@@ -49,3 +49,19 @@ def test_other_systems_are_left_alone(library: Library, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "platform", "darwin")
     memory.keep_freed_memory()
     assert library.calls == []
+
+
+@pytest.mark.parametrize("size", [1, 1000, (1 << 21) - 1, 1 << 21, (5 << 20) + 3])
+def test_new_memory_starts_at_a_line_of_the_cache_or_a_large_page(size: int) -> None:
+    made = memory.new_memory(size)
+    assert made.shape == (size,)
+    assert made.ctypes.data % (memory.LARGE_PAGE if size >= memory.LARGE_PAGE else 64) == 0
+    made[0] = made[-1] = 7
+    assert made[0] == made[-1] == 7
+
+
+def test_memory_that_is_not_there_is_an_error_that_can_be_caught() -> None:
+    with pytest.raises(MemoryError):
+        memory.new_memory(1 << 55)
+    with pytest.raises(MemoryError):
+        memory.new_memory(1 << 62)

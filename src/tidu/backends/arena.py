@@ -9,6 +9,7 @@ import numpy as np
 
 from tidu.backends import threads
 from tidu.backends.base import DeclinedError
+from tidu.backends.memory import new_memory
 
 
 class Arena:
@@ -24,9 +25,9 @@ class Arena:
 
     def reserve(self, size: int) -> int:
         """The address of at least so many bytes; what was there is lost if there were fewer."""
-        if size + 64 > self.memory.size:  # room to start at a line of the cache
-            self.memory = np.empty(size + 64, np.uint8)
-            self.address = -(-self.memory.ctypes.data // 64) * 64
+        if size > self.memory.size:
+            self.memory = new_memory(size)
+            self.address = self.memory.ctypes.data
         return self.address
 
     def land(self) -> None:
