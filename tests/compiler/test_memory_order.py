@@ -19,9 +19,11 @@ from tests.compiler.tiers import assert_same_in_both_tiers
 from tests.golden.programs import graphs
 from tidu import Tensor
 from tidu.backends.null import VECTOR_BYTES
+from tidu.compiler import costs, repeats
 from tidu.compiler.pipeline import forms
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.steps import Product
+from tidu.nn import functional
 
 
 def numbers(*shape: int, dtype: Any = tidu.float32, seed: int = 0) -> Tensor:
@@ -173,3 +175,49 @@ def test_copies_of_products_are_the_same_in_both_tiers(data: st.DataObject) -> N
         ]
 
     assert_same_in_both_tiers(run, 1e-7)
+
+
+def buffers_written(run: Callable[[], Any]) -> int:
+    return sum(len(call.writes) for call in calls(run))
+
+
+def deep(width: int) -> Callable[[], list[Tensor]]:
+    """The gradients of some layers, of which each needs what it has computed before."""
+    x = numbers(64, width)
+    weights = [numbers(width, width, seed=seed) / width**0.5 for seed in range(8)]
+
+    def run() -> list[Tensor]:
+        own = [weight.detach().requires_grad_() for weight in weights]
+        made = x
+        for weight in own:
+            made = functional.gelu(made @ weight)
+        return list(tidu.autograd.grad(made.sum(), own))
+
+    return run
+
+
+def count_as_large(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Have results of so many bytes count, and three of them be far."""
+    for name, value in {"_LARGE": size, "_FAR": 3 * size, "_NEAR": size}.items():
+        monkeypatch.setattr(repeats, name, value)
+
+
+def test_what_is_needed_much_later_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = deep(64)
+    monkeypatch.setattr(costs, "_MANY", 0)
+    before = buffers_written(run)
+    count_as_large(monkeypatch, 64 * 64 * 4)
+    assert buffers_written(run) > before
+    assert_same_in_both_tiers(run, 1e-4)
+
+
+def test_repeating_frees_memory_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    def arena() -> int:
+        (graph,) = graphs(lambda: deep(128))
+        plan: Plan = dict(forms(graph, VECTOR_BYTES))["plan"]
+        return plan.arena
+
+    monkeypatch.setattr(costs, "_MANY", 0)
+    before = arena()
+    count_as_large(monkeypatch, 64 * 128 * 4)
+    assert arena() < before

@@ -26,8 +26,9 @@ from tidu.compiler.instructions import Register
 from tidu.compiler.scalars import VectorScalars
 from tidu.ir.op import Op
 
-# A load or a store of 4 bytes for each element, from a cache that several buffers share.
-_MEMORY = 8.0
+# A load or a store of 4 bytes for each element, from a cache that several buffers share; and where
+# there are so many elements that other buffers take their place in the cache before they are read.
+_CACHED, _UNCACHED, _MANY = 8.0, 16.0, 1 << 18
 # A division or a square root.
 _SLOW_INSTRUCTIONS = {"fdiv": 8.0, "sqrt": 10.0, "sdiv": 30.0, "udiv": 30.0, "srem": 30.0}
 # Elements that are not neighbors, and those at places that are computed.
@@ -41,10 +42,6 @@ class Cost(NamedTuple):
 
     instructions: float
     memory: float  # loads of 4 bytes for each element
-
-    @property
-    def total(self) -> float:
-        return self.instructions + _MEMORY * self.memory
 
 
 def cost(x: Expression, space: Shape) -> Cost:
@@ -72,7 +69,9 @@ def is_cheap_to_repeat(x: Expression, space: Shape, uses: float) -> bool:
     width = _width(x)
     if uses <= 1:  # by several, each of which needs a part
         return once.memory <= 2 * width
-    return uses * once.total <= once.total + _MEMORY * width * (1 + uses)
+    price = _CACHED if prod(space) < _MANY else _UNCACHED
+    total = once.instructions + price * once.memory
+    return uses * total <= total + price * width * (1 + uses)
 
 
 def _own_dimensions(x: Expression) -> frozenset[int]:

@@ -32,6 +32,7 @@ from tidu.compiler.operands import straighten
 from tidu.compiler.pieces import lower_pieces
 from tidu.compiler.products import lower_product
 from tidu.compiler.reductions import lower_reduction
+from tidu.compiler.repeats import repeat_what_is_far
 from tidu.compiler.signatures import has_several, results_of
 from tidu.compiler.steps import HostCall, Steps, Stored
 from tidu.ir.op import Op
@@ -93,6 +94,7 @@ def lower(graph: Graph, vector_bytes: int) -> tuple[Steps, Expressions]:
     steps, make = run.lowering.steps, run.lowering.make
     straighten(steps, make)
     write_at_destinations(steps, make)
+    repeat_what_is_far(steps, make)
     return steps, make
 
 
