@@ -20,7 +20,7 @@ from tidu.base.strides import is_dense, strides_like
 from tidu.interop.names import StorageType, find_any, find_harmless
 from tidu.nn.parameter import Parameter
 from tidu.tensor import Tensor, from_array
-from tidu.tensor.tensor import lay
+from tidu.tensor.laying import lay
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 

@@ -20,8 +20,9 @@ from tidu.ir.value import Value, leaf
 from tidu.ops.moving.movement import reshape, select_, slice_
 from tidu.ops.pick import pick
 from tidu.tensor.history import INFERENCE, NO_GRAD, SEVERAL, SEVERAL_VIEWS
+from tidu.tensor.laying import lay, seen_through
 from tidu.tensor.storage import InferenceStorage, Storage
-from tidu.tensor.tensor import Tensor, from_value, lay, seen_through
+from tidu.tensor.tensor import Tensor, from_value
 
 _new = object.__new__
 

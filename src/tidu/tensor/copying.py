@@ -10,8 +10,9 @@ import numpy as np
 from tidu.base.dtypes import dtype
 from tidu.base.strides import Strides, strides_like
 from tidu.ops.elementwise import positive
+from tidu.tensor.laying import lay
 from tidu.tensor.storage import Storage, StridedStorage
-from tidu.tensor.tensor import Tensor, _new, from_array, lay
+from tidu.tensor.tensor import Tensor, _new, from_array
 
 _OWN = {name for name in Tensor.__annotations__ if name.startswith("_")}
 

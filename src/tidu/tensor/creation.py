@@ -19,7 +19,8 @@ from tidu.base.source import at, here
 from tidu.ops import sources
 from tidu.ops.rules import as_number
 from tidu.tensor.from_data import finish
-from tidu.tensor.tensor import Tensor, from_array, from_value, lay
+from tidu.tensor.laying import lay
+from tidu.tensor.tensor import Tensor, from_array, from_value
 
 _MOST_BYTES = (1 << 63) - 1
 

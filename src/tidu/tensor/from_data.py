@@ -14,7 +14,8 @@ from tidu.base.dtypes import dtype
 from tidu.base.source import at, here
 from tidu.base.strides import strides_like
 from tidu.tensor.sharing import link
-from tidu.tensor.tensor import Tensor, from_array, lay
+from tidu.tensor.laying import lay
+from tidu.tensor.tensor import Tensor, from_array
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
 

@@ -20,7 +20,8 @@ from tidu.ops.moving.sections import select
 from tidu.ops.moving.shaping import unsqueeze
 from tidu.ops.rules import class_name
 from tidu.tensor.applying import apply
-from tidu.tensor.tensor import Tensor, from_array, lay
+from tidu.tensor.laying import lay
+from tidu.tensor.tensor import Tensor, from_array
 
 
 def getitem(x: Tensor, key: Any) -> Any:

@@ -16,7 +16,8 @@ from tidu.ops.moving.movement import permute, reshape, slice_
 from tidu.ops.moving.strided import as_strided_, last_place
 from tidu.ops.sources import full
 from tidu.tensor import creation
-from tidu.tensor.tensor import Tensor, from_value, lay
+from tidu.tensor.laying import lay
+from tidu.tensor.tensor import Tensor, from_value
 
 
 def _whole(x: Tensor) -> Any:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tidu.autograd.gradients import backward
-from tidu.autograd.hooks import Handle
 from tidu.autograd.slices import write_through
 from tidu.autograd.tape import AccumulateGrad, Edge, GradFn, Tape
 from tidu.base import dtypes
@@ -21,17 +16,18 @@ from tidu.base.changes import changes
 from tidu.base.devices import CPU, device, layout, strided
 from tidu.base.dtypes import dtype
 from tidu.base.memory_formats import contiguous_format
-from tidu.base.shapes import Shape, Size
+from tidu.base.shapes import Size
 from tidu.base.source import at, here
 from tidu.base.state import state
-from tidu.base.strides import Strides, contiguous_strides, strides_like
+from tidu.base.strides import strides_like
 from tidu.execute import buffer_of
-from tidu.ir.op import Op, Spec
 from tidu.ir.value import Value, leaf
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import add
 from tidu.ops.rules import class_name
+from tidu.tensor import gradients
 from tidu.tensor.history import (
+    Chain,
     adopt,
     check_in_place,
     dead_end,
@@ -39,9 +35,8 @@ from tidu.tensor.history import (
     rewrite,
     rewrite_checked,
 )
-from tidu.tensor.storage import Counter, InferenceStorage, Storage, StridedStorage
-
-Chain = tuple[tuple[Op, tuple[Any, ...]], ...]
+from tidu.tensor.laying import lay, seen_through
+from tidu.tensor.storage import Counter, InferenceStorage, Storage
 
 
 class Tensor:
@@ -243,33 +238,15 @@ class Tensor:
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
         if not self.is_leaf:
-            raise RuntimeError(_not_a_leaf(self))
+            raise RuntimeError(gradients.not_a_leaf(self))
         self.requires_grad_(wanted)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for the gradient of this leaf; RuntimeError on integers and on results.
-
-        >>> torch.ones(2).requires_grad_().requires_grad
-        True
-        """
-        if not self.is_leaf:
-            if not requires_grad:
-                raise RuntimeError(_not_a_leaf(self))
-            return self
-        if requires_grad and not self.dtype.is_floating_point:
-            raise RuntimeError(
-                "only Tensors of floating point dtype can require gradients, but this one is "
-                f"{self.dtype}; write x.float() first{at(here())}"
-            )
-        if requires_grad and self._storage.inference and not state.own.inference:
-            raise RuntimeError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
-                f"allowed; clone() makes an ordinary tensor of it{at(here())}"
-            )
-        if requires_grad != self._leaf_requires_grad:
-            changes.of(self)
-        self._leaf_requires_grad = bool(requires_grad)
-        return self
+    requires_grad_ = gradients.requires_grad_
+    retain_grad = gradients.retain_grad
+    register_hook = gradients.register_hook
+    register_post_accumulate_grad_hook = gradients.register_post_accumulate_grad_hook
+    backward = gradients.backward
+    detach_ = gradients.detach_
 
     @property
     def grad_fn(self) -> GradFn | None:
@@ -319,24 +296,7 @@ class Tensor:
     @grad.setter
     def grad(self, gradient: Tensor | None) -> None:
         if gradient is not None:
-            if not isinstance(gradient, Tensor):
-                raise TypeError(
-                    "assigned grad expected to be a Tensor or None but got grad of type "
-                    f"{type(gradient)}"
-                )
-            if gradient is self:
-                raise RuntimeError("can't assign Variable as its own grad")
-            if gradient._value.shape != self._value.shape:
-                raise RuntimeError(
-                    f"attempting to assign a gradient of size '{list(gradient.shape)}' to a "
-                    f"tensor of size '{list(self.shape)}'. Please ensure that the gradient and "
-                    f"the tensor are the same size{at(here())}"
-                )
-            if gradient.dtype is not self.dtype:
-                raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{gradient.dtype}' to a tensor "
-                    f"with dtype '{self.dtype}'; convert it with .to({self.dtype}){at(here())}"
-                )
+            gradients.check_gradient(self, gradient)
         self._grad = gradient
 
     @grad.deleter
@@ -351,62 +311,6 @@ class Tensor:
         kept = node.watchers.retained.get(self._output)
         return kept is not None and kept() is self
 
-    def retain_grad(self) -> None:
-        """Keep the gradient of this non-leaf tensor in `.grad` when the backward pass comes by."""
-        if not self.requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        node = self._grad_fn
-        if node is not None:
-            node.watch().retained[self._output] = weakref.ref(self)
-
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
-        """Call `hook` with the gradient of this tensor; what it returns replaces it.
-
-        >>> w = torch.ones(2, requires_grad=True)
-        >>> handle = w.register_hook(lambda g: 10 * g)
-        >>> w.sum().backward()
-        >>> w.grad
-        tensor([10., 10.])
-        """
-        edge = self._edge()
-        if edge is None:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        node, output = edge
-        return Handle(node.watch().tensors.setdefault(output, OrderedDict()), hook)
-
-    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> Handle:
-        """Call `hook` with this leaf after a gradient was added to its `.grad`."""
-        if not self.requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if not self.is_leaf:
-            raise RuntimeError(
-                "post accumulate grad hooks cannot be registered on non-leaf tensors"
-            )
-        return Handle(self._leaf_node().post_hooks, hook)
-
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:
-        """Add the gradient of this tensor to the `.grad` of every leaf that it was made of.
-
-        gradient      the cotangent; may be left out for a tensor of one element (1 then)
-        retain_graph  keep what the tape saved, for another pass; defaults to `create_graph`
-        create_graph  put the backward pass itself on the tape, for higher derivatives
-        inputs        only these tensors accumulate
-        Raises RuntimeError without a graph, for a non-scalar without `gradient`, and on a second
-        pass.
-
-        >>> x = tensor(3.0, requires_grad=True)
-        >>> (x * x).backward()
-        >>> x.grad
-        tensor(6.)
-        """
-        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-
     def detach(self) -> Tensor:
         """The same memory without the history: gradients stop here.
 
@@ -419,20 +323,6 @@ class Tensor:
         if self._chain is not None:
             made._chain, made._cached, made._seen = self._chain, self._cached, self._seen
         return made
-
-    def detach_(self) -> Tensor:
-        """Forget the history of this tensor itself; it becomes a leaf. RuntimeError on a view."""
-        if self._base is not None and self._base is not self:
-            raise RuntimeError(
-                "Can't detach views in-place. Use detach() instead. If you are using "
-                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as "
-                "True, gradients are views of DDP buckets, and hence detach_() cannot be called on "
-                "these gradients."
-            )
-        if self._leaf_requires_grad:
-            changes.of(self)
-        self._grad_fn, self._output, self._leaf_requires_grad = None, 0, False
-        return self
 
     @property
     def data(self) -> Tensor:
@@ -576,39 +466,6 @@ _new = object.__new__
 _new_tuple = tuple.__new__
 
 
-@functools.lru_cache(4096)
-def seen_through(
-    shape: Shape, d: dtype, strides: Strides | None, chain: Chain
-) -> tuple[Shape, Strides, int]:
-    """Shape, strides and offset of what a chain of movements shows of memory of this shape, in
-    which the elements lie by rows unless there are `strides`.
-    """
-    strides, offset = strides or contiguous_strides(shape), 0
-    for op, attrs in chain:
-        assert op.view is not None
-        laid_out = op.view.layout(shape, strides, offset, *attrs)
-        assert laid_out is not None, "a view has strides"
-        strides, offset = laid_out
-        shape = op.infer(op, (Spec(shape, d),), attrs)[1]
-    return shape, strides, offset
-
-
-def lay(tensor: Tensor, strides: Strides | None) -> Tensor:
-    """Have a tensor, which nothing else shares its memory with, lie there with these strides (None:
-    by rows).
-    """
-    storage = tensor._storage
-    if storage.strides == strides:
-        return tensor
-    if storage.inference:
-        tensor._storage = InferenceStorage(storage.value, strides)
-    else:
-        tensor._storage = made = _new(StridedStorage)  # as `StridedStorage(...)`, but quicker
-        made.value, made.strides = storage.value, strides
-        made.version = made.edits = 0
-    return tensor
-
-
 def from_value(value: Value) -> Tensor:
     """A Tensor over fresh memory that holds `value`, without history."""
     made = _new(Tensor)
@@ -648,14 +505,6 @@ def wrap(value: Value, edge: Edge | None) -> Tensor:
     else:
         made._grad_fn, made._output = edge
     return made
-
-
-def _not_a_leaf(t: Tensor) -> str:
-    return (
-        "you can only change requires_grad flags of leaf variables. If you want to use a computed "
-        "variable in a subgraph that doesn't require differentiation use var_no_grad = "
-        f"var.detach().{at(here())}"
-    )
 
 
 Tape.tensor = Tensor
