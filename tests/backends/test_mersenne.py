@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from tidu.backends import mersenne
 from tidu.base.random import word_values
 from tidu.base.random.mersenne import BLOCK, MersenneStream, _fill_with_numpy
+from tidu.compiler import cache, llvm
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 7])
@@ -23,6 +25,20 @@ def test_native_blocks_are_those_of_numpy(blocks: int) -> None:
         _fill_with_numpy(keys[1], outs[1])
         np.testing.assert_array_equal(outs[0], outs[1])
         np.testing.assert_array_equal(keys[0][:BLOCK], keys[1][:BLOCK])
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8, 16])
+def test_vectors_of_any_width_make_the_same_words(lanes: int) -> None:
+    name = "tidu_mersenne"
+    address = llvm.load([cache.object_code(mersenne.text(lanes))], [name])[name]
+    pointer, long = ctypes.c_void_p, ctypes.c_int64
+    fill = ctypes.CFUNCTYPE(None, pointer, pointer, long)(address)
+    key = np.zeros(BLOCK + 1, np.uint32)
+    key[:BLOCK] = np.random.RandomState(5).get_state()[1]
+    other, words, expected = key.copy(), *np.empty((2, 20 * BLOCK), np.uint32)
+    fill(key.ctypes.data, words.ctypes.data, 20)
+    _fill_with_numpy(other, expected)
+    np.testing.assert_array_equal(words, expected)
 
 
 def test_draws_of_all_sizes_are_one_stream() -> None:

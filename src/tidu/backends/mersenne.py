@@ -66,8 +66,9 @@ def _loop(name: str, before: str, start: int, stop: int, step: int, body: str, a
 def _words_text(lanes: int) -> str:
     """Blocks of words, by vectors of so many."""
     wide = f"<{lanes} x i32>"
-    whole_near = _NEAR // lanes * lanes
-    whole_far = _NEAR + (_BLOCK - 1 - _NEAR) // lanes * lanes
+    # Loops run once at least, so at least one word is left for those that make them one by one.
+    whole_near = (_NEAR - 1) // lanes * lanes
+    whole_far = _NEAR + (_BLOCK - 2 - _NEAR) // lanes * lanes
 
     def splat(n: int) -> str:
         return f"splat (i32 {n})"
