@@ -19,11 +19,10 @@ from tests.compiler.tiers import assert_same_in_both_tiers
 from tests.golden.programs import graphs
 from tidu import Tensor
 from tidu.backends.null import VECTOR_BYTES
-from tidu.compiler import costs, repeats
+from tidu.compiler.fuse import Kernel
 from tidu.compiler.pipeline import forms
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.steps import Product
-from tidu.nn import functional
 
 
 def numbers(*shape: int, dtype: Any = tidu.float32, seed: int = 0) -> Tensor:
@@ -36,6 +35,10 @@ def calls(run: Callable[[], Any]) -> list[NativeCall]:
     (graph,) = graphs(lambda: run)
     plan: Plan = dict(forms(graph, VECTOR_BYTES))["plan"]
     return [call for call in plan.calls if isinstance(call, NativeCall)]
+
+
+def kernels(run: Callable[[], Any]) -> list[Kernel]:
+    return [call.what for call in calls(run) if isinstance(call.what, Kernel)]
 
 
 def is_swept(call: NativeCall) -> bool:
@@ -89,11 +92,62 @@ def test_nan_and_infinity_stay_in_their_columns() -> None:
     assert tidu.nonzero(~tidu.isfinite((x * 1.5).sum(0))).flatten().tolist() == [3, 70, 199]
 
 
+@pytest.mark.parametrize("shape", [(1009, 700), (1018, 700), (16, 8000)])
+def test_blocks_are_much_less_to_add_up_than_all_rows(shape: tuple[int, int]) -> None:
+    x = numbers(*shape)
+
+    def run() -> list[Tensor]:
+        made = x.exp()
+        return [made, made.sum(0), (made * x).sum(0)]
+
+    written = sum(root.buffer.size for kernel in kernels(run) for root in kernel.roots)
+    assert written < 1.3 * x.numel()
+    assert_same_in_both_tiers(run, 1e-3)
+
+
+def test_sums_of_other_lengths_have_the_same_text() -> None:
+    parts = [numbers(ROWS, columns) for columns in (190, 250)]
+
+    def run() -> list[Tensor]:
+        return [x.exp().sum(0) for x in parts]
+
+    swept = {call.kernel for call in calls(run) if is_swept(call)}
+    assert len(swept) == 1
+
+
+@pytest.mark.parametrize("dtype", [tidu.float32, tidu.float16])
+def test_what_is_computed_from_sums_goes_with_them(dtype: Any) -> None:
+    x, grad = (numbers(ROWS, 2 * COLUMNS, dtype=dtype, seed=seed).abs() for seed in (0, 1))
+    bias, momentum = (numbers(2 * COLUMNS, dtype=dtype, seed=seed).abs() for seed in (2, 3))
+
+    def run() -> list[Tensor]:
+        made = grad * (x > 0.5)
+        total = made.sum(0)
+        moved = 0.9 * momentum + total / ROWS
+        return [made, moved, bias + 0.1 * moved, bias * made.amax(0)]
+
+    first, second = calls(run)
+    assert is_swept(first) and not is_swept(second)
+    assert_same_in_both_tiers(run, 2e-2 if dtype.itemsize == 2 else 1e-3)
+
+
+def test_what_is_computed_from_sums_may_be_joined_to_the_rows() -> None:
+    x = numbers(ROWS, 2 * COLUMNS)
+
+    def run() -> list[Tensor]:
+        made = x.exp()
+        return [tidu.cat([made * 2, (made.sum(0, keepdim=True) * 3).tanh()])]
+
+    assert any(map(is_swept, calls(run)))
+    assert_same_in_both_tiers(run, 1e-3)
+
+
 def test_sums_that_the_same_kernel_needs_are_not_cut() -> None:
     x = numbers(ROWS, COLUMNS)
 
     def run() -> list[Tensor]:
-        return [tidu.softmax(x, 0)]
+        normal = (x - x.mean(0)) / x.std(0)
+        return [tidu.softmax(x, 0), normal, normal.sum(0) + 1, x.sum(0) * 2]
 
     assert_same_in_both_tiers(run, 1e-3)
 
@@ -153,6 +207,38 @@ def test_a_product_that_is_a_result_stays_where_it_is() -> None:
     assert_same_in_both_tiers(run, 1e-3)
 
 
+@pytest.mark.parametrize("name", ["index_add", "index_copy"])
+def test_what_is_written_to_a_copy_of_a_product_leaves_the_product_alone(name: str) -> None:
+    x, y, source = numbers(40, 32), numbers(32, 24), numbers(3, 24)
+    where = tidu.tensor([3, 30, 5])
+
+    def run() -> list[Tensor]:
+        made = x @ y
+        changed = getattr(made, name)(0, where, source)
+        return [changed, (made * 2).exp().sum(1), getattr(made, name)(0, where, 2 * source)]
+
+    assert_same_in_both_tiers(run, 1e-3)
+
+
+def test_a_product_of_one_number_may_be_copied() -> None:
+    x, y = numbers(1, 5000), numbers(5000, 1)
+
+    def run() -> list[Tensor]:
+        return [(x @ y).index_add(0, tidu.tensor([0]), numbers(1, 1))]
+
+    assert_same_in_both_tiers(run, 1e-3)
+
+
+def test_a_product_that_is_only_copied_is_written_where_others_write_too() -> None:
+    x, y, source = numbers(40, 32), numbers(32, 24), numbers(3, 24)
+
+    def run() -> list[Tensor]:
+        return [(x @ y).index_add(0, tidu.tensor([3, 30, 5]), source)]
+
+    assert len(products(run)) == 1 and len(kernels(run)) == 1
+    assert_same_in_both_tiers(run, 1e-3)
+
+
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_copies_of_products_are_the_same_in_both_tiers(data: st.DataObject) -> None:
@@ -175,49 +261,3 @@ def test_copies_of_products_are_the_same_in_both_tiers(data: st.DataObject) -> N
         ]
 
     assert_same_in_both_tiers(run, 1e-7)
-
-
-def buffers_written(run: Callable[[], Any]) -> int:
-    return sum(len(call.writes) for call in calls(run))
-
-
-def deep(width: int) -> Callable[[], list[Tensor]]:
-    """The gradients of some layers, of which each needs what it has computed before."""
-    x = numbers(64, width)
-    weights = [numbers(width, width, seed=seed) / width**0.5 for seed in range(8)]
-
-    def run() -> list[Tensor]:
-        own = [weight.detach().requires_grad_() for weight in weights]
-        made = x
-        for weight in own:
-            made = functional.gelu(made @ weight)
-        return list(tidu.autograd.grad(made.sum(), own))
-
-    return run
-
-
-def count_as_large(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """Have results of so many bytes count, and three of them be far."""
-    for name, value in {"_LARGE": size, "_FAR": 3 * size, "_NEAR": size}.items():
-        monkeypatch.setattr(repeats, name, value)
-
-
-def test_what_is_needed_much_later_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = deep(64)
-    monkeypatch.setattr(costs, "_MANY", 0)
-    before = buffers_written(run)
-    count_as_large(monkeypatch, 64 * 64 * 4)
-    assert buffers_written(run) > before
-    assert_same_in_both_tiers(run, 1e-4)
-
-
-def test_repeating_frees_memory_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    def arena() -> int:
-        (graph,) = graphs(lambda: deep(128))
-        plan: Plan = dict(forms(graph, VECTOR_BYTES))["plan"]
-        return plan.arena
-
-    monkeypatch.setattr(costs, "_MANY", 0)
-    before = arena()
-    count_as_large(monkeypatch, 64 * 128 * 4)
-    assert arena() < before

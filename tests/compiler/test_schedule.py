@@ -239,4 +239,4 @@ def test_whole_programs_on_tracks_give_the_same_bits_as_in_order(
     finally:
         tidu.set_num_threads(before)
     assert len(set(found.values())) == 1, found
-    assert used == {0, 1, 2}
+    assert {0, 1} <= used

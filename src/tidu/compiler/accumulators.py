@@ -33,7 +33,10 @@ class Accumulator:
         # Whether the lanes hold parts of one result, and not results of their own.
         self.reduces_lanes = plan.lanes > 1 and plan.vector in values.kernel.reduced
         self.type = values.scalars(values.entry, self.lanes).type_of(self.dtype)
-        row = f", i64 {values.trips(plan.vector)}" if plan.swept and plan.vector is not None else ""
+        row = ""
+        if plan.swept and plan.vector is not None:
+            # A power of two, so that rows of other lengths have the same text.
+            row = f", i64 {1 << (values.trips(plan.vector) - 1).bit_length()}"
         self.name = values.line(values.entry, f"alloca {self.type}{row}")
         self.total: str | None = None
         if in_blocks and self.dtype.is_floating_point:

@@ -7,6 +7,7 @@ result, and each product of a batch may go anywhere, so it may as well write the
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from math import prod
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from tidu.base.shapes import Shape
 from tidu.compiler.expressions import LOAD, Expression, Expressions
 from tidu.compiler.layouts import Layout
-from tidu.compiler.steps import Buffer, Operand, Product, Root, Step, Steps, touched
+from tidu.compiler.steps import Buffer, Operand, Product, Root, Step, Steps, touched, written_by
 
 
 class _UnmovableError(Exception):
@@ -63,7 +64,7 @@ class _Copy:
             times = stride // self._digits[place].read
             room[place] -= times * (size - 1)
             strides.append(times * self._digits[place].written)
-        if min(room) < 0:
+        if min(room, default=0) < 0:
             raise _UnmovableError
         return Layout(tuple(strides), offset)
 
@@ -74,8 +75,9 @@ class _Copy:
 
 def write_at_destinations(steps: Steps, make: Expressions) -> None:
     """Let products write to the copies of their results, and leave out what copied them."""
-    outputs = {b.number for x in steps.outputs for b in (x if x.__class__ is tuple else (x,))}
+    outputs = steps.output_buffers()
     readers: dict[int, list[int]] = {}
+    writers = Counter(buffer.number for step in steps.steps for buffer in written_by(step))
     for place, step in enumerate(steps.steps):
         for number in sorted(touched(step)):
             readers.setdefault(number, []).append(place)
@@ -89,6 +91,8 @@ def write_at_destinations(steps: Steps, make: Expressions) -> None:
             others = [i for i in using if i != copy_place]
             if not isinstance(root, Root) or not _is_copy(root, product.c.buffer):
                 continue
+            if others and writers[root.buffer.number] > 1:
+                continue  # they need it as it was before something else was written to the copy
             copy = _Copy(root)
             try:
                 moved = _into(product, copy)
@@ -97,7 +101,6 @@ def write_at_destinations(steps: Steps, make: Expressions) -> None:
                 continue
             for i, step in zip((place, *others), (moved, *changed), strict=True):
                 steps.steps[i] = step
-            readers.setdefault(root.buffer.number, []).extend(others)
             gone.add(copy_place)
             break
     steps.steps[:] = [step for place, step in enumerate(steps.steps) if place not in gone]

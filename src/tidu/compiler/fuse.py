@@ -15,7 +15,7 @@ from tidu.base.shapes import Shape
 from tidu.compiler.expressions import LOAD, Expression, Expressions
 from tidu.compiler.layouts import Layout, common_refinement, lifted, split
 from tidu.compiler.plain import UNWRITTEN
-from tidu.compiler.steps import Buffer, Correlate, HostCall, Product, Root, Step, Steps, loaded
+from tidu.compiler.steps import Correlate, HostCall, Product, Root, Step, Steps, loaded, written_by
 
 # How many kernels back a root may be taken, and how large a kernel may grow.
 _WINDOW = 24
@@ -55,8 +55,7 @@ def place_of(root: Root) -> Place:
 
 def fuse(steps: Steps, make: Expressions) -> list[Fused]:
     """Merge roots into kernels; the order of what comes back is one in which all can run."""
-    results = {b.number for x in steps.outputs for b in (x if x.__class__ is tuple else (x,))}
-    return _Fusion(make, results).run(steps.steps)
+    return _Fusion(make, steps.output_buffers()).run(steps.steps)
 
 
 def loads(x: Expression, seen: set[int]) -> Iterator[Expression]:
@@ -88,6 +87,7 @@ class _Fusion:
         self.order: list[Fused] = []
         self.around: dict[int, list[Fused]] = {}  # by buffer, see `Root.around`
         self.written: dict[int, int] = {}  # by buffer: the place in the order where it is complete
+        self.last: dict[int, int] = {}  # by buffer: the last place there was when it was reached
         self.using: dict[int, list[int]] = {}  # by buffer: the places of kernels that use it
 
     def run(self, steps: list[Step]) -> list[Fused]:
@@ -106,9 +106,11 @@ class _Fusion:
                 for number in (*loaded(step), step.buffer.number):
                     self.using.setdefault(number, []).append(place)
             else:
-                for buffer in _results(step):
+                for buffer in written_by(step):
                     self.written[buffer.number] = len(self.order)
                 self.order.append(step)
+            for buffer in written_by(step):
+                self.last[buffer.number] = len(self.order) - 1
         return [*self.with_surroundings()]
 
     def with_surroundings(self) -> Iterator[Fused]:
@@ -124,6 +126,8 @@ class _Fusion:
             return None
         reads = loaded(root)
         earliest: int = max((self.written.get(b, -1) for b in reads), default=-1)
+        if root.not_before is not None:
+            earliest = max(earliest, self.last[root.not_before.number])
         start = max(earliest, len(self.order) - _WINDOW, 0)
         places: list[int] = [*range(len(self.order) - 1, start - 1, -1)]
         if 0 <= earliest < start and root.expression.kind == LOAD:
@@ -157,12 +161,6 @@ class _Fusion:
 
 
 Merged = tuple[Shape, frozenset[int], list[Root]]
-
-
-def _results(step: Product | Correlate | HostCall) -> tuple[Buffer, ...]:
-    if isinstance(step, HostCall):
-        return step.results
-    return (step.c.buffer if isinstance(step, Product) else step.written,)
 
 
 def _inside(kernel: Kernel, root: Root) -> Root:

@@ -16,14 +16,15 @@ from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused, Kernel
 from tidu.compiler.layouts import Layout, contiguous, split
 from tidu.compiler.loops import can_be_swept, coalesced
-from tidu.compiler.steps import Buffer, Root, Step, Steps
+from tidu.compiler.steps import Buffer, Root, Step, Steps, loaded
 
 # Smaller kernels than this, in bytes that they read and write, find all of it in a cache.
 _LARGE = 1 << 19
 # How many blocks of rows there are at least, and about how many there should be.
 _FEW_BLOCKS, _BLOCKS = 8, 16
-# A sum of more terms in a row would lose digits.
-_MOST_ROWS = 128
+# Blocks of fewer rows would give nearly as much to add up as there was; and a sum of more terms in
+# a row would lose digits.
+_FEWEST_ROWS, _MOST_ROWS = 8, 128
 
 
 def in_parts(steps: Steps, order: list[Fused], make: Expressions) -> tuple[Steps, list[Fused]]:
@@ -51,13 +52,21 @@ class _Parts:
             return [step]
         kernel = coalesced(step, self.make)
         blocks = _blocks(kernel)
-        if blocks is None or not can_be_swept(kernel):
+        # What is computed from the sums, such as the update of a bias, goes with them.
+        later = {root.buffer.number for root in kernel.roots if _is_of_sums(root, kernel)}
+        rest = [root for root in kernel.roots if not _is_of_sums(root, kernel)]
+        if blocks is None or any(loaded(root) & later for root in rest):
+            return [step]
+        if not can_be_swept(Kernel(kernel.space, kernel.reduced, rest)):
             return [step]
         rows, *columns = kernel.space
         change = split(((blocks, rows // blocks), *((n,) for n in columns)))
         first = Kernel((blocks, rows // blocks, *columns), frozenset({1}))
         second = Kernel((blocks, *columns), frozenset({0}))
         for root in kernel.roots:
+            if _is_of_sums(root, kernel):
+                second.roots.append(replace(root, space=second.space))
+                continue
             changed = replace(
                 root,
                 space=first.space,
@@ -96,10 +105,18 @@ class _Parts:
         return sum(buffer.size * buffer.dtype.itemsize for buffer in used)
 
 
+def _is_of_sums(root: Root, kernel: Kernel) -> bool:
+    """Whether a root is the same for all that is added up: it is computed once, from the sums."""
+    return root.reduction is None and not any(root.store.strides[d] for d in kernel.reduced)
+
+
 def _blocks(kernel: Kernel) -> int | None:
-    """Into how many blocks the rows are cut; None if they are not what is added up, or too few."""
+    """Into how many blocks the rows are cut; None if they are not what is added up, too few, or of
+    a number that has no factors for it.
+    """
     if kernel.reduced != {0} or len(kernel.space) < 2:
         return None
     rows = kernel.space[0]
-    fitting = [n for n in range(_FEW_BLOCKS, rows + 1) if rows % n == 0 and rows <= n * _MOST_ROWS]
-    return min((n for n in fitting if n >= _BLOCKS), default=max(fitting, default=None))
+    together = range(min(rows // _FEW_BLOCKS, _MOST_ROWS), _FEWEST_ROWS - 1, -1)
+    fitting = [rows // n for n in together if rows % n == 0]  # from the fewest blocks
+    return next((n for n in fitting if n >= _BLOCKS), fitting[-1] if fitting else None)

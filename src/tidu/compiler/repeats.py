@@ -8,23 +8,15 @@ anyway, for the derivative of the activation, so that to compute it once more co
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from math import prod
 
 from tidu.compiler.costs import cost
 from tidu.compiler.expressions import LOAD, Expression, Expressions, below
 from tidu.compiler.layouts import Layout
-from tidu.compiler.steps import (
-    Buffer,
-    Correlate,
-    HostCall,
-    Operand,
-    Product,
-    Root,
-    Step,
-    Steps,
-    touched,
-)
+from tidu.compiler.steps import Buffer, Operand, Product, Root, Step, Steps, touched, written_by
 
 # Smaller results than this, in bytes, take little from the caches.
 _LARGE = 1 << 18
@@ -37,47 +29,70 @@ _MOST_INSTRUCTIONS = 64
 
 def repeat_what_is_far(steps: Steps, make: Expressions) -> None:
     """Compute large results anew for those that read them much later than others."""
-    given = {*(b.number for b in steps.leaves), *steps.constants}
-    outputs = {b.number for x in steps.outputs for b in (x if x.__class__ is tuple else (x,))}
-    readers: dict[int, list[int]] = {}
-    writers: dict[int, list[int]] = {}
+    repeats = _Repeats(steps, make)
     for place, step in enumerate(steps.steps):
-        for number in touched(step):
-            readers.setdefault(number, []).append(place)
-        for buffer in _written(step):
-            writers.setdefault(buffer.number, []).append(place)
-    sizes = (sum(_bytes(buffer) for buffer in _written(step)) for step in steps.steps)
-    written = [0, *accumulate(sizes)]  # before each step, in bytes
-    before: dict[int, list[Root]] = {}  # by place of a step: what is computed anew for it
-    for place, root in enumerate(steps.steps):
-        if not isinstance(root, Root) or root.buffer.number in outputs or not _is_plain(root):
-            continue
-        number = root.buffer.number
-        using = readers.get(number, [])
-        if _bytes(root.buffer) < _LARGE or writers[number] != [place]:
-            continue
-        far = next((j for i, j in pairwise(using) if written[j] - written[i] > _FAR), None)
-        if far is None:
-            continue
-        others = (b for b in root.expression.buffers - given if _bytes(steps.buffers[b]) >= _LARGE)
-        if any(written[far] - written[readers[b][-1]] > _NEAR for b in others):
-            continue
-        again = Buffer(len(steps.buffers), root.buffer.size, root.buffer.dtype, root.buffer.shape)
-        late = [i for i in using if i >= far]
-        read_anew = (_reading(steps.steps[i], root.buffer, again, make) for i in late)
-        changed = [step for step in read_anew if step is not None]
-        if len(changed) < len(late):
-            continue
-        steps.buffers.append(again)
-        before.setdefault(far, []).append(replace(root, buffer=again))
-        for i, step in zip(late, changed, strict=True):
-            steps.steps[i] = step
-        readers[number] = [i for i in using if i < far]
-        readers[again.number] = late
-        for b in root.expression.buffers:
-            readers[b] = sorted((*readers[b], far))
+        if isinstance(step, Root):
+            far = repeats.far_reader(place, step)
+            if far is not None:
+                repeats.repeat(step, far)
     every = enumerate(steps.steps)
-    steps.steps[:] = [x for place, step in every for x in (*before.get(place, ()), step)]
+    steps.steps[:] = [x for place, step in every for x in (*repeats.before.get(place, ()), step)]
+
+
+class _Repeats:
+    """What is computed anew, and who reads what. Steps go by their places in the order."""
+
+    def __init__(self, steps: Steps, make: Expressions) -> None:
+        self.steps = steps
+        self.make = make
+        self.before: dict[int, list[Root]] = {}  # by step: what is computed anew for it
+        self._given = {*(b.number for b in steps.leaves), *steps.constants}
+        self._outputs = steps.output_buffers()
+        self._readers: dict[int, list[int]] = {}
+        self._writers: dict[int, list[int]] = {}
+        for place, step in enumerate(steps.steps):
+            for number in touched(step):
+                self._readers.setdefault(number, []).append(place)
+            for buffer in written_by(step):
+                self._writers.setdefault(buffer.number, []).append(place)
+        # What has been written before each step, in bytes.
+        self._until = [0, *accumulate(map(_bytes_written, steps.steps))]
+
+    def far_reader(self, place: int, root: Root) -> int | None:
+        """The first reader of a root for which it is better computed again, if there is one."""
+        number, until = root.buffer.number, self._until
+        if _bytes(root.buffer) < _LARGE or number in self._outputs:
+            return None
+        if self._writers[number] != [place]:
+            return None
+        using = self._readers.get(number, [])
+        far = next((j for i, j in pairwise(using) if until[j] - until[i] > _FAR), None)
+        if far is None or not _is_plain(root):
+            return None
+        needed = (self.steps.buffers[b] for b in root.expression.buffers - self._given)
+        late = (self._readers[b.number][-1] for b in needed if _bytes(b) >= _LARGE)
+        return None if any(until[far] - until[i] > _NEAR for i in late) else far
+
+    def repeat(self, root: Root, far: int) -> None:
+        """Compute a root anew for its readers from `far` on, if all of them can be changed."""
+        steps, until, old = self.steps, self._until, root.buffer
+        again = Buffer(len(steps.buffers), old.size, old.dtype, old.shape)
+        using = self._readers[old.number]
+        late = [i for i in using if i >= far]
+        changed = [_reading(steps.steps[i], old, again, self.make) for i in late]
+        if any(step is None for step in changed):
+            return
+        steps.buffers.append(again)
+        near = min(bisect_left(until, until[far] - _NEAR), far - 1)
+        soonest = written_by(steps.steps[near])[0]
+        self.before.setdefault(far, []).append(replace(root, buffer=again, not_before=soonest))
+        for i, step in zip(late, changed, strict=True):
+            assert step is not None
+            steps.steps[i] = step
+        self._readers[old.number] = [i for i in using if i < far]
+        self._readers[again.number] = late
+        for b in root.expression.buffers:
+            self._readers[b] = sorted((*self._readers[b], far))
 
 
 def _bytes(buffer: Buffer) -> int:
@@ -85,12 +100,12 @@ def _bytes(buffer: Buffer) -> int:
     return size
 
 
-def _written(step: Step) -> tuple[Buffer, ...]:
-    if isinstance(step, HostCall):
-        return step.results
-    if isinstance(step, Product):
-        return (step.c.buffer,)
-    return (step.written if isinstance(step, Correlate) else step.buffer,)
+def _bytes_written(step: Step) -> int:
+    if isinstance(step, Root):  # which may be a part of its buffer
+        kept = prod(n for d, n in enumerate(step.space) if d not in step.reduced)
+        size: int = kept * step.buffer.dtype.itemsize
+        return size
+    return sum(map(_bytes, written_by(step)))
 
 
 def _is_plain(root: Root) -> bool:

@@ -56,6 +56,8 @@ class Root:
     after: tuple[Buffer, ...] = ()
     # Whether this is what lies around the elements that another root of the buffer writes.
     around: bool = False
+    # Of what is computed again: a buffer that is written before, so that this is not too soon.
+    not_before: Buffer | None = None
 
 
 @dataclass(slots=True)
@@ -131,6 +133,10 @@ class Steps:
     constants: dict[int, Any] = field(default_factory=dict)  # by buffer: its numbers
     outputs: list[Any] = field(default_factory=list)  # Buffers, or tuples of them
 
+    def output_buffers(self) -> set[int]:
+        """The numbers of the buffers that hold outputs."""
+        return {b.number for x in self.outputs for b in (x if x.__class__ is tuple else (x,))}
+
 
 def loaded(root: Root) -> frozenset[int]:
     """The buffers that a root reads."""
@@ -156,3 +162,12 @@ def touched(step: Step) -> frozenset[int]:
     if isinstance(step, HostCall):
         return frozenset(b.number for b in host_buffers(step))
     return loaded(step)
+
+
+def written_by(step: Step) -> tuple[Buffer, ...]:
+    """The buffers that a step writes."""
+    if isinstance(step, HostCall):
+        return step.results
+    if isinstance(step, Product):
+        return (step.c.buffer,)
+    return (step.written if isinstance(step, Correlate) else step.buffer,)
