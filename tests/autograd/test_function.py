@@ -356,6 +356,22 @@ def test_agrees(program: Program) -> None:
     assert_agrees(program)
 
 
+def test_an_instance_is_warned_of_and_cannot_be_called() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
+    for library in (torch, tidu):
+
+        class Twice(library.autograd.Function):  # type: ignore[misc]
+            @staticmethod
+            def forward(ctx, x):  # type: ignore[no-untyped-def]
+                return x * 2
+
+        with pytest.warns(DeprecationWarning, match="Twice'> should not be instantiated") as seen:
+            instance = Twice()
+        assert seen[0].filename == __file__
+        with pytest.raises(RuntimeError, match="Legacy autograd function with non-static"):
+            instance(library.ones(1))
+
+
 def test_apply_takes_no_keyword_arguments() -> None:
     class Scale(tidu.autograd.Function):
         @staticmethod

@@ -434,3 +434,18 @@ def test_what_is_renamed_can_be_imported_by_its_name(tmp_path: Path) -> None:
         print(count > 180, left)
     """
     assert output(tmp_path, source) == "True []\n"
+
+
+def test_a_subclass_of_tensor_is_asked_about_layers(tmp_path: Path) -> None:
+    source = """
+        import torch
+
+        class Asked(torch.Tensor):
+            @classmethod
+            def __torch_function__(cls, func, types, args=(), kwargs=None):
+                return f"asked with {len(args)}"
+
+        x = torch.ones(1, 2).as_subclass(Asked)
+        print(torch.nn.ReLU()(x))
+    """
+    assert output(tmp_path, source) == "asked with 1\n"

@@ -66,8 +66,9 @@ def _backward_log(library: Any, input_needs_gradient: bool) -> tuple[list[Any], 
     if input_needs_gradient:
         out.sum().backward()
     else:
-        with pytest.warns(UserWarning, match="no inputs require gradients"):
+        with pytest.warns(UserWarning, match="no inputs require gradients") as seen:
             out.sum().backward()
+        assert seen[0].filename == __file__
     return log, (
         None if x.grad is None else numbers(x.grad).tolist(),
         numbers(net.linear.weight.grad).tolist(),

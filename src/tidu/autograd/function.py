@@ -19,7 +19,7 @@ from tidu.autograd.modes import no_grad
 from tidu.autograd.tape import Edge, GradFn, Tape
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.base.source import at, here
+from tidu.base.source import at, here, warn
 from tidu.base.state import state
 from tidu.ir.value import Value
 from tidu.ops.moving.movement import slice_
@@ -157,7 +157,12 @@ class Function(metaclass=FunctionMeta):
     generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
+        warn(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all "
+            "static, so you should invoke them on the class itself. Instantiating an autograd "
+            "function will raise an error in a future version of PyTorch.",
+            DeprecationWarning,
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = type(self).__name__

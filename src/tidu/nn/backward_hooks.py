@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidu.autograd.tape import Edge, GradFn, Tape
-from tidu.base.source import here
+from tidu.base.source import here, warn
 from tidu.ir.value import Value
 from tidu.tensor import Tensor
 
@@ -72,10 +71,9 @@ class Crossing:
             self.output_places, self.output_count = [0], 1
             return _pass_through([output], self._entered)[0] if output.requires_grad else output
         if not isinstance(output, (tuple, list)):
-            warnings.warn(
+            warn(
                 "For backward hooks to be called, module output should be a Tensor or a tuple of "
-                f"Tensors but received {type(output)}",
-                stacklevel=2,
+                f"Tensors but received {type(output)}"
             )
             return output
         self.output_places = [i for i, x in enumerate(output) if isinstance(x, Tensor)]
@@ -103,10 +101,11 @@ class Crossing:
 
     def _without_inputs(self, grads: tuple[Any, ...]) -> None:
         """No input needs a gradient, so that the hooks can be called as soon as gradients enter."""
-        warnings.warn(
+        warn(
             "Full backward hook is firing when gradients are computed with respect to module "
-            "outputs since no inputs require gradients.",
-            stacklevel=2,
+            "outputs since no inputs require gradients. See "
+            "https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
+            "#torch.nn.Module.register_full_backward_hook for more details."
         )
         for hook in self.hooks:
             answer = hook(self.module, (None,) * self.count, grads)

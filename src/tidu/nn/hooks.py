@@ -29,6 +29,11 @@ class GlobalHooks:
     backward_pre: Hooks = OrderedDict()
 
 
+def _is_ours(kind: type) -> bool:
+    """Whether this package defines a class; `tidu run` gives its layers the names of PyTorch's."""
+    return kind.__module__.partition(".")[0] in ("tidu", "torch")
+
+
 def _register_for_all(hooks: Hooks, hook: Callable[..., Any]) -> Handle:
     GlobalHooks.used = True
     return register(hooks, hook)
@@ -152,7 +157,7 @@ class Hooked:
         """What `forward` returns, or, of a layer of ours, what a class of the user's that takes
         functions of tensors over makes of it.
         """
-        if classes and not self._modules and type(self).__module__.startswith("tidu."):
+        if classes and not self._modules and _is_ours(type(self)):
             found = takers((*args, *kwargs.values()))
             if found:
                 return asked(self.forward, found, args, kwargs)

@@ -113,7 +113,8 @@ class LBFGS(Optimizer):
                 self._move(direction, t)
                 if iteration != group["max_iter"]:
                     with enable_grad():
-                        loss = float(closure())
+                        new_loss = closure()
+                    loss = float(new_loss)
                     grad = self._flat_grad()
                     used = 1
             state["t"] = t
@@ -170,11 +171,11 @@ class LBFGS(Optimizer):
         def evaluate(distance: float) -> Point:
             self._move(direction, distance)
             with enable_grad():
-                loss = float(closure())
+                loss = closure()
             grad = self._flat_grad()
             for parameter, data in zip(parameters, origin, strict=True):
                 parameter.copy_(data)
-            return Point(distance, loss, grad, float(grad.dot(direction)))
+            return Point(distance, float(loss), grad, float(grad.dot(direction)))
 
         return strong_wolfe(evaluate, start, t, _largest(direction), most_iterations)
 

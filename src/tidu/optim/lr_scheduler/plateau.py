@@ -25,7 +25,7 @@ class ReduceLROnPlateau(LRScheduler):
     for unknown modes. Follows torch.optim.lr_scheduler.ReduceLROnPlateau.
 
     >>> scheduler = ReduceLROnPlateau(optimizer, patience=5)
-    >>> scheduler.step(loss)
+    >>> scheduler.step(loss.item())
     """
 
     mode: str
