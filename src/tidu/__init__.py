@@ -44,6 +44,7 @@ from tidu.base.memory_formats import (
     preserve_format,
 )
 from tidu.base.shapes import Size
+from tidu.base.source import is_warn_always_enabled, set_warn_always
 from tidu.explain import explain_compile
 from tidu.tensor.printing import set_printoptions
 from tidu.version import __version__
@@ -59,9 +60,19 @@ globals().update(_tensor.namespaces["torch"])
 globals().update(_tensor.typed)
 globals().update(_dtypes.ALIASES)
 
+OutOfMemoryError = cuda.OutOfMemoryError
+newaxis = None
+
 # What few programs need is imported when it is first asked for: modules, and what stands in them.
 _elsewhere = {
     "GradScaler": "amp.grad_scaler",
+    "_check": "checks",
+    "_check_index": "checks",
+    "_check_not_implemented": "checks",
+    "_check_type": "checks",
+    "_check_value": "checks",
+    "_check_with": "checks",
+    "_standard_gamma": "distributions.gamma",
     "autocast": "amp.autocast_mode",
     "compile": "replay",
     "get_autocast_dtype": "amp.autocast_mode",

@@ -351,7 +351,7 @@ for _ in range({steps}):
     programs.wait()
 digest = hashlib.blake2b(b"".join(x.detach().numpy().tobytes() for x in model.parameters()))
 stats = tidu.compiler.stats()
-print(json.dumps([digest.hexdigest(), float(loss), stats, seen]))
+print(json.dumps([digest.hexdigest(), loss.item(), stats, seen]))
 """
 
 

@@ -254,3 +254,37 @@ def test_layers_survive_pickling() -> None:
     x = tidu.ones(1, 3, 5, 5)
     assert repr(again) == repr(layer)
     np.testing.assert_array_equal(again(x).detach().numpy(), layer(x).detach().numpy())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stride": 2}, {"stride": 2, "padding": 1, "groups": 2}, {"dilation": 2, "padding": 2}],
+    ids=str,
+)
+def test_gradients_as_functions_are_those_of_the_layer(n: int, options: dict[str, Any]) -> None:
+    groups = options.get("groups", 1)
+    rng = np.random.default_rng(n)
+    x, weight = numbers(rng, 2, 4, *(6,) * n), numbers(rng, 6, 4 // groups, *(3,) * n)
+    shape = getattr(tidu, f"conv{n}d")(tidu.tensor(x), tidu.tensor(weight), **options).shape
+    y = numbers(rng, *shape)
+    for name, run in (
+        ("input", lambda f, *t: f(x.shape, t[1], t[2], **options)),
+        ("weight", lambda f, *t: f(t[0], weight.shape, t[2], **options)),
+    ):
+        found = []
+        for library in (torch, tidu):
+            tensors = [library.tensor(a, requires_grad=True) for a in (x, weight, y)]
+            result = run(getattr(library.nn.grad, f"conv{n}d_{name}"), *tensors)
+            used = [t for t in tensors if t is not tensors[name == "weight"]]
+            gradients = library.autograd.grad((result * result).sum(), used)
+            found.append([t.detach().numpy() for t in (result, *gradients)])
+        for got, want in zip(found[1], found[0], strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_of_a_convolution_that_there_is_not_are_refused() -> None:
+    weight = tidu.ones(2, 3, 3, 3)
+    for sizes in ([1, 3, 6, 5], [2, 3, 5, 5], [1, 4, 5, 5]):
+        with pytest.raises(RuntimeError, match="grad_output has shape"):
+            tidu.nn.grad.conv2d_input(sizes, weight, tidu.ones(1, 2, 3, 3))

@@ -157,6 +157,7 @@ def test_the_gradient_of_a_determinant_is_right_where_it_is_zero() -> None:
 
 
 ERRORS: dict[str, tuple[Call, tuple[Any, ...]]] = {
+    "components beyond the sizes": (lambda T, x: T.pca_lowrank(x, 4), (A,)),
     "inv of a rectangle": (lambda T, x: T.linalg.inv(x), (TALL,)),
     "inv of a vector": (lambda T, x: T.linalg.inv(x), (array(3),)),
     "inv of integers": (lambda T, x: T.linalg.inv(x), (np.eye(2, dtype=np.int64),)),
@@ -171,6 +172,25 @@ ERRORS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "lstsq of other sizes": (lambda T, x, b: T.linalg.lstsq(x, b), (TALL, array(3, 2))),
     "multi_dot of one": (lambda T, x: T.linalg.multi_dot([x]), (TALL,)),
 }
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda T, x: T.svd_lowrank(x, 3),
+        lambda T, x: T.svd_lowrank(x.mT, q=2, niter=1, M=x.mT.mean(1, keepdim=True)),
+        lambda T, x: T.pca_lowrank(x, q=2),
+        lambda T, x: T.pca_lowrank(x, center=False, niter=0),
+    ],
+)
+def test_approximate_singular_values_are_those_of_pytorch(call: Call) -> None:
+    found = []
+    for library in (torch, tidu):
+        library.manual_seed(0)
+        u, s, v = call(library, library.tensor(array(2, 7, 4), dtype=library.float64))
+        found.append([x.numpy() for x in (s, abs(u), abs(v))])
+    for got, want in zip(found[1], found[0], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", ERRORS)

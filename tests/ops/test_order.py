@@ -126,6 +126,54 @@ def test_equal_elements_keep_their_order_both_ways() -> None:
     assert x.argsort(descending=True).tolist() == [0, 2, 4, 1, 3]
 
 
+def _outcome(module: Any, call: Any, numbers: Any) -> Any:
+    values, places = call(module.from_numpy(numbers))
+    return values.tolist(), places.tolist()
+
+
+@pytest.mark.parametrize("size", [2, 7, 16, 17, 40, 300, 1000])
+@pytest.mark.parametrize("distinct", [1, 3, 40])
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8", "u1"])
+def test_of_equal_elements_the_same_are_found_as_in_pytorch(
+    size: int, distinct: int, kind: str
+) -> None:
+    numbers = np.random.default_rng(size + distinct).integers(0, distinct, (3, size)).astype(kind)
+    for k in {1, 2, (size + 1) // 2, max(size // 64, 1), size}:
+        for call in (
+            lambda x, k=k: x.topk(k),
+            lambda x, k=k: x.t().topk(k, 0, largest=False),
+            lambda x, k=k: x.kthvalue(k, 1),
+        ):
+            assert _outcome(tidu, call, numbers) == _outcome(torch, call, numbers)
+    assert _outcome(tidu, lambda x: x.mode(1), numbers) == _outcome(
+        torch, lambda x: x.mode(1), numbers
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 9])
+def test_of_equal_elements_beside_nan_the_same_are_found_as_in_pytorch(k: int) -> None:
+    numbers = np.array([[2.0, np.nan, 1.0, 2.0, np.inf, np.nan, 1.0, -np.inf, np.inf]])
+    for call in (
+        lambda x: x.topk(k),
+        lambda x: x.topk(k, largest=False),
+        lambda x: x.kthvalue(k),
+        lambda x: x.mode(),
+        lambda x: x.flip(1).mode(),
+    ):
+        want, got = _outcome(torch, call, numbers), _outcome(tidu, call, numbers)
+        np.testing.assert_equal(got, want)
+
+
+def test_a_norm_that_is_unknown_leaves_a_row_and_its_gradient_as_they_are() -> None:
+    for p in (1, 2, np.inf):
+        found = []
+        for module in (torch, tidu):
+            x = module.from_numpy(NAN[:2]).requires_grad_()
+            (x.renorm(p, 0, 1.0) * module.from_numpy(X[:2])).sum().backward()
+            found.append(x.grad.numpy())
+        np.testing.assert_allclose(found[1], found[0], atol=1e-7)
+
+
 def test_logcumsumexp_keeps_its_gradient_where_numbers_lie_far_apart() -> None:
     x = tidu.tensor([-10000.0, 0.0, 10000.0], requires_grad=True)
     x.logcumsumexp(0).sum().backward()

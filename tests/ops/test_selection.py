@@ -44,6 +44,7 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "masked_select": (lambda T, x, m: x.masked_select(m), (X, MASK)),
     "masked_select broadcast": (lambda T, x, m: T.masked_select(x, m), (X, MASK[0])),
     "gather": (lambda T, x, i: x.gather(0, i), (X, PLACES)),
+    "gather one number": (lambda T, x, i: x[0].gather(0, i[0, 1]), (X, PLACES)),
     "take_along_dim": (lambda T, x, i: T.take_along_dim(x, i[:, :1] - 1, 1), (X[:2], PLACES)),
     "index_select": (lambda T, x, i: x.index_select(0, i), (X, ROWS)),
     "index_add": (lambda T, x, i, s: x.index_add(0, i, s, alpha=2), (X, ROWS, Y)),
@@ -61,6 +62,10 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
         (X, PLACES[:1]),
     ),
     "scatter_add": (lambda T, x, i, s: x.scatter_add(0, i, s), (X, PLACES, Y[:2])),
+    "scatter with numbers": (
+        lambda T, x, i, s: x[0].scatter(0, i[0, 0], s[0, 0]),
+        (X, PLACES, Y),
+    ),
     "select_scatter": (lambda T, x, s: T.select_scatter(x, s, 0, -1), (X, Y[0])),
     "slice_scatter": (lambda T, x, s: T.slice_scatter(x, s, 1, 0, 4, 2), (X, Y[:, :2])),
     "diagonal_scatter": (lambda T, x, s: T.diagonal_scatter(x, s, 1), (X, Y[0, :3])),
@@ -95,6 +100,17 @@ ERRORS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "take beyond the end": (lambda T, x, i: x.take(i + 20), (X, ROWS)),
     "put of too few": (lambda T, x, i: x.put(i, x[0, :2]), (X, ROWS)),
     "scatter of another dtype": (lambda T, x, i: x.scatter(0, i, x.float()), (X, PLACES)),
+    "scatter beyond the end": (lambda T, x, i: x.scatter(0, i + 2, 0.0), (X, PLACES)),
+    "index_add beyond the end": (lambda T, x, i: x.index_add(0, i + 3, x), (X, ROWS)),
+    "index_copy beyond the end": (lambda T, x, i: x.index_copy(0, i + 3, x), (X, ROWS)),
+    "put beyond the end": (lambda T, x, i: x.put(i + 20, x[0, :3]), (X, ROWS)),
+    "scatter of fewer than indices": (lambda T, x, i: x.scatter(0, i, x[:1]), (X, PLACES)),
+    "scatter_add of fewer than indices": (lambda T, x, i: x.scatter_add(0, i, x[:1]), (X, PLACES)),
+    "scatter_reduce of fewer than indices": (
+        lambda T, x, i: x.scatter_reduce(0, i, x[:1], "sum"),
+        (X, PLACES),
+    ),
+    "scatter with a number as index": (lambda T, x, i: x.scatter(0, i[0, 0], 0.0), (X, PLACES)),
     "scatter_reduce by an unknown rule": (
         lambda T, x, i: x.scatter_reduce(0, i, x, "most"),
         (X, PLACES),
@@ -106,6 +122,31 @@ ERRORS: dict[str, tuple[Call, tuple[Any, ...]]] = {
 def test_errors_are_those_of_pytorch(name: str) -> None:
     call, arrays = ERRORS[name]
     same_error(torch, call, *arrays)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda T, x, i: x.gather(1, i[:, None] + 2),
+        lambda T, x, i: x.scatter(1, i[:, None] - 2, 0.0),
+        lambda T, x, i: x.index_select(0, i + 2),
+        lambda T, x, i: x.index_copy(0, i + 2, x[:2]),
+        lambda T, x, i: x[i - 9],
+        lambda T, x, i: x.take(i + 12),
+        lambda T, x, i: x.put(i - 14, x[0, :2]),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_an_index_out_of_range_is_an_error_that_begins_as_pytorchs(call: Call, known: bool) -> None:
+    raised = []
+    for module in (torch, tidu):
+        index = module.tensor([1, 2]) if known else module.arange(2).add(1)
+        with pytest.raises((IndexError, RuntimeError)) as caught:
+            call(module, module.ones(3, 4), index).tolist()
+        raised.append((caught.type, str(caught.value)))
+    (their_type, theirs), (our_type, ours) = raised
+    assert issubclass(our_type, their_type)
+    assert ours.startswith(theirs) and "test_selection.py" in ours
 
 
 def test_named_results_unpack_index_and_print_as_pytorchs_do() -> None:
@@ -135,3 +176,11 @@ def test_in_place_forms_write_into_the_tensor() -> None:
     assert x.tolist() == [-1.0, 5.0, 1.0] and view.tolist() == [5.0, 1.0]
     with pytest.raises(RuntimeError, match="broadcast shape"):
         x.masked_fill_(tidu.ones(2, 3) > 0, 0.0)
+
+
+def test_an_index_out_of_range_is_caught_as_either_error_and_shown_as_pytorch_s() -> None:
+    x, index = tidu.zeros(4), tidu.tensor([7])
+    for error in (IndexError, RuntimeError):
+        with pytest.raises(error, match="index 7 is out of bounds") as caught:
+            x.gather(0, index)
+        assert caught.type.__name__ == "RuntimeError"

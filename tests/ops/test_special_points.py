@@ -45,6 +45,7 @@ UNARY: dict[str, Call] = {
         *("sign", "sgn", "reciprocal", "square", "lgamma", "sinc", "logit"),
     )},
     "entr": _of("special", "entr"),
+    "logit of bounded numbers": lambda m, x: m.logit(x, 0.1),
     **{name: _of("nn", "functional", name) for name in (
         *("gelu", "silu", "mish", "softplus", "softsign", "elu", "selu", "celu", "hardswish"),
         *("hardtanh", "logsigmoid", "tanhshrink", "softshrink", "hardshrink", "leaky_relu"),

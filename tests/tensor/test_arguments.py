@@ -4,6 +4,7 @@ same results, and exceptions of the same types.
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from typing import Any
@@ -22,6 +23,16 @@ STATEMENTS = [
     "T.ones(2).to(int), T.ones(2).to(dtype=float), T.zeros_like(T.ones(1), dtype=int)",
     "T.ones(2).sum(dtype=float), T.ones(1).new_zeros(1, dtype=int), T.sum(T.ones(1), dtype=int)",
     "T.zeros(2, dtype='float32')",
+    "T.ones(2, 3)[:, T.newaxis].shape, T.ones(2, 3).swapdims_(0, 1).shape",
+    "T.bilinear(T.ones(2, 3), T.ones(2, 4), T.ones(5, 3, 4), T.ones(5))",
+    "T._check(True), T._check_value(True, lambda: 'no')",
+    "T._check(False, lambda: 'no')",
+    "T._check_index(False)",
+    "T._check_type(1)",
+    "T._check_value(T.ones(1) > 0)",
+    "T._check_not_implemented(False, 'a text')",
+    "T.nn.functional.grad is T.nn.grad, T.OutOfMemoryError.__mro__[1]",
+    "T.set_num_interop_threads(0)",
     "T.zeros(2, dtype=np.float32)",
     "T.zeros(2.0)",
     "T.ones(4).view(2.0)",
@@ -345,11 +356,59 @@ def test_set_default_tensor_type_sets_the_default_dtype() -> None:
         ("T.ones(1).std()", "degrees of freedom"),
         ("T.ones(3, 1).var(1)", "degrees of freedom"),
         ("T.ones(2).new_tensor(T.ones(2))", "copy construct"),
+        ("T.from_numpy(np.frombuffer(b'abcd', dtype='u1'))", "not writable"),
     ],
 )
 def test_doubtful_calls_warn(statement: str, said: str) -> None:
-    with pytest.warns(UserWarning, match=said):
-        eval(statement, {"T": tidu})
+    tidu.set_warn_always(True)
+    try:
+        with pytest.warns(UserWarning, match=said):
+            eval(statement, {"T": tidu, "np": np})
+    finally:
+        tidu.set_warn_always(False)
+
+
+TO_SCALARS = [
+    *("float(x)", "float(2 * x)", "math.exp(x)", "T.tensor([x, x])", "np.float64(x)", "'%f' % x"),
+    *(
+        "int(x)",
+        "bool(x)",
+        "x.item()",
+        "x.tolist()",
+        "f'{x:.2f}'",
+        "float(x.detach())",
+        "T.ones(2)",
+    ),
+]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("always", [True, False])
+@pytest.mark.parametrize("statement", TO_SCALARS)
+def test_scalars_of_tensors_with_history_warn_where_pytorch_does(
+    statement: str, always: bool, enabled: bool
+) -> None:
+    said = []
+    for library in (torch, tidu):
+        names = {"T": library, "x": library.tensor(0.5, requires_grad=True), "np": np, "math": math}
+        library.set_warn_always(True)
+        try:
+            with warnings.catch_warnings(record=True) as caught, library.set_grad_enabled(enabled):
+                warnings.simplefilter("always")
+                eval(statement, names)
+                library.set_warn_always(always)
+                eval(statement, names)
+        finally:
+            library.set_warn_always(False)
+        said.append([str(w.message).partition(" (Triggered")[0] for w in caught])
+    assert said[1] == said[0]
+
+
+def test_tensors_with_history_become_arrays_where_no_gradient_is_recorded() -> None:
+    for library in (torch, tidu):
+        x = library.ones(2, requires_grad=True)
+        with library.no_grad():
+            assert x.numpy().tolist() == np.asarray(x).tolist() == [1.0, 1.0]
 
 
 def test_a_number_beyond_half_precision_is_compared_without_a_word() -> None:
@@ -372,3 +431,13 @@ def test_the_bound_of_a_cosine_is_unseen_by_its_gradient() -> None:
         library.nn.functional.cosine_similarity(x, y, eps=10.0).sum().backward()
         found.append(x.grad.tolist())
     np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+
+def test_cond_runs_the_function_that_its_predicate_chooses() -> None:
+    # PyTorch compiles both, which leaves settings of its distributions changed.
+    x = tidu.tensor([1.0, -2.0], requires_grad=True)
+    for pred, slope in ((True, 3.0), (x.sum() > 0, -1.0), (tidu.tensor([1]), 3.0)):
+        (gradient,) = tidu.autograd.grad(
+            tidu.cond(pred, lambda x: (3 * x).sum(), lambda x: -x.sum(), (x,)), x
+        )
+        assert gradient.tolist() == [slope, slope]

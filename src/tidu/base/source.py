@@ -181,15 +181,39 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
+_said: set[str] = set()
+_settings = {"always": False}
+
+
+def warn_once(message: str) -> None:
+    """`warn`, but the first time in a process only, unless `set_warn_always` was called."""
+    if message not in _said or _settings["always"]:
+        _said.add(message)
+        warn(message)
+
+
+def set_warn_always(b: bool, /) -> None:
+    """Whether warnings that come once in a process come each time."""
+    _settings["always"] = b
+
+
+def is_warn_always_enabled() -> bool:
+    """What `set_warn_always` was last given, False at first."""
+    return _settings["always"]
+
+
 __all__ = [
     "CodeType",
     "at",
     "columns_of",
     "describe",
     "here",
+    "is_warn_always_enabled",
     "line_of",
     "locate",
     "locate_constructor",
     "located",
+    "set_warn_always",
     "warn",
+    "warn_once",
 ]

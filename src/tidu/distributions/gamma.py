@@ -56,7 +56,7 @@ class Gamma(ExponentialFamily):
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
-        value = _StandardGamma.apply(self.concentration.expand(shape)) / self.rate.expand(shape)
+        value = _standard_gamma(self.concentration.expand(shape)) / self.rate.expand(shape)
         value.detach().clamp_(min=finfo(value.dtype).tiny)
         return value
 
@@ -89,8 +89,9 @@ class _StandardGamma(Function):
     """Gamma numbers of rate 1; the gradient says how they move with the concentration."""
 
     @staticmethod
-    def forward(ctx: Any, concentration: Any) -> Any:
-        sample = from_array(draw_gamma(concentration.detach().numpy()), concentration.dtype)
+    def forward(ctx: Any, concentration: Any, generator: Any) -> Any:
+        drawn = draw_gamma(concentration.detach().numpy(), generator=generator)
+        sample = from_array(drawn, concentration.dtype)
         ctx.save_for_backward(concentration, sample)
         return sample
 
@@ -99,17 +100,23 @@ class _StandardGamma(Function):
     def backward(ctx: Any, gradient: Any) -> Any:
         concentration, sample = ctx.saved_tensors
         derivative = implicit_derivative(concentration.double(), sample.double())
-        return gradient * derivative.to(gradient.dtype)
+        return gradient * derivative.to(gradient.dtype), None
 
 
-def draw_gamma(concentrations: Any, kind: Any = None) -> Any:
+def _standard_gamma(self: Any, generator: Any = None) -> Any:
+    """A gamma number of rate 1 for each element, a concentration; with a gradient."""
+    return _StandardGamma.apply(self, generator)
+
+
+def draw_gamma(concentrations: Any, kind: Any = None, generator: Any = None) -> Any:
     """A gamma number of rate 1 for each element, in its dtype or in another `kind`."""
+    source = generator or default_generator
 
     def uniform() -> float:
-        return float(default_generator.uniform((), np.float64))
+        return float(source.uniform((), np.float64))
 
     def normal() -> float:
-        return float(default_generator.normal((), np.float64))
+        return float(source.normal((), np.float64))
 
     numbers = np.empty(concentrations.shape, kind or concentrations.dtype)
     tiny = np.finfo(numbers.dtype).tiny

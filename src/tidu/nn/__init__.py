@@ -120,6 +120,8 @@ from tidu.nn.rnn import GRU, LSTM, RNN, RNNBase
 # What few networks have. `modules` is where PyTorch's layers live; they are all made here.
 __getattr__, __dir__ = on_demand(
     __name__,
+    "common_types",
+    "grad",
     "modules",
     "parallel",
     AdaptiveLogSoftmaxWithLoss="adaptive",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidu.nn import grad as grad
 from tidu.tensor.binding import namespaces
 
 globals().update(namespaces["torch.nn.functional"])

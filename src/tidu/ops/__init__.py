@@ -96,6 +96,7 @@ from tidu.ops.windows import (
     blocks,
     columns,
     convolution,
+    convolution_gradients,
     convolving,
     max_pooling,
     max_pools,

@@ -6,6 +6,7 @@ import tidu.ops
 import tidu.tensor.comparing
 import tidu.tensor.distinct
 import tidu.tensor.foreach
+import tidu.tensor.low_rank
 import tidu.tensor.memory
 import tidu.tensor.nonzero
 import tidu.tensor.oddments

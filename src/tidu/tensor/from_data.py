@@ -11,10 +11,10 @@ import numpy as np
 
 from tidu.base import devices, dtypes
 from tidu.base.dtypes import dtype
-from tidu.base.source import at, here
+from tidu.base.source import at, here, warn_once
 from tidu.base.strides import strides_like
-from tidu.tensor.sharing import link
 from tidu.tensor.laying import lay
+from tidu.tensor.sharing import link
 from tidu.tensor.tensor import Tensor, from_array
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "tensor"]
@@ -57,6 +57,13 @@ def as_it_lies(made: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
 
 def _shared(made: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
     """`made` of the numbers of an array, which share memory unless they were converted."""
+    if not array.flags.writeable:
+        warn_once(
+            "The given NumPy array is not writable, and PyTorch does not support non-writable "
+            "tensors. This means writing to this tensor will result in undefined behavior. You may "
+            "want to copy the array to protect its data or make it writable before converting it "
+            "to a tensor. This type of warning will be suppressed for the rest of this program."
+        )
     if array.dtype == made.dtype.numpy:
         link(made._storage, array)
     return made
@@ -115,7 +122,7 @@ def _resolve(data: Any) -> Any:
                 "only one element tensors can be converted to Python scalars, but one of the list "
                 f"has shape {list(data.shape)}; torch.stack(...) joins tensors{at(here())}"
             )
-        return data.item()
+        return float(data) if data.requires_grad else data.item()
     if isinstance(data, (list, tuple)):
         return (
             [_resolve(x) for x in data]

@@ -9,7 +9,7 @@ from typing import Any
 from tidu.autograd.modes import enable_grad
 from tidu.base import dtypes
 from tidu.base.changes import changes
-from tidu.base.source import warn
+from tidu.base.source import warn, warn_once
 from tidu.base.state import state
 from tidu.ops.moving.movement import permute
 from tidu.tensor import creation
@@ -31,6 +31,7 @@ from tidu.tensor.random_in_place import IN_PLACE
 from tidu.tensor.reading import (
     array_wrap,
     as_array,
+    as_float,
     contains,
     formatted,
     index,
@@ -121,7 +122,7 @@ def new(self: Tensor, *args: Any) -> Tensor:
 def _reversed(self: Tensor) -> Tensor:
     """x.T: the dimensions in the opposite order."""
     if len(self._value.shape) not in (0, 2):
-        warn(
+        warn_once(
             "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
             "deprecated and it will throw an error in a future release. Consider `x.mT` to "
             "transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` to "
@@ -159,7 +160,7 @@ def bind_methods() -> None:
         "__array__": as_array,
         "__array_wrap__": array_wrap,
         "__int__": lambda self: int(single(self)),
-        "__float__": lambda self: float(single(self)),
+        "__float__": as_float,
         "__index__": index,
         "__hash__": object.__hash__,
         "__copy__": shallow_copy,
@@ -244,6 +245,7 @@ _SHAPE_IN_PLACE = {
     "transpose": {"TransposeBackward0": "TransposeBackward1"},
     "t": {"TBackward0": "TBackward1"},
     "swapaxes": {"TransposeBackward0": "TransposeBackward1"},
+    "swapdims": {"TransposeBackward0": "TransposeBackward1"},
 }
 
 

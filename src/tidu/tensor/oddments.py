@@ -29,6 +29,21 @@ def adjoint(input: Any) -> Any:
     return transposed(input)
 
 
+@function("torch.cond")
+def cond(
+    pred: Any,
+    true_fn: Callable[..., Any],
+    false_fn: Callable[..., Any],
+    operands: Sequence[Any] = (),
+) -> Any:
+    """true_fn(*operands) if `pred`, a bool or a tensor of one element, holds, else false_fn(...).
+
+    >>> torch.cond(torch.tensor(True), lambda x: x + 1, lambda x: x - 1, (torch.ones(1),))
+    tensor([2.])
+    """
+    return (true_fn if pred else false_fn)(*operands)
+
+
 @function("torch.frobenius_norm")
 def frobenius_norm(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
     """The 2-norm over `dim`."""

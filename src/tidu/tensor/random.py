@@ -313,8 +313,14 @@ def _like(draw: Callable[..., Any]) -> Any:
     contiguous.
     """
 
-    def make(input: Tensor, *args: Any, requires_grad: bool = False, **rest: Any) -> Tensor:
-        empty = empty_like(input, **rest)
+    def make(
+        input: Tensor, *args: Any, dtype: Any = None, requires_grad: bool = False, **rest: Any
+    ) -> Tensor:
+        if not rest and input.is_contiguous():  # the usual case, without an empty tensor
+            d = dtypes.given(dtype) or input.dtype
+            drawn = drawn_as(draw(tuple(input._value.shape), d.numpy, True, *args), d)
+            return finish(drawn.lay_as(input), requires_grad)
+        empty = empty_like(input, dtype=dtype, **rest)
         plain, kind = empty.is_contiguous(), empty.dtype.numpy
         drawn = drawn_like(empty, lambda shape: draw(shape, kind, plain, *args))
         return finish(lay_like(drawn, empty), requires_grad)

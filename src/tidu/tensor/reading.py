@@ -9,7 +9,8 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.allocation import allocate
-from tidu.base.source import at, here
+from tidu.base.source import at, here, warn_once
+from tidu.base.state import state
 from tidu.base.strides import memory_order
 from tidu.ops import elementwise as e
 from tidu.ops.moving.sections import unbind
@@ -47,6 +48,16 @@ def single(self: Tensor) -> Any:
     return item(self)
 
 
+def as_float(self: Tensor) -> float:
+    """float(x), also of what functions such as math.exp are given; a gradient ends there."""
+    if self.requires_grad and state.own.grad_enabled:
+        warn_once(
+            "Converting a tensor with requires_grad=True to a scalar may lead to unexpected "
+            "behavior.\nConsider using tensor.detach() first."
+        )
+    return float(single(self))
+
+
 def tolist(self: Tensor) -> Any:
     """The elements as nested lists of Python numbers (a number for a 0-d tensor).
 
@@ -61,13 +72,13 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
     """A NumPy array with the same numbers, which stay the same: what is written to one of both is
     seen in the other (`tidu.tensor.sharing`). Writes to an array of more than 64 KB are not.
 
-    Raises RuntimeError on a tensor that requires a gradient, and TypeError for bfloat16, which
-    NumPy lacks.
+    Raises RuntimeError on a tensor that requires a gradient, where gradients are recorded, and
+    TypeError for bfloat16, which NumPy lacks.
 
     >>> torch.ones(2).numpy()
     array([1., 1.], dtype=float32)
     """
-    if self.requires_grad and not force:
+    if self.requires_grad and not force and state.own.grad_enabled:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             f"{at(here())}"

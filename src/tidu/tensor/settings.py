@@ -12,9 +12,12 @@ from tidu.tensor.conversion import dtype_of_type
 __all__ = [
     "get_default_device",
     "get_float32_matmul_precision",
+    "get_num_interop_threads",
     "set_default_device",
     "set_default_tensor_type",
     "set_float32_matmul_precision",
+    "set_flush_denormal",
+    "set_num_interop_threads",
 ]
 
 _PRECISIONS = ("highest", "high", "medium")
@@ -38,6 +41,22 @@ def set_float32_matmul_precision(precision: str) -> None:
         )
         return
     _chosen["matmul"] = precision
+
+
+def get_num_interop_threads() -> int:
+    """1: calls are not run beside each other, but shared among the threads of `get_num_threads`."""
+    return 1
+
+
+def set_num_interop_threads(num: int, /) -> None:
+    """A limit, which is kept: see `get_num_interop_threads`."""
+    if num < 1:
+        raise RuntimeError("set_num_interop_threads: expects a positive number")
+
+
+def set_flush_denormal(mode: bool, /) -> bool:
+    """False: the least numbers of all are never taken for zero here, whatever is asked for."""
+    return False
 
 
 def get_default_device() -> device:

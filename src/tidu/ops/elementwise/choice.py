@@ -10,7 +10,7 @@ from tidu.base import dtypes
 from tidu.base.blend import blend
 from tidu.base.limits import require_in_range
 from tidu.base.shapes import broadcast, can_broadcast
-from tidu.base.source import warn
+from tidu.base.source import warn_once
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import Value
 from tidu.ops.elementwise.logic import logical_and, logical_or
@@ -40,7 +40,7 @@ def _where_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
             f"{class_name(condition.dtype)}"
         )
     if condition.dtype is dtypes.uint8:
-        warn(
+        warn_once(
             "where received a uint8 condition tensor. This behavior is deprecated and will be "
             "removed in a future version of PyTorch. Use a boolean condition instead."
         )

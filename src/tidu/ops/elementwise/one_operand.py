@@ -86,7 +86,7 @@ def _logit_vjp(g: Any, out: Any, x: Any, eps: float | None) -> Any:
     slope = g / (x * (1.0 - x))
     if eps is None:
         return where(logical_and(x >= 0.0, x <= 1.0), slope, math.nan)
-    return where(logical_and(x >= eps, x <= 1.0 - eps), slope, 0.0)
+    return where(logical_or(x < eps, x > 1.0 - eps), 0.0, slope)
 
 
 logit_ = define(

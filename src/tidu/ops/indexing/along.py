@@ -9,6 +9,7 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import Shape
 from tidu.ir.op import Array, Indexed, Inferred, Op, Sample, define
+from tidu.ir.value import Value
 from tidu.ops.indexing.bounds import OutOfRangeError, check_index, in_range
 from tidu.ops.moving.movement import place, reshape, whole_ranges
 from tidu.ops.rules import ends_at, promote
@@ -34,9 +35,11 @@ def _write_along(adds: bool) -> Any:
     return access
 
 
-def check_along(operation: str, x: Any, dim: int, index: Any) -> None:
-    """RuntimeError for an index that does not fit `x`, by its rank, dtype, sizes or numbers."""
-    if len(index.shape) != len(x.shape) and x.shape and index.shape and 0 not in index.shape:
+def check_along(operation: str, x: Any, dim: int, index: Any, source: Any = None) -> None:
+    """RuntimeError for an index that does not fit `x`, by its rank, dtype, sizes or numbers, or for
+    a `source` that has nothing for some of its elements.
+    """
+    if max(len(index.shape), 1) != max(len(x.shape), 1) and 0 not in index.shape:
         raise RuntimeError(
             "Index tensor must have the same number of dimensions as "
             f"{'input' if operation == 'gather' else 'self'} tensor ({operation}: "
@@ -53,6 +56,11 @@ def check_along(operation: str, x: Any, dim: int, index: Any) -> None:
                 f"Size does not match at dimension {i} expected index {list(index.shape)} to be no "
                 f"larger than self {list(x.shape)} apart from dimension {dim}"
             )
+    if source is not None and any(n > m for n, m in zip(index.shape, source.shape, strict=False)):
+        raise RuntimeError(
+            f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart "
+            f"from dimension {dim} and to be no larger size than src {list(source.shape)}"
+        )
     size = x.shape[dim] if x.shape else 1
     check_index(operation, index, size, dim, negative=False, error=OutOfRangeError)
 
@@ -102,7 +110,7 @@ gather = define(
 
 def _scatter_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
     x, index, source = inputs
-    check_along("scatter", x, attrs[0], index)
+    check_along("scatter", x, attrs[0], index, source if isinstance(source, Value) else None)
     return (x, index, promote((source,), x.dtype)[0][0]), x.shape, x.dtype
 
 
@@ -117,6 +125,8 @@ def _scatter_numpy(accumulate: bool) -> Any:
                 if accumulate
                 else np.array(np.reshape(source, (-1,))[-1], x.dtype)
             )
+        if not index.ndim:  # that of the gradient of a `gather` with a 0-d index
+            index = index.reshape(1)
         in_range(index, x.shape[dim], dim)
         key = _along(index, dim)
         part = source[tuple(slice(n) for n in index.shape)] if np.ndim(source) else source

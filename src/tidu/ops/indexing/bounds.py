@@ -14,12 +14,28 @@ class OutOfRangeError(IndexError, RuntimeError):
     """An index out of range where PyTorch raises RuntimeError: caught under either name."""
 
 
+# As which users see it: like PyTorch's.
+OutOfRangeError.__name__ = OutOfRangeError.__qualname__ = "RuntimeError"
+OutOfRangeError.__module__ = "builtins"
+
+# How PyTorch's messages begin.
+_BEGINNINGS = {
+    "index_select": "index out of range in self: ",
+    "index_copy": "index_copy_(): ",
+    "take": "out of range: tried to access index {wrong} on a tensor of {size} elements. ",
+    "put": "out of range: tried to access index {wrong} on a tensor of {size} elements. ",
+}
+
+
+def _numbers(index: Value) -> Any:
+    """The elements of an index that has been run, or needs no running; None of others."""
+    return pending.peek(index) if index.buffer is None else index.buffer
+
+
 def bounds_of(index: Value) -> tuple[int, int] | None:
     """Least and greatest element of an index whose numbers can be had, remembered on the Value."""
     if index.bounds is None:
-        numbers = index.buffer
-        if numbers is None:
-            numbers = pending.peek(index)
+        numbers = _numbers(index)
         if numbers is None or numbers.size == 0:
             return None
         index.bounds = (int(numbers.min()), int(numbers.max()))
@@ -48,8 +64,8 @@ def check_index(
     negative: bool = True,
     error: Any = IndexError,
 ) -> None:
-    """Raise IndexError for an element outside [-size, size),
-    if the numbers are there to look at.
+    """Raise IndexError (or `error`) for an element outside [-size, size), or [0, size) where not
+    `negative`, if the numbers are there to look at.
     """
     if index.__class__ is not Value or are_within(index, size):
         return
@@ -57,19 +73,25 @@ def check_index(
     if bounds is None:
         return
     low, high = bounds
-    wrong = high if high >= size else low
-    if high >= size or low < (-size if negative else 0):
-        words = "index out of range in self: " if operation == "index_select" else ""
+    least = -size if negative else 0
+    if high >= size or low < least:
+        wrong = _first_outside(_numbers(index), least, size)
+        words = _BEGINNINGS.get(operation, "").format(wrong=wrong, size=size)
         raise error(
             f"{words}index {wrong} is out of bounds for dimension {dim} with size {size}: "
-            f"{operation} takes indices in [{-size if negative else 0}, {size - 1}]{at(here())}"
+            f"{operation} takes indices in [{least}, {size - 1}]{at(here())}"
         )
+
+
+def _first_outside(numbers: Any, least: int, size: int) -> int:
+    flat = numbers.reshape(-1)
+    return int(flat[np.argmax((flat < least) | (flat >= size))])
 
 
 def in_range(index: Any, size: int, dim: int) -> None:
     """OutOfRangeError for an element outside [0, size), when an op is run."""
     if index.size and (index.min() < 0 or index.max() >= size):
-        wrong = index.max() if index.max() >= size else index.min()
+        wrong = _first_outside(index, 0, size)
         raise OutOfRangeError(
             f"index {wrong} is out of bounds for dimension {dim} with size {size}"
         )

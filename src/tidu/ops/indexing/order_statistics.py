@@ -10,8 +10,9 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import reduced, wrap_dim
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ops.indexing import unstable
 from tidu.ops.indexing.along import gather
-from tidu.ops.indexing.sorting import ordering, sortable
+from tidu.ops.indexing.sorting import ordering, ranks, sortable, tied
 from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.extremes import shared_among_equals
 from tidu.ops.results import KthValue, Median, Mode, NanMedian, Results
@@ -31,7 +32,16 @@ def _at(order: Any, dim: int, k: int) -> Any:
 
 
 def _kth_numpy(x: Any, dim: int, k: int) -> Any:
-    return _at(ordering(x, dim), dim, k - 1) if x.ndim else np.zeros((), np.int64)
+    """The place of the k-th least; among equals the one that PyTorch's algorithm finds."""
+    if not x.ndim:
+        return np.zeros((), np.int64)
+    x = np.moveaxis(sortable(x), dim, -1)
+    place = _at(ordering(x, -1), -1, k - 1)
+    for row in np.argwhere(tied(x, place)):
+        order = list(range(x.shape[-1]))
+        unstable.quick_select(order, ranks(x[*row]).tolist(), k - 1)
+        place[*row] = order[k - 1]
+    return np.moveaxis(place, -1, dim)
 
 
 def _median_numpy(x: Any, dim: int, ignore_nan: bool) -> Any:
@@ -47,14 +57,26 @@ def _median_numpy(x: Any, dim: int, ignore_nan: bool) -> Any:
     return np.where(known < x.shape[dim], unknown.argmax(dim, keepdims=True), middle)
 
 
+def _mode_order(x: Any) -> Any:
+    """The order of each row that `mode` goes by, in which short rows with NaN are not sorted."""
+    short = x.shape[-1] <= unstable.SHORT
+    order = ordering(x, -1)
+    unknown = np.isnan(x).any(-1) if x.dtype.kind == "f" else np.zeros(x.shape[:-1], bool)
+    for at in np.argwhere(unknown if short else np.ones(x.shape[:-1], bool)):
+        row = list(range(x.shape[-1]))
+        unstable.sort(row, (x[*at] if short else ranks(x[*at])).tolist(), len(row))
+        order[*at] = row
+    return order
+
+
 def _mode_numpy(x: Any, dim: int) -> Any:
-    """The end of the longest run of equal elements after sorting;
-    the least of several, its last place.
+    """The end of the longest run of equal elements after sorting; the least of several, the place
+    that is the last of its run by PyTorch's algorithm.
     """
     if not x.ndim:
         return np.zeros((), np.int64)
     x = np.moveaxis(sortable(x), dim, -1)
-    order = ordering(x, -1)
+    order = _mode_order(x)
     values = np.take_along_axis(x, order, -1)
     n = x.shape[-1]
     places = np.arange(n)

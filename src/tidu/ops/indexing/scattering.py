@@ -18,7 +18,7 @@ from tidu.ops.indexing.along import check_along, gather, into, scatter, scatter_
 from tidu.ops.indexing.bounds import in_range
 from tidu.ops.indexing.selection import require_index
 from tidu.ops.moving.movement import expand, reshape, slice_, whole_ranges
-from tidu.ops.rules import class_name, is_number
+from tidu.ops.rules import PART, class_name, is_number
 from tidu.ops.sources import full
 
 _UFUNCS = {
@@ -38,7 +38,7 @@ def _infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
             f"scatter_reduce(): Expected self.dtype to be equal to src.dtype, but got {x.dtype} and"
             f" {source.dtype}"
         )
-    check_along("scatter_reduce", x, attrs[0], index)
+    check_along("scatter_reduce", x, attrs[0], index, source)
     return inputs, x.shape, x.dtype
 
 
@@ -239,6 +239,11 @@ def _require_tensor(operation: str, position: int, x: Any) -> None:
         )
 
 
+def _as_vector(x: Any, input: Any) -> Any:
+    """A 0-d index or source as a vector of one element, unless the input is 0-d itself."""
+    return reshape.named(PART, x, (1,)) if input.shape and not x.shape else x
+
+
 @function("torch.scatter Tensor.scatter", inplace=True)
 def scatter_along(
     input: Any,
@@ -267,6 +272,8 @@ def scatter_along(
             "scatter(): Expected self.dtype to be equal to src.dtype, but got "
             f"{input.dtype} and {source.dtype}"
         )
+    index = _as_vector(index, input)
+    source = source if number else _as_vector(source, input)
     if reduce is None:
         return scatter.named(
             "ScatterBackward1" if number else "ScatterBackward0", input, index, source, d
@@ -290,7 +297,8 @@ def scatter_add_along(input: Any, dim: int, index: Any, src: Any) -> Any:
             f"scatter(): Expected self.dtype to be equal to src.dtype, but got {input.dtype} and"
             f" {src.dtype}"
         )
-    return scatter_add(input, index, src, wrap_dim(dim, len(input.shape)))
+    d = wrap_dim(dim, len(input.shape))
+    return scatter_add(input, _as_vector(index, input), _as_vector(src, input), d)
 
 
 @function("torch.scatter_reduce Tensor.scatter_reduce", inplace=True)
@@ -307,6 +315,7 @@ def scatter_reduce(
     _require_long("scatter_reduce", index)
     if reduce not in REDUCTIONS:
         raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin.")
+    index, src = _as_vector(index, input), _as_vector(src, input)
     return scatter_reduce_(input, index, src, wrap_dim(dim, len(input.shape)), reduce, include_self)
 
 

@@ -249,6 +249,7 @@ def take(input: Any, index: Any) -> Any:
         )
     if prod(input.shape) == 0 and prod(index.shape):
         raise IndexError("take(): tried to take from an empty tensor")
+    check_index("take", _value_of(index), prod(input.shape), 0)
     return _index.named(
         "TakeBackward0",
         (reshape.named(PART, input, (-1,) if prod(input.shape) else (0,)), index),
@@ -275,6 +276,7 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
         )
     if prod(input.shape) == 0 and prod(index.shape):
         raise IndexError("put_(): Tried to put elements into an empty tensor")
+    check_index("put", _value_of(index), prod(input.shape), 0)
     flat = index_put(
         (reshape(input, (-1,)), reshape(source, (-1,)), reshape(index, (-1,))), (0,), accumulate
     )

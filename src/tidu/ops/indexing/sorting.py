@@ -14,6 +14,7 @@ from tidu.base import dtypes
 from tidu.base.shapes import wrap_dim
 from tidu.base.strides import strides_of_copy
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
+from tidu.ops.indexing import unstable
 from tidu.ops.indexing.along import gather
 from tidu.ops.results import Results, Sort, TopK
 from tidu.ops.rules import laid_as
@@ -31,6 +32,11 @@ def ordering(x: Any, dim: int, descending: bool = False) -> Any:
         return np.argsort(x, axis=dim, kind="stable")
     # The order of the mirrored array, mirrored back, keeps equal elements in their order.
     return x.shape[dim] - 1 - np.flip(np.argsort(np.flip(x, dim), axis=dim, kind="stable"), dim)
+
+
+def ranks(row: Any) -> Any:
+    """For each element of a row how many different ones are less; NaN counts as the greatest."""
+    return np.unique(row, return_inverse=True)[1]
 
 
 def _infer_places(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -61,15 +67,47 @@ argsort_ = define(
 def _topk_numpy(x: Any, k: int, dim: int, largest: bool, sorted_: bool) -> Any:
     if not x.ndim:
         return np.zeros((), np.int64)
-    n = x.shape[dim]
-    numbers = sortable(x)
+    numbers = np.moveaxis(sortable(x), dim, -1)
+    places = _greatest(numbers, k, largest)
+    if k:
+        for row in np.argwhere(tied(numbers, places)):
+            places[*row] = _greatest_in_turn(ranks(numbers[*row]), k, largest)
+    return np.moveaxis(places, -1, dim)
+
+
+def _greatest(numbers: Any, k: int, largest: bool) -> Any:
+    """Places of the k greatest (or least) of each row; whichever among equals."""
+    n = numbers.shape[-1]
     if k * 8 > n or not k or numbers.dtype.kind != "f" or np.isnan(numbers).any():
-        return ordering(x, dim, largest).take(np.arange(k), dim)
+        return ordering(numbers, -1, largest)[..., :k].copy()
     # A few of many: part them off first, then sort only those.
-    few = np.argpartition(-numbers if largest else numbers, k - 1, dim).take(np.arange(k), dim)
-    few.sort(dim)
-    order = ordering(np.take_along_axis(x, few, dim), dim, largest)
-    return np.take_along_axis(few, order, dim)
+    few = np.argpartition(-numbers if largest else numbers, k - 1, -1)[..., :k]
+    order = ordering(np.take_along_axis(numbers, few, -1), -1, largest)
+    return np.take_along_axis(few, order, -1)
+
+
+def tied(numbers: Any, places: Any) -> Any:
+    """In which rows what is at `places`, in order, has equals, there or elsewhere."""
+    found = np.take_along_axis(numbers, places, -1)
+    last = found[..., -1:]
+    return (_equal(numbers, last).sum(-1) > 1) | _equal(found[..., 1:], found[..., :-1]).any(-1)
+
+
+def _equal(x: Any, y: Any) -> Any:
+    equal = x == y
+    return equal if x.dtype.kind != "f" else equal | (np.isnan(x) & np.isnan(y))
+
+
+def _greatest_in_turn(rank: Any, k: int, largest: bool) -> list[int]:
+    """Places of the k greatest, equals in the order that PyTorch's algorithms leave them in."""
+    keys = (-rank if largest else rank).tolist()
+    row = list(range(len(keys)))
+    if k * 64 <= len(keys):
+        unstable.partial_sort(row, keys, k)
+    else:
+        unstable.nth_element(row, keys, k - 1)
+        unstable.sort(row, keys, k - 1)
+    return row[:k]
 
 
 def _infer_topk(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:

@@ -18,7 +18,7 @@ from tidu.ops.elementwise import eq, exp, ge, where
 from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.moving.movement import expand, reshape, swap
 from tidu.ops.reductions.reduce import amax, sum_
-from tidu.ops.rules import laid_as
+from tidu.ops.rules import ends_at, laid_as
 from tidu.ops.sources import arange_
 
 _NAMES = {
@@ -182,6 +182,7 @@ attention = in_lower_precision(
         vjp=_vjp,
         outputs=2,
         grad_name="ScaledDotProductFlashAttentionForCpuBackward0",
+        ends=ends_at(0, 1, 2),
         samples=_samples,
         dtypes="float",
         reference=_reference,

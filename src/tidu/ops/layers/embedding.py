@@ -277,7 +277,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     return one_hot_(tensor, num_classes)
 
 
-@function("torch.nn.functional.bilinear")
+@function("torch.bilinear torch.nn.functional.bilinear")
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """y_o = x₁ᵀ · weight_o · x₂ + bias_o: (…, n), (…, m) and a weight (o, n, m) give (…, o).
 

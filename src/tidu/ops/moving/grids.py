@@ -11,7 +11,7 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.shapes import Size, broadcast
-from tidu.base.source import warn
+from tidu.base.source import warn_once
 from tidu.ir.op import function
 from tidu.ir.value import leaf
 from tidu.ops.indexing.arrays import index
@@ -64,7 +64,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
             f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
         )
     if indexing is None:
-        warn(
+        warn_once(
             "torch.meshgrid: in an upcoming release, it will be required to pass the indexing "
             "argument.",
         )

@@ -235,9 +235,11 @@ def renorm(input: Any, p: Any, dim: int, maxnorm: Any) -> Any:
     if maxnorm < 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     d = wrap_dim(dim, rank)
-    norms = vector_norm_(input, float(p), tuple(i for i in range(rank) if i != d), True)
-    limit = float(maxnorm)
-    factor = where(norms > limit, limit / (norms + 1e-7), 1.0)
+    rest, limit = tuple(i for i in range(rank) if i != d), float(maxnorm)
+    over = vector_norm_(input, float(p), rest, True) > limit
+    # The derivative sees only what is scaled: 0 times that of a norm which is NaN would be NaN.
+    norms = vector_norm_(where(over, input, 0.0), float(p), rest, True)
+    factor = where(over, limit / (norms + 1e-7), 1.0)
     return mul.named("RenormBackward0", input, factor)
 
 
