@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from struct import Struct
 from typing import Any
 
@@ -116,6 +117,10 @@ class CpuProgram(Program):
             if all(segment.__class__ is threads.NativeProgram for segment in self.segments)
             else None
         )
+        # All at once, where there are several and each is one array.
+        places = self.places or []
+        plain = len(places) > 1 and all(x.__class__ is int for x in places)
+        self.pick = itemgetter(*places) if plain else None
         leaves = {n: place for place, n in enumerate(plan.leaves)}
         self.parts = [
             _Part(call, one, leaves)
@@ -310,6 +315,8 @@ class CpuProgram(Program):
             raise DeclinedError
 
     def results(self, arrays: list[Any]) -> list[Any]:
+        if self.pick is not None:
+            return [*self.pick(arrays)]
         assert self.places is not None
         return [
             tuple([arrays[i] for i in place]) if place.__class__ is tuple else arrays[place]
