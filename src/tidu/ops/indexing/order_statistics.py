@@ -37,7 +37,7 @@ def _kth_numpy(x: Any, dim: int, k: int) -> Any:
         return np.zeros((), np.int64)
     x = np.moveaxis(sortable(x), dim, -1)
     place = _at(ordering(x, -1), -1, k - 1)
-    for row in np.argwhere(tied(x, place)):
+    for row in unstable.followed(tied(x, place), x.shape[-1]):
         order = list(range(x.shape[-1]))
         unstable.quick_select(order, ranks(x[*row]).tolist(), k - 1)
         place[*row] = order[k - 1]
@@ -62,7 +62,8 @@ def _mode_order(x: Any) -> Any:
     short = x.shape[-1] <= unstable.SHORT
     order = ordering(x, -1)
     unknown = np.isnan(x).any(-1) if x.dtype.kind == "f" else np.zeros(x.shape[:-1], bool)
-    for at in np.argwhere(unknown if short else np.ones(x.shape[:-1], bool)):
+    marked = unknown if short else np.ones(x.shape[:-1], bool)
+    for at in unstable.followed(marked, x.shape[-1]):
         row = list(range(x.shape[-1]))
         unstable.sort(row, (x[*at] if short else ranks(x[*at])).tolist(), len(row))
         order[*at] = row

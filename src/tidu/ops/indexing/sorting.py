@@ -70,7 +70,7 @@ def _topk_numpy(x: Any, k: int, dim: int, largest: bool, sorted_: bool) -> Any:
     numbers = np.moveaxis(sortable(x), dim, -1)
     places = _greatest(numbers, k, largest)
     if k:
-        for row in np.argwhere(tied(numbers, places)):
+        for row in unstable.followed(tied(numbers, places), numbers.shape[-1]):
             places[*row] = _greatest_in_turn(ranks(numbers[*row]), k, largest)
     return np.moveaxis(places, -1, dim)
 

@@ -8,9 +8,21 @@ A row is a list of places, its order given by `keys`, a number for each place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 Keys = Sequence[float]
 SHORT = 16  # what std::sort leaves to insertion
+# Following the steps takes a microsecond or so for each element. In more elements than this, any of
+# several equal ones is taken.
+_MOST_FOLLOWED = 1 << 16
+
+
+def followed(marked: Any, length: int) -> Any:
+    """The coordinates of the marked rows, of so many elements each; none if that is too much."""
+    few = np.count_nonzero(marked) * length <= _MOST_FOLLOWED
+    return np.argwhere(marked) if few else np.empty((0, marked.ndim), np.int64)
 
 
 def _sift(row: list[int], keys: Keys, start: int, hole: int, size: int, value: int) -> None:
