@@ -20,7 +20,11 @@ from tidu.compiler.steps import Correlate, HostCall, Product, Root, Step, Steps,
 # How many kernels back a root may be taken, and how large a kernel may grow.
 _WINDOW = 24
 _MOST_OPERATIONS = 160
-_MOST_BUFFERS = 24
+_MOST_BUFFERS = 32
+# The same for results that have nothing in common but a number, say: parameters and their moments,
+# and how far the gradients are clipped. Each is better off with what else is made of its own
+# gradient, so they share a kernel only if they have few elements.
+_MOST_OF_STRANGERS, _FEW_ELEMENTS = 8, 4096
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ def place_of(root: Root) -> Place:
 
 def fuse(steps: Steps, make: Expressions) -> list[Fused]:
     """Merge roots into kernels; the order of what comes back is one in which all can run."""
-    return _Fusion(make, steps.output_buffers()).run(steps.steps)
+    return _Fusion(make, steps).run(steps.steps)
 
 
 def loads(x: Expression, seen: set[int]) -> Iterator[Expression]:
@@ -81,9 +85,10 @@ def root_loads(root: Root) -> Iterator[Expression]:
 
 
 class _Fusion:
-    def __init__(self, make: Expressions, results: set[int]) -> None:
+    def __init__(self, make: Expressions, steps: Steps) -> None:
         self.make = make
-        self.results = results
+        self.buffers = steps.buffers
+        self.results = steps.output_buffers()
         self.order: list[Fused] = []
         self.around: dict[int, list[Fused]] = {}  # by buffer, see `Root.around`
         self.written: dict[int, int] = {}  # by buffer: the place in the order where it is complete
@@ -149,6 +154,10 @@ class _Fusion:
         touched = writes.union(*map(loaded, kernel.roots))
         if not reads & touched or len(reads | touched) > _MOST_BUFFERS:
             return False
+        if root.buffer.number in self.results and not self.are_related(root, reads, kernel):
+            few = prod(root.space) <= _FEW_ELEMENTS
+            if not few or len(reads | touched) > _MOST_OF_STRANGERS:
+                return False
         if kernel.operations + root.expression.size > _MOST_OPERATIONS:
             return False
         for alignment in (_whole, _kept):
@@ -158,6 +167,14 @@ class _Fusion:
                 kernel.roots = [_inside(kernel, r) for r in merged[2]]
                 return True
         return False
+
+    def are_related(self, root: Root, reads: frozenset[int], kernel: Kernel) -> bool:
+        """Whether a root uses what a kernel makes, or another element of something that the kernel
+        reads for each of its own.
+        """
+        if reads & kernel.writes():
+            return True
+        return any(self.buffers[b].size >= prod(root.space) for b in reads & kernel.reads())
 
 
 Merged = tuple[Shape, frozenset[int], list[Root]]
