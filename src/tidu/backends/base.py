@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from tidu.ir.value import Value
@@ -32,6 +32,29 @@ class Halves(NamedTuple):
     second: Any
     early: list[int]
     numbers: int
+
+
+class InPlaceRun(Protocol):
+    """A way to run a program in two parts, the second of which writes over leaves, and cannot fail.
+    That is `function(address, table)`, one native call, in which no signal handler runs.
+    """
+
+    function: Callable[[int, int], object]
+    address: int
+    table: int
+
+    def begin(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+        """Do the first part. The arrays that have to live through the second. Raises DeclinedError,
+        and nothing has changed.
+        """
+
+    def finish(self, arrays: list[Any], *, alone: bool) -> list[Any]:
+        """Make ready for the second part; the results, which it will fill. It writes over leaves if
+        they are `alone`: their buffers are held by one object each, which will hold the results.
+        """
+
+    def cancel(self) -> None:
+        """The second part is over, or is not to come."""
 
 
 class Program:
@@ -81,6 +104,12 @@ class Program:
     def results(self, arrays: list[Any]) -> list[Any]:
         """Where the results are, whether they are there already or not."""
         raise NotImplementedError
+
+    def in_place(self, pairs: Sequence[tuple[int, int]]) -> InPlaceRun | None:
+        """A way to run it that writes results over leaves which they replace, given by their places
+        among leaves and results. None if the program never can.
+        """
+        return None
 
     def forget_plan(self) -> None:
         """Let go of what a run has no use for, if there is such."""

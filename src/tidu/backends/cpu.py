@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from struct import Struct
@@ -15,8 +15,9 @@ from tidu.backends import numpy as tier_zero
 from tidu.backends import threads
 from tidu.backends.arena import Arena
 from tidu.backends.arrays import Addresses
-from tidu.backends.base import DeclinedError, Halves, Program
+from tidu.backends.base import DeclinedError, Halves, InPlaceRun, Program
 from tidu.backends.blas import blas_address
+from tidu.backends.in_place import InPlace
 from tidu.backends.kernels import kernels
 from tidu.backends.results import Results
 from tidu.base import dtypes
@@ -69,6 +70,8 @@ class CpuProgram(Program):
     Its table has the leaves first, then the results that native code writes, constants, what host
     calls make, the arena, and last the numbers: floats, then integers.
     """
+
+    arena = _arena
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -196,12 +199,12 @@ class CpuProgram(Program):
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """The buffers of the held Values, in order. DeclinedError if something prevents it."""
         with _arena:
-            arrays = self._prepare(leaves, numbers)
+            arrays = self.prepare(leaves, numbers)
             if self.places is None:
                 return self._with_host_calls(arrays, numbers)
             for segment in self.segments:
                 threads.run(segment, self.address)
-            self._check()
+            self.check()
             return self.results(arrays)
 
     def launch(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any] | None:
@@ -211,7 +214,7 @@ class CpuProgram(Program):
         if self.work < _WORTH_LAUNCHING or self.places is None or len(self.segments) != 1:
             return None
         with _arena:
-            return self._launched(self.segments[0], self._prepare(leaves, numbers))
+            return self._launched(self.segments[0], self.prepare(leaves, numbers))
 
     def _launched(self, program: threads.NativeProgram, arrays: list[Any]) -> list[Any] | None:
         _arena.flying = arrays
@@ -222,7 +225,7 @@ class CpuProgram(Program):
         if launched is None:
             raise DeclinedError  # it may be running all the same: the next program waits for it
         _arena.land()
-        self._check()
+        self.check()
         return self.results(launched)
 
     def split(
@@ -258,7 +261,7 @@ class CpuProgram(Program):
             return None
         with _arena:
             there = [_NOTHING if x is None else x for x in leaves]
-            return self._launched(halves.first, self._prepare(there, numbers))
+            return self._launched(halves.first, self.prepare(there, numbers))
 
     def proceed(
         self,
@@ -271,23 +274,36 @@ class CpuProgram(Program):
     ) -> bool:
         with _arena:
             _arena.land()
-            self._check()
+            self.check()
             begun[: len(leaves)] = leaves  # the rest is as it was
             self._fill(begun, len(leaves), numbers)
             if ahead and self._launched(halves.second, begun):
                 return True
             threads.run(halves.second, self.address)
-            self._check()
+            self.check()
             return False
 
     def cancel(self) -> None:
         _arena.land()
 
-    def _prepare(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+    def in_place(self, pairs: Sequence[tuple[int, int]]) -> InPlaceRun | None:
+        leaves, outputs, over = self.plan.leaves, self.plan.outputs, self.plan.over
+        possible = [
+            (leaf, result) for leaf, result in pairs
+            if self.places is not None and leaves[leaf] in over.get(outputs[result], ())
+        ]  # fmt: skip
+        return InPlace(self, possible) if possible else None
+
+    def prepare(
+        self,
+        leaves: Sequence[Any],
+        numbers: Sequence[Any],
+        new_results: Callable[[], Iterable[Any]] | None = None,
+    ) -> list[Any]:
         """Fill the table. The arrays of leaves and results, which must live through the run."""
         _arena.land()
         try:
-            made = self.new_results()
+            made = self.new_results() if new_results is None else new_results()
             base = _arena.reserve(self.plan.arena)
         except MemoryError as error:
             raise DeclinedError from error  # op by op it may do, or turn out which one does not
@@ -310,7 +326,7 @@ class CpuProgram(Program):
             numbers = [numbers[i] for i in (*self.floats, *self.integers)]
         self.number_format.pack_into(self.number_slots, 0, *numbers)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         if self.error.value:
             raise DeclinedError
 
@@ -337,7 +353,7 @@ class CpuProgram(Program):
             self._call(segment, known, numbers)
         else:
             threads.run(segment, self.address)
-            self._check()
+            self.check()
 
     def _call(self, call: HostCall, known: dict[int, Any], numbers: Sequence[Any]) -> None:
         value = call.value

@@ -194,9 +194,14 @@ _native = _Native()
 
 def run(program: NativeProgram, table: int) -> None:
     """Run `program` on the table at this address. The GIL is released meanwhile."""
+    runner(program)(program.address, table)
+
+
+def runner(program: NativeProgram) -> Callable[[int, int], None]:
+    """What runs `program`, given the addresses of it and of its table, by one native call."""
     if not _workers.ready and program.width > 1:
         _workers.start()
-    _native.run(program.address, table)
+    return _native.run
 
 
 def launch(program: NativeProgram, table: int) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from tidu.compiler import fuse, lower, partial, places, program, schedule
+from tidu.compiler import fuse, in_place, lower, partial, places, program, schedule
 from tidu.compiler.expressions import Expressions
 from tidu.compiler.fuse import Fused
 from tidu.compiler.graph import Graph, expand
@@ -75,9 +75,11 @@ def _part(merged: Merged, target: Target) -> Merged:
 def _plan(merged: Merged, target: Target) -> Plan:
     lowered = merged.lowered
     made = program.plan(lowered.steps, merged.order, lowered.make, target.vector_bytes)
+    made.numbers, made.nested = lowered.numbers, lowered.nested
     made.calls = schedule.arrange(made.calls)
     places.place(made)
-    return replace(made, numbers=lowered.numbers, nested=lowered.nested)
+    in_place.find(made)
+    return made
 
 
 PASSES = (

@@ -53,6 +53,10 @@ class Plan:
     arena: int = 0  # bytes
     numbers: tuple[type, ...] = ()  # of each Python number that a run is given: float or int
     nested: bool = False  # whether a leaf is all the results of an op with several
+    # By result: the leaves, if nobody needs them any more, over which it may be written. And the
+    # first of the calls that write so; from it on, none can fail.
+    over: dict[int, frozenset[int]] = field(default_factory=dict)
+    safe: int = 0
 
     def results(self) -> list[int]:
         """The buffers that a run leaves behind, each once."""

@@ -294,7 +294,8 @@ def render_plan(plan: Plan) -> str:
 
 def _memory(plan: Plan, names: Names) -> Iterator[str]:
     for number in dict.fromkeys([*plan.leaves, *plan.constants, *plan.results()]):
-        yield names.typed(number)
+        over = " or ".join(names[leaf] for leaf in sorted(plan.over.get(number, ())))
+        yield f"{names.typed(number)}{over and f', perhaps over {over}'}"
     lives = lifetimes(plan)
     for number in sorted(plan.offsets, key=lambda n: (plan.offsets[n], lives[n])):
         first, last, *_ = lives[number]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tidu.compiler.expressions import ARGUMENT, LOAD
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.notation import Names, expressions
+from tidu.compiler.phases import follow, on_one_track, phases_of
 from tidu.compiler.program import NativeCall, Plan, parts
 from tidu.compiler.render import names_of
 from tidu.compiler.steps import Correlate, HostCall, Product, Root, Stored
@@ -25,6 +26,7 @@ def plan_complaints(plan: Plan) -> Iterator[str]:
         yield from _call(call, plan, known, f"call {place}", names)
     yield from _arena(plan, names)
     yield from _barriers(plan, names)
+    yield from _over(plan, names)
 
 
 def _uses(call: NativeCall | HostCall) -> tuple[set[int], set[int]]:
@@ -74,7 +76,7 @@ def _arena(plan: Plan, names: Names) -> Iterator[str]:
     for place, call in enumerate(plan.calls):
         for number in set.union(*_uses(call)):
             uses.setdefault(number, []).append(place)
-    phases = _phases(plan)
+    phases = phases_of(plan.calls)
     placed: list[tuple[int, int, int]] = []
     for number, start in sorted(plan.offsets.items(), key=lambda x: x[1]):
         buffer = plan.buffers[number]
@@ -88,41 +90,11 @@ def _arena(plan: Plan, names: Names) -> Iterator[str]:
             if apart or number not in uses or other not in uses:
                 continue
             if not (
-                _follow(plan, phases, uses[number], uses[other])
-                or _follow(plan, phases, uses[other], uses[number])
+                follow(plan.calls, phases, uses[number], uses[other])
+                or follow(plan.calls, phases, uses[other], uses[number])
             ):
                 yield f"{names[other]} and {names[number]} are in use together at byte {start}"
         placed.append((number, start, end))
-
-
-def _phases(plan: Plan) -> list[int]:
-    """The phase of each call: between host calls and barriers."""
-    phases: list[int] = []
-    for call in plan.calls:
-        last = phases[-1] if phases else 0
-        after_host = bool(phases) and isinstance(plan.calls[len(phases) - 1], HostCall)
-        phases.append(last + (isinstance(call, HostCall) or after_host or call.barrier))
-    return phases
-
-
-def _follow(plan: Plan, phases: list[int], some: list[int], others: list[int]) -> bool:
-    """Whether each of the other calls surely runs after each of some."""
-    return all(
-        phases[i] < phases[j]
-        or (phases[i] == phases[j] and i < j and _on_one_track(plan.calls[i], plan.calls[j]))
-        for i in some
-        for j in others
-    )
-
-
-def _on_one_track(call: NativeCall | HostCall, other: NativeCall | HostCall) -> bool:
-    """Whether calls of one phase follow each other."""
-    return (
-        isinstance(call, NativeCall)
-        and isinstance(other, NativeCall)
-        and call.units == other.units == 1
-        and call.track == other.track
-    )
 
 
 def _barriers(plan: Plan, names: Names) -> Iterator[str]:
@@ -137,12 +109,32 @@ def _barriers(plan: Plan, names: Names) -> Iterator[str]:
         if call.barrier:
             since = []
         for before, other in since:
-            if _on_one_track(call, other):
+            if on_one_track(call, other):
                 continue
             number = _conflict(plan, call, other)
             if number is not None:
                 yield f"call {place} does not wait for call {before}, which uses {names[number]}"
         since.append((place, call))
+
+
+def _over(plan: Plan, names: Names) -> Iterator[str]:
+    """What may be written over a leaf comes when that has been read, and when nothing can fail."""
+    phases = phases_of(plan.calls)
+    uses = [_uses(call) for call in plan.calls]
+    for result, leaves in plan.over.items():
+        what = names[result]
+        writers = [place for place, (_, writes) in enumerate(uses) if result in writes]
+        if len(writers) != 1 or writers[0] < plan.safe:
+            yield f"{what} may be written over a leaf, but not by one call that cannot fail"
+        for leaf in sorted(leaves):
+            if leaf in plan.results():
+                yield f"{what} is written over {names[leaf]}, which is a result itself"
+            readers = [place for place, (reads, _) in enumerate(uses) if leaf in reads]
+            if not follow(plan.calls, phases, [x for x in readers if x not in writers], writers):
+                yield f"{what} is written over {names[leaf]} before that has been read"
+    safe = phases[plan.safe :]
+    if plan.over and any(phase >= safe[0] for phase in phases[: plan.safe]):
+        yield f"call {plan.safe}, from which on nothing can fail, does not begin a phase"
 
 
 def _conflict(plan: Plan, call: NativeCall, other: NativeCall) -> int | None:
