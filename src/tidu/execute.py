@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tidu.backends import mersenne
-from tidu.backends.base import Backend, DeclinedError, Failure, Program
+from tidu.backends.base import Backend, DeclinedError, Failure, InPlaceRun, Program
 from tidu.backends.numpy import NumpyBackend
 from tidu.base.changes import changes
 from tidu.base.collector import passes, thresholds
@@ -43,7 +43,7 @@ else:
     verify = DeferredModule("tidu.compiler.verify")
     ir_verify = DeferredModule("tidu.ir.verify")
 
-_lock = threading.RLock()
+lock = threading.RLock()
 mersenne.install()
 _BACKENDS: dict[str, Callable[[], Backend]] = {
     "numpy": NumpyBackend,
@@ -105,7 +105,7 @@ def realize() -> None:
     """Run everything pending that somebody holds. Raises what an op raised, naming the line that
     made it.
     """
-    with _lock:
+    with lock:
         _run_pending()
         if engine.untold is not None:
             _tell()
@@ -113,7 +113,7 @@ def realize() -> None:
 
 def settle() -> None:
     """Wait for what was launched. Raises what an op raised there."""
-    with _lock:
+    with lock:
         if engine.flight is not None:
             land()
         if engine.untold is not None:
@@ -132,7 +132,7 @@ def launch(undo: Callable[[], None]) -> None:
     raised that was run already; if one raises later, `undo` is called, and who needs its result or
     runs something next gets the error.
     """
-    with _lock:
+    with lock:
         _run_pending(ahead=True)
         if engine.flight is not None:
             engine.flight.undo = undo
@@ -152,7 +152,7 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
     if recorded.outlook is not None or engine.tier == 0 or changes.recorder is not None:
         return
     if recorded.parts:
-        with _lock:
+        with lock:
             _take_parts(recorded)
     cotangents = [cotangent for _, cotangent in roots]
     outlook = Outlook.of(values, cotangents)
@@ -162,7 +162,7 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
     start = head_starts.find(values, cotangents, outlook)
     if start is None:
         return
-    with _lock:
+    with lock:
         landed = _landed()
         try:
             engine.start = start
@@ -368,11 +368,21 @@ def _proceed(start: Start, task: Task, ahead: bool) -> None:
 
 def run_program(program: Program, leaves: list[Any], numbers: list[Any]) -> list[Any]:
     """The buffers that a compiled program makes of those of its leaves. Raises DeclinedError."""
-    with _lock:
-        if passes:
-            thresholds.follow()
-        land()
+    with lock:
+        _clear_the_way()
         return program.run(leaves, numbers)
+
+
+def begin_in_place(run: InPlaceRun, leaves: list[Any], numbers: list[Any]) -> list[Any]:
+    """The first part of such a run, for who holds the `lock` until after the second."""
+    _clear_the_way()
+    return run.begin(leaves, numbers)
+
+
+def _clear_the_way() -> None:
+    if passes:
+        thresholds.follow()
+    land()
 
 
 def buffer_of(value: Value) -> Any:
@@ -395,7 +405,7 @@ def buffer_of(value: Value) -> Any:
 
 def _land_for(value: Value) -> None:
     """Land what is flying. If that gave the Value that is needed, what is pending may fly next."""
-    with _lock:
+    with lock:
         land()
         if value.buffer is not None:
             _run_pending(ahead=True)
@@ -405,7 +415,7 @@ def _land_for(value: Value) -> None:
 
 def _run_alone(value: Value) -> None:
     """Run a Value that is not on the list of this thread."""
-    with _lock:
+    with lock:
         land()
         if value.buffer is not None:  # another thread may have been quicker
             return
@@ -426,7 +436,7 @@ def _peek(value: Value) -> Any:
     """
     if value.buffer is None:
         copies: dict[int, Value] = {}
-        with _lock:
+        with lock:
             value_copy = _copy(value, copies)
             if value_copy is None:
                 return None
@@ -458,18 +468,18 @@ def _copy(value: Value, copies: dict[int, Value]) -> Value | None:
 
 def _flush() -> None:
     """Called when the list of pending Values has grown past its limit."""
-    with _lock:
+    with lock:
         _run_pending()
 
 
 def _land_quietly() -> None:
-    with _lock:
+    with lock:
         land()
 
 
 def _before_fork() -> None:
     """Nothing is under way while the child is made: it has none of the workers."""
-    _lock.acquire()
+    lock.acquire()
     land()
 
 
@@ -479,7 +489,7 @@ def _after_fork() -> None:
 
 pending.flush = _flush
 pending.peek = _peek
-pause_in_forks(0, _before_fork, _lock.release)
+pause_in_forks(0, _before_fork, lock.release)
 os.register_at_fork(after_in_child=_after_fork)
 # At the end the memory that the workers work in is taken away.
 atexit.register(_land_quietly)

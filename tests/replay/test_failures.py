@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -172,30 +171,73 @@ def test_a_forward_pass_that_needs_a_graph_runs_in_python() -> None:
     assert replayed(compiled._compiled) > 0
 
 
-def test_ctrl_c_in_a_program_leaves_the_parameters_as_they_were() -> None:
+def test_ctrl_c_before_anything_is_written_leaves_everything_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     t = Training(dropout=0.2)
     step = t.step = torch.compile(t.step)
     losses(t, 8)
     assert replayed(step) > 0
     before = [p.tolist() for p in (*t.model.parameters(), *t.model.buffers())]
     state = torch.get_rng_state().tolist()
-    table = step.site.plans[0].recording.names.table
-    program = table["p0"]
+    way = step.site.plans[0].recording.names.table["p0"].way
 
-    def interrupted(leaves: Any, numbers: Any) -> Any:
-        program.run(leaves, numbers)
+    def interrupted(arrays: Any, *, alone: bool) -> Any:
         raise KeyboardInterrupt
 
-    table["p0"] = types.SimpleNamespace(run=interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(way, "finish", interrupted)
         t.step(t.x, t.y)
-    table["p0"] = program
     assert [p.tolist() for p in (*t.model.parameters(), *t.model.buffers())] == before
     assert torch.get_rng_state().tolist() == state
     assert all(p.grad is None for p in t.model.parameters())
     found = losses(t, 3)
     plain = Training(dropout=0.2)
     assert_same(found, [*losses(plain, 8), *losses(plain, 3)][8:])
+
+
+def test_ctrl_c_while_parameters_are_written_finds_the_step_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    t = Training(dropout=0.2)
+    schedule = torch.optim.lr_scheduler.StepLR(t.optimizer, 1, 0.9)
+    plain_step = t.step
+
+    @torch.compile
+    def step(x: Any, y: Any) -> Any:
+        loss = plain_step(x, y)
+        schedule.step()
+        return loss
+
+    t.step = step
+    losses(t, 8)
+    assert replayed(step) > 0
+    way = step.site.plans[0].recording.names.table["p0"].way
+    finish = way.finish
+
+    def interrupted_later(arrays: Any, *, alone: bool) -> Any:
+        results = finish(arrays, alone=alone)
+        run = way.function
+
+        def run_and_interrupt(*addresses: int) -> None:
+            run(*addresses)
+            raise KeyboardInterrupt
+
+        patch.setattr(way, "function", run_and_interrupt)
+        return results
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(way, "finish", interrupted_later)
+        t.step(t.x, t.y)
+    found = losses(t, 3), t.numbers()
+    plain = Training(dropout=0.2)
+    schedule = torch.optim.lr_scheduler.StepLR(plain.optimizer, 1, 0.9)
+    for count in (8, 1, 3):
+        for i in range(count):
+            loss = [plain.step(plain.x + 0.01 * i, plain.y).item()]
+            schedule.step()
+    assert_same(found[0][-1:], loss)
+    assert_same(found[1], plain.numbers())
 
 
 def test_what_a_signal_handler_writes_around_a_recorded_call_is_not_replayed(

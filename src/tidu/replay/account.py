@@ -159,6 +159,7 @@ class Account:
         self._inputs.keep_apart(fixed)
         if quick:
             self.stages.write_in_place(*zip(*quick, strict=True))
+            self.stages.pairs = self._recorder.pairs([storage for storage, _, _ in quick])
 
     def _order(self, value: Value) -> tuple[int, int]:
         """Something to sort by that is the same in every recording."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from tidu.backends.base import Program
+from tidu.backends.base import InPlaceRun, Program
 from tidu.base.state import Position
 from tidu.execute import engine, programs, run_program
 from tidu.ir.op import Op
@@ -110,8 +111,6 @@ class Segment:
     program that there is: operation by operation, until the compiled one has been made.
     """
 
-    __slots__ = ("_key", "_template", "run")
-
     def __init__(self, key: Key, template: Template) -> None:
         self._key = key
         self._template = template
@@ -123,12 +122,60 @@ class Segment:
             programs.make_way()
             return TierZeroProgram(self._template).run(leaves, numbers)
         results = run_program(program, leaves, numbers)
-        self.run = _native(program, _reshape(results, self._shapes()))
+        self.settle(program, _reshape(results, self._shapes()))
         return results
+
+    def settle(self, program: Program, others: list[tuple[int, Any]]) -> None:
+        """Use this program from now on, which makes some results in another shape."""
+        self.run = _native(program, others)
 
     def _shapes(self) -> list[Any]:
         """The shapes of its results."""
         return [self._template.instructions[place][3] for place in self._template.held]
+
+
+class InPlaceSegment(Segment):
+    """The last region of a replayed call, of which results replace leaves. It is run in two parts,
+    as `way` says. `pairs` are places among leaves and results.
+    """
+
+    def __init__(self, segment: Segment, pairs: list[tuple[int, int]]) -> None:
+        super().__init__(segment._key, segment._template)
+        self._pairs = pairs
+        self._others: list[tuple[int, Any]] = []
+        self.way: InPlaceRun = _AtOnce(self)
+
+    def settle(self, program: Program, others: list[tuple[int, Any]]) -> None:
+        super().settle(program, others)
+        way = program.in_place(self._pairs)
+        if way is not None:
+            self.way, self._others = way, others
+
+    def finish(self, way: InPlaceRun, arrays: list[Any], alone: bool) -> list[Any]:
+        """The results, which are there once the second part has run."""
+        results = way.finish(arrays, alone=alone)
+        for place, shape in self._others:
+            if results[place].shape != shape:  # what is written over has the right one
+                results[place] = results[place].reshape(shape)
+        return results
+
+
+class _AtOnce:
+    """All in the first part."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self.function: Callable[[int, int], object] = operator.is_
+        self.address = self.table = 0
+
+    def begin(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+        return [*self._segment.run([*leaves], [*numbers])]
+
+    def finish(self, arrays: list[Any], *, alone: bool) -> list[Any]:
+        return arrays
+
+    def cancel(self) -> None:
+        pass
 
 
 def _reshape(results: list[Any], shapes: list[Any]) -> list[tuple[int, Any]]:

@@ -33,9 +33,10 @@ from tidu.replay.counts import Tallies
 from tidu.replay.inputs import Inputs
 from tidu.replay.listening import Listening
 from tidu.replay.places import Unwatchable
-from tidu.replay.program import Segment, Template
+from tidu.replay.program import InPlaceSegment, Segment, Template
 from tidu.replay.recording import Names, Recording, Refusal
 from tidu.replay.runtime import entries_of
+from tidu.replay.stages import Stages
 from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
@@ -307,18 +308,13 @@ class Recorder:
         guards = self.inputs.guards(account.exchanged)
         body: list[str] = []
         for line in self.lines:
-            body.extend([line] if isinstance(line, str) else self._region_lines(line))
+            body.extend([line] if isinstance(line, str) else self._region_lines(line, stages))
         saves = [f"s_{g} = {g}.get_state()" for g in self.generators.values()]
         restores = [f"{g}.set_state(s_{g})" for g in self.generators.values()]
-        text = _TEMPLATE.format(
-            guards=" and ".join(guards) or "True",
-            accepts=_indented([*self.inputs.lines, *self.trace.lines], 8),
-            before=_indented([*saves, *stages.before], 4),
-            body=_indented([*body, *stages.prepare], 8),
-            undo=_indented([*restores, *stages.undo], 8),
-            exchange=_indented([*stages.exchange, *stages.after], 4),
-            result=result,
-        )
+        stages.before = [*saves, *stages.before]
+        stages.undo = [*restores, *stages.undo]
+        accepts = [*self.inputs.lines, *self.trace.lines]
+        text = stages.text(" and ".join(guards) or "True", accepts, body, result)
         programs = [f"p{number}" for number in range(self.regions)]
         recording = Recording(text, self.names, self.constants, programs, changes.count)
         recording.watched = {*account.around.tensors, *account.around.modules}
@@ -334,48 +330,38 @@ class Recorder:
         """Whether this is the thread of the call."""
         return threading.get_ident() == self._thread
 
-    def _region_lines(self, region: Region) -> list[str]:
+    def pairs(self, storages: list[Storage]) -> list[tuple[int, int]]:
+        """Memory that the last region reads and has a result for: the places of both."""
+        last = [line for line in self.lines if isinstance(line, Region)][-1]
+        leaves = {id(x): place for place, x in enumerate(last.leaves) if isinstance(x, Storage)}
+        found = []
+        for storage in storages:
+            made = self.made_of(storage.value)
+            if made is not None and made.region == last.number and id(storage) in leaves:
+                found.append((leaves[id(storage)], made.place))
+        return found
+
+    def _region_lines(self, region: Region, stages: Stages) -> list[str]:
         number = region.number
         leaves = [x if isinstance(x, str) else self.inputs.leaf_text(x) for x in region.leaves]
         texts = f"[{', '.join(leaves)}]"
         arrays = f"ONLY_ARRAYS.issuperset(map(type, l{number}))"
-        return [
+        lines = [
             f"l{number} = {texts}",
             # Some of it may not have been run yet, or have failed.
             f"if not {arrays}:",
             f"    settle(); l{number} = {texts}",
             f"    if not {arrays}: raise Departure",
-            f"o{number} = p{number}.run(l{number}, [{', '.join(region.numbers)}])",
         ]
-
-
-_TEMPLATE = """\
-def replay(args, kwargs):
-    if changes.count != COUNT or changes.recorder is not None:
-        return MISS
-    try:
-        own = state.own
-        if not ({guards}):
-            return MISS
-{accepts}
-    except Exception:
-        return MISS
-    ticks.left -= 1
-    if ticks.left < 0:
-        return MISS
-{before}
-    try:
-{body}
-    except Exception:
-{undo}
-        return MISS
-    except BaseException:
-{undo}
-        raise
-{exchange}
-    return {result}
-"""
-
-
-def _indented(lines: list[str], width: int) -> str:
-    return "\n".join(" " * width + line for line in lines or ["pass"])
+        numbers = f"[{', '.join(region.numbers)}]"
+        if not stages.pairs or number != self.regions - 1:
+            return [*lines, f"o{number} = p{number}.run(l{number}, {numbers})"]
+        program = f"p{number}"
+        self.names.table[program] = InPlaceSegment(self.names.table[program], stages.pairs)
+        return [
+            *lines,
+            f"way = {program}.way",
+            f"begun = begin_in_place(way, l{number}, {numbers})",
+            *stages.questions,
+            f"o{number} = {program}.finish(way, begun, alone)",
+        ]

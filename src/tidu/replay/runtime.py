@@ -14,7 +14,7 @@ from tidu.autograd.anomaly import Anomaly
 from tidu.base.changes import changes
 from tidu.base.state import state
 from tidu.base.strides import Strides, strides_like
-from tidu.execute import realize
+from tidu.execute import begin_in_place, lock, realize
 from tidu.ir.value import Value, leaf
 from tidu.replay.places import MISSING, members, same
 from tidu.tensor import Storage, Tensor
@@ -32,8 +32,10 @@ class Departure(Exception):  # noqa: N818 (not an error: the Python code runs in
 GLOBALS = {
     "Anomaly": Anomaly,
     "MISSING": MISSING,
+    "begin_in_place": begin_in_place,
     "changes": changes,
     "count": sys.getrefcount,
+    "lock": lock,
     "members": members,
     "same": same,
     "state": state,

@@ -17,6 +17,10 @@ from tidu.tensor import Storage, Tensor
 class Stages:
     """Lines before the programs run; after that, to `prepare` what is then put into place by the
     assignments of `exchange`; the lines `after`; and to `undo` what was before, if a program fails.
+
+    The last program may write results over leaves, `pairs` of places among leaves and results. It
+    then runs in two parts: the `questions` are asked between them, and the second follows the
+    assignments.
     """
 
     def __init__(self, names: Names) -> None:
@@ -26,6 +30,8 @@ class Stages:
         self.exchange: list[str] = []
         self.after: list[str] = []
         self.undo: list[str] = []
+        self.pairs: list[tuple[int, int]] = []
+        self.questions: list[str] = []
 
     def write_in_place(
         self, storages: Sequence[Storage], dtypes: Sequence[Any], buffers: Sequence[str]
@@ -35,10 +41,12 @@ class Stages:
         """
         names = [self._names.bind(storage, "s") for storage in storages]
         held = [f"u{i}" for i in range(len(names))]
-        self.prepare += [
-            f"w = [{', '.join(buffers)}]",
+        self.questions += [
             *(f"{u} = {name}.value" for u, name in zip(held, names, strict=True)),
             f"alone = {held_by(1, held)}",
+        ]
+        self.prepare += [
+            f"w = [{', '.join(buffers)}]",
             f"y = None if alone else values(w, {self._bind_list(dtypes)})",
         ]
         self.exchange += [
@@ -102,6 +110,24 @@ class Stages:
             f"    {_targets(f'{text}._grad' for text in texts)} = {name}.made = f",
         ]
 
+    def text(self, guards: str, accepts: list[str], body: list[str], result: str) -> str:
+        """The whole call: conditions, lines that read its arguments, those that run the programs,
+        and an expression for the result.
+        """
+        questions = [] if self.pairs else self.questions  # else they are a part of the body
+        beginning = _BEGINNING.format(
+            guards=guards, accepts=_indented(accepts, 8), before=_indented(self.before, 4)
+        )
+        width = 16 if self.pairs else 8
+        rest = (_IN_PLACE if self.pairs else _APART).format(
+            body=_indented([*body, *questions, *self.prepare], width),
+            undo=_indented(self.undo, width),
+            exchange=_indented(self.exchange, 16 if self.pairs else 4),
+            after=_indented(self.after, 12 if self.pairs else 4),
+            result=result,
+        )
+        return beginning + rest
+
     def _bind_list(self, dtypes: Sequence[Any]) -> str:
         return self._names.bind_alike(list(dtypes), *dtypes)
 
@@ -118,3 +144,68 @@ def _count_write(storage: str) -> str:
 def held_by(holders: int, names: Iterable[str]) -> str:
     """A condition: so many other objects hold each of what some local variables hold."""
     return " == ".join(f"count({name})" for name in names) + f" == UNHELD + {holders}"
+
+
+_BEGINNING = """\
+def replay(args, kwargs):
+    if changes.count != COUNT or changes.recorder is not None:
+        return MISS
+    try:
+        own = state.own
+        if not ({guards}):
+            return MISS
+{accepts}
+    except Exception:
+        return MISS
+    ticks.left -= 1
+    if ticks.left < 0:
+        return MISS
+{before}
+"""
+
+_APART = """\
+    try:
+{body}
+    except Exception:
+{undo}
+        return MISS
+    except BaseException:
+{undo}
+        raise
+{exchange}
+{after}
+    return {result}
+"""
+
+# Once the exchange has begun, the step will have been done, also if Ctrl-C comes.
+_IN_PLACE = """\
+    begun, done = None, False
+    try:
+        with lock:
+            try:
+{body}
+            except Exception:
+                if begun is not None:
+                    way.cancel()
+{undo}
+                return MISS
+            except BaseException:
+                if begun is not None:
+                    way.cancel()
+{undo}
+                raise
+            try:
+{exchange}
+                done = True
+                way.function(way.address, way.table)
+            finally:
+                way.cancel()
+    finally:
+        if done:
+{after}
+    return {result}
+"""
+
+
+def _indented(lines: list[str], width: int) -> str:
+    return "\n".join(" " * width + line for line in lines or ["pass"])
