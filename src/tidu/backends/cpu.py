@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import itemgetter
@@ -16,12 +17,12 @@ from tidu.backends import threads
 from tidu.backends.arena import Arena
 from tidu.backends.arrays import Addresses
 from tidu.backends.base import DeclinedError, Halves, InPlaceRun, Program
-from tidu.backends.blas import blas_address
+from tidu.backends.blas import BlasAddresses, blas_address
 from tidu.backends.in_place import InPlace
 from tidu.backends.kernels import kernels
 from tidu.backends.results import Results
 from tidu.base import dtypes
-from tidu.compiler import cache, gemm, llvm
+from tidu.compiler import cache, gemm, llvm, turned
 from tidu.compiler.gemm import GemmParams
 from tidu.compiler.graph import Graph
 from tidu.compiler.pipeline import compile_graph
@@ -184,12 +185,12 @@ class CpuProgram(Program):
     def _gemm(self, call: NativeCall) -> Any:
         p = call.what
         assert isinstance(p, Product)
-        blas = blas_address(p.dtype)
+        functions = multipliers(p.dtype, p.m, p.n, p.a.transposed, p.b.transposed)
         batch = (1,) * (2 - len(p.batch)) + tuple(p.batch)
         strides = [(0,) * (2 - len(x.batch)) + x.batch for x in (p.a, p.b, p.c)]
         slots = [self.slots[x.buffer.number] for x in (p.a, p.b, p.c)]
         numbers = [
-            *blas, *slots, p.m, p.n, p.k,
+            *functions, *slots, p.m, p.n, p.k,
             p.a.leading, p.b.leading, p.c.leading, *call.parameters,
             p.a.offset, p.b.offset, p.c.offset, int(p.a.transposed), int(p.b.transposed), 0,
             *batch, *strides[0], *strides[1], *strides[2],
@@ -400,10 +401,24 @@ def _several(arrays: list[Any], buffers: list[Buffer]) -> Value:
     return Value(None, (), (), shapes, kinds, None, tuple(arrays))  # type: ignore[arg-type]
 
 
-_gemm: dict[str, int] = {}
+@functools.cache
+def _loaded(text: str, *names: str) -> dict[str, int]:
+    return llvm.load([cache.object_code(text)], names)
 
 
 def _gemm_address(product: Product) -> int:
-    if not _gemm:
-        _gemm.update(llvm.load([cache.object_code(gemm.text())], gemm.NAMES.values()))
-    return _gemm[gemm.NAMES["float" if product.dtype is dtypes.float32 else "double"]]
+    return _loaded(gemm.text(), *gemm.NAMES.values())[gemm.NAMES[_element(product.dtype)]]
+
+
+def multipliers(d: dtypes.dtype, m: int, n: int, trans_a: bool, trans_b: bool) -> BlasAddresses:
+    """What the kernel for such a product calls: BLAS, or a function of our own in its place."""
+    blas = blas_address(d)
+    if not gemm.is_turned(m, n, trans_a, trans_b):
+        return blas
+    names = [turned.name(element) for element in gemm.NAMES]
+    found = _loaded(turned.text(llvm.vector_bytes()), *names)
+    return blas._replace(gemm=found[turned.name(_element(d))])
+
+
+def _element(d: dtypes.dtype) -> str:
+    return "float" if d is dtypes.float32 else "double"

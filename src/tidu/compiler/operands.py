@@ -1,8 +1,8 @@
-"""Transposed operands that many rows are multiplied with are stored the other way round.
+"""Transposed operands of many small products are stored the other way round.
 
-BLAS reads a transposed right operand with a fifth to a third less speed. A copy of it is soon paid
-for: by one product with many rows, or by many products with the same operand, such as the steps of
-a recurrent layer.
+A product with many rows turns its right operand around as it goes (`turned.py`). For each of many
+products with few rows that takes as long as the product itself, or BLAS reads it with a fifth to a
+third less speed: the steps of a recurrent layer have a copy of their weights made once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from tidu.compiler.expressions import Expressions
 from tidu.compiler.layouts import Layout, contiguous
 from tidu.compiler.steps import Buffer, Operand, Product, Root, Step, Steps
 
-# Rows multiplied with an operand from which on copying it costs less than it saves.
-_WORTH_COPYING = 256
+# Rows multiplied with an operand from which on copying it costs less than it saves, and rows of one
+# product from which on that does not need it.
+_WORTH_COPYING, _MANY_ROWS = 256, 128
 # Fewer columns than this BLAS reads as quickly either way.
 _FEW_COLUMNS = 32
 
@@ -45,7 +46,8 @@ def straighten(steps: Steps, make: Expressions) -> None:
 def _may_change(product: Product) -> bool:
     b = product.b
     straight = not product.a.transposed and b.transposed
-    return straight and not product.batch and product.m > 1 and product.n >= _FEW_COLUMNS
+    few_rows = 1 < product.m < _MANY_ROWS
+    return straight and not product.batch and few_rows and product.n >= _FEW_COLUMNS
 
 
 def _key(product: Product) -> _Key:

@@ -1,0 +1,315 @@
+"""Products with a transposed right operand: what BLAS is slow at, done by a function of our own.
+
+It is called like cblas_?gemm, for matrices by rows, with alpha = 1 and with beta 0 or 1. As many
+columns of C as a tile has are made at a time. What they need of B is turned around, square by
+square in registers, into rows that lie one behind the other; all rows of A are then multiplied with
+that, a few at a time. Each element of C is one chain of fused multiplications and additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tidu.compiler.correlation.vectors import Vector, fill
+
+# What it takes of k at most.
+MOST_DEPTH = 320
+_ELEMENTS = ("float", "double")
+
+
+class _Tile(NamedTuple):
+    """The part of C that is kept in registers."""
+
+    vector: Vector
+
+    @property
+    def rows(self) -> int:
+        return 4
+
+    @property
+    def vectors(self) -> int:
+        return self.vector.registers // 8  # half of the registers hold sums
+
+    @property
+    def width(self) -> int:
+        return self.vectors * self.vector.lanes
+
+
+def name(element: str) -> str:
+    """The function for LLVM's "float" or "double"."""
+    return f"tidu_turned_{element}"
+
+
+def text(vector_bytes: int) -> str:
+    """The module with the function for each dtype, for registers of so many bytes."""
+    tiles = [_Tile(Vector(element, vector_bytes)) for element in _ELEMENTS]
+    declarations = dict.fromkeys(
+        line for tile in tiles for line in tile.vector.declarations().splitlines()
+    )
+    return "".join(map(_module, tiles)) + "\n".join(declarations)
+
+
+def _module(tile: _Tile) -> str:
+    sizes = range(1, tile.vectors + 1)
+    main = fill(
+        _FUNCTION,
+        CASES=" ".join(f"i64 {v - 1}, label %tile.{v}" for v in sizes[:-1]),
+        CALLS="".join(fill(_CALL, VECTORS=v) for v in sizes),
+        SCRATCH=(MOST_DEPTH + tile.vector.lanes) * tile.width,
+        VECTORS=tile.vectors,
+    )
+    return fill(
+        main + _turn(tile) + "".join(_tile(tile, v) for v in sizes),
+        FUNCTION=name(tile.vector.element),
+        WIDTH=tile.width,
+        LANES=tile.vector.lanes,
+        HEIGHT=tile.rows,
+        ELEMENT=tile.vector.element,
+    )
+
+
+_FUNCTION = """
+define void @FUNCTION(i32 %layout, i32 %a.order, i32 %b.order, i64 %m, i64 %n, i64 %k,
+                      ELEMENT %alpha, ptr %a, i64 %lda, ptr %b, i64 %ldb,
+                      ELEMENT %beta, ptr %c, i64 %ldc) nounwind {
+entry:
+  %turned = alloca [SCRATCH x ELEMENT], align 64
+  %adds = fcmp une ELEMENT %beta, 0.0
+  br label %columns.loop
+
+columns.loop:
+  %column = phi i64 [0, %entry], [%column.next, %columns.done]
+  %column.next = add i64 %column, WIDTH
+  %columns.left = sub i64 %n, %column
+  %width = call i64 @llvm.smin.i64(i64 %columns.left, i64 WIDTH)
+  %lanes.before = sub i64 %width, 1
+  %vectors.before = udiv i64 %lanes.before, LANES
+  %lanes.full = mul i64 %vectors.before, LANES
+  %last = sub i64 %width, %lanes.full
+  %b.place = mul i64 %column, %ldb
+  %b.columns = getelementptr ELEMENT, ptr %b, i64 %b.place
+  %c.columns = getelementptr ELEMENT, ptr %c, i64 %column
+  call void @turn.ELEMENT(ptr %b.columns, i64 %ldb, i64 %width, i64 %k, ptr %turned)
+  br label %rows.loop
+
+rows.loop:
+  %row = phi i64 [0, %columns.loop], [%row.next, %rows.done]
+  %row.next = add i64 %row, HEIGHT
+  %rows.left = sub i64 %m, %row
+  %height = call i64 @llvm.smin.i64(i64 %rows.left, i64 HEIGHT)
+  %a.place = mul i64 %row, %lda
+  %a.rows = getelementptr ELEMENT, ptr %a, i64 %a.place
+  %c.place = mul i64 %row, %ldc
+  %c.rows = getelementptr ELEMENT, ptr %c.columns, i64 %c.place
+  switch i64 %vectors.before, label %tile.VECTORS [CASES]
+CALLS
+rows.done:
+  %rows.more = icmp slt i64 %row.next, %m
+  br i1 %rows.more, label %rows.loop, label %columns.done
+
+columns.done:
+  %columns.more = icmp slt i64 %column.next, %n
+  br i1 %columns.more, label %columns.loop, label %finish
+
+finish:
+  ret void
+}
+"""
+
+_CALL = """
+tile.VECTORS:
+  call void @tile.VECTORS.ELEMENT(ptr %a.rows, i64 %lda, ptr %turned, i64 %k, i64 %last,
+                                  ptr %c.rows, i64 %ldc, i64 %height, i1 %adds)
+  br label %rows.done
+"""
+
+_TURN = """
+; `width` columns of B, which are stored one behind the other: k rows of WIDTH elements. Beyond the
+; last column and the last of k, they are something.
+define internal void @turn.ELEMENT(ptr %b, i64 %ldb, i64 %width, i64 %k, ptr %to) noinline nounwind
+{
+entry:
+  %last.column = sub i64 %width, 1
+  br label %columns.loop
+
+columns.loop:
+  %column = phi i64 [0, %entry], [%column.next, %columns.done]
+  br label %squares.loop
+
+squares.loop:
+  %from = phi i64 [0, %columns.loop], [%from.next, %squares.loop]
+  %k.left = sub i64 %k, %from
+MASK
+LOADS
+EXCHANGES
+STORES
+  %from.next = add i64 %from, LANES
+  %squares.more = icmp slt i64 %from.next, %k
+  br i1 %squares.more, label %squares.loop, label %columns.done
+
+columns.done:
+  %column.next = add i64 %column, LANES
+  %columns.more = icmp slt i64 %column.next, %width
+  br i1 %columns.more, label %columns.loop, label %finish
+
+finish:
+  ret void
+}
+"""
+
+
+def _turn(tile: _Tile) -> str:
+    """The function that turns squares around."""
+    vector, loads, stores = tile.vector, [], []
+    for i in range(vector.lanes):
+        loads += [
+            f"%number.{i} = add i64 %column, {i}",
+            # A column that does not exist: the last one once more.
+            f"%there.{i} = call i64 @llvm.smin.i64(i64 %number.{i}, i64 %last.column)",
+            f"%place.{i} = mul i64 %there.{i}, %ldb",
+            f"%first.{i} = add i64 %place.{i}, %from",
+            f"%from.{i} = getelementptr {vector.element}, ptr %b, i64 %first.{i}",
+            vector.load(f"loaded.{i}", f"%from.{i}", "%mask"),
+        ]
+    exchanges = list(_exchanges(vector))
+    for i, (turned, _) in enumerate(exchanges[-vector.lanes :]):
+        stores += [
+            f"%k.{i} = add i64 %from, {i}",
+            f"%line.{i} = mul i64 %k.{i}, WIDTH",
+            f"%target.{i} = add i64 %line.{i}, %column",
+            f"%to.{i} = getelementptr {vector.element}, ptr %to, i64 %target.{i}",
+            vector.store(turned, f"%to.{i}"),
+        ]
+    return fill(
+        _TURN,
+        MASK=vector.first_lanes("mask", "%k.left"),
+        LOADS=loads,
+        EXCHANGES=[line for _, line in exchanges],
+        STORES=stores,
+    )
+
+
+def _exchanges(vector: Vector) -> Iterator[tuple[str, str]]:
+    """Registers and how they are made: from rows of a square, step by step, columns, the last of
+    all. Each step exchanges one bit of a row's number with that of a lane.
+    """
+    lanes = vector.lanes
+    rows = [f"%loaded.{i}" for i in range(lanes)]
+    half = lanes // 2
+    while half:
+        made: list[tuple[str, str]] = []
+        for i in range(lanes):
+            low, high = rows[i & ~half], rows[i | half]
+            order = [
+                (j | half if i & half else j & ~half) + (lanes if j & half else 0)
+                for j in range(lanes)
+            ]
+            shown = ", ".join(f"i32 {j}" for j in order)
+            register = f"%turned.{half}.{i}"
+            both = f"{vector.type} {low}, {vector.type} {high}"
+            made.append((register, f"{register} = shufflevector {both}, <{lanes} x i32> <{shown}>"))
+        rows = [register for register, _ in made]
+        yield from made
+        half //= 2
+
+
+_TILE = """
+; A tile of VECTORS vectors, of which the last has `last` elements: c = Σ a·b, or c += Σ a·b.
+define internal void @tile.VECTORS.ELEMENT(ptr %a, i64 %lda, ptr %b, i64 %k, i64 %last, ptr %c,
+                                           i64 %ldc, i64 %height, i1 %adds) noinline nounwind {
+entry:
+  %row.last = sub i64 %height, 1
+MASK
+ROWS
+  br label %loop
+
+loop:
+  %i = phi i64 [0, %entry], [%i.next, %loop]
+SUMS
+  %b.line = mul i64 %i, WIDTH
+  %b.i = getelementptr ELEMENT, ptr %b, i64 %b.line
+PRODUCTS
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %k
+  br i1 %more, label %loop, label %store.0
+STORES
+store.HEIGHT:
+  ret void
+}
+"""
+
+# One row of a tile into C, and on to the next if there is one.
+_STORE = """
+store.THIS:
+  %exists.THIS = icmp sgt i64 %height, THIS
+  br i1 %exists.THIS, label %start.THIS, label %store.HEIGHT
+
+start.THIS:
+  %c.place.THIS = mul i64 %ldc, THIS
+  %c.row.THIS = getelementptr ELEMENT, ptr %c, i64 %c.place.THIS
+PLACES
+  br i1 %adds, label %adds.THIS, label %end.THIS
+
+adds.THIS:
+LOADS
+  br label %end.THIS
+
+end.THIS:
+RESULTS
+  br label %store.NEXT
+"""
+
+
+def _tile(tile: _Tile, vectors: int) -> str:
+    """The function for tiles of so many vectors."""
+    vector, rows, products = tile.vector, [], []
+    for i in range(tile.rows):
+        rows += [
+            # A row that does not exist: the last one once more.
+            f"%row.{i} = call i64 @llvm.smin.i64(i64 {i}, i64 %row.last)",
+            f"%a.place.{i} = mul i64 %row.{i}, %lda",
+            f"%a.row.{i} = getelementptr {vector.element}, ptr %a, i64 %a.place.{i}",
+        ]
+    for j in range(vectors):
+        products += [vector.at(f"b.at.{j}", "%b.i", j), vector.load(f"b.{j}", f"%b.at.{j}")]
+    for i in range(tile.rows):
+        products += [
+            f"%a.at.{i} = getelementptr {vector.element}, ptr %a.row.{i}, i64 %i",
+            f"%a.scalar.{i} = load {vector.element}, ptr %a.at.{i}",
+            *vector.splat(f"a.{i}", f"%a.scalar.{i}"),
+            *(
+                vector.fma(f"next.{i}.{j}", f"%a.{i}", f"%b.{j}", f"%sum.{i}.{j}")
+                for j in range(vectors)
+            ),
+        ]
+    sums = [
+        f"%sum.{i}.{j} = phi {vector.type} [zeroinitializer, %entry], [%next.{i}.{j}, %loop]"
+        for i in range(tile.rows)
+        for j in range(vectors)
+    ]
+    return fill(
+        _TILE,
+        MASK=vector.first_lanes("mask", "%last"),
+        ROWS=rows,
+        SUMS=sums,
+        PRODUCTS=products,
+        STORES="".join(_store(vector, vectors, i) for i in range(tile.rows)),
+        VECTORS=vectors,
+    )
+
+
+def _store(vector: Vector, vectors: int, i: int) -> str:
+    places, loads, results, stores = [], [], [], []
+    for j in range(vectors):
+        mask = "%mask" if j == vectors - 1 else ""
+        place, done = f"%c.at.{i}.{j}", f"%next.{i}.{j}"
+        places.append(vector.at(place[1:], f"%c.row.{i}", j))
+        loads += [
+            vector.load(f"c.{i}.{j}", place, mask),
+            f"%both.{i}.{j} = fadd {vector.type} %c.{i}.{j}, {done}",
+        ]
+        sources = f"[{done}, %start.{i}], [%both.{i}.{j}, %adds.{i}]"
+        results.append(f"%result.{i}.{j} = phi {vector.type} {sources}")
+        stores.append(vector.store(f"%result.{i}.{j}", place, mask))
+    return fill(_STORE, PLACES=places, LOADS=loads, RESULTS=[*results, *stores], THIS=i, NEXT=i + 1)

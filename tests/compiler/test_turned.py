@@ -1,0 +1,98 @@
+"""Products with a transposed right operand by our own function: right, within bounds, one chain."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tidu.compiler import gemm, llvm, turned
+
+ELEMENTS = {"float": (np.float32, ctypes.c_float), "double": (np.float64, ctypes.c_double)}
+ROWS, COLUMNS, DEPTHS = (1, 3, 4, 5, 48), (1, 7, 16, 33, 64, 65, 130), (1, 5, 16, 17, 50, 320)
+
+
+@cache
+def functions(vector_bytes: int) -> dict[str, Any]:
+    """The functions for registers of so many bytes, which need not be those of this machine."""
+    text, names = turned.text(vector_bytes), {}
+    for element in ELEMENTS:
+        names[element] = f"{turned.name(element)}_{vector_bytes}"
+        text = text.replace(f"@{turned.name(element)}(", f"@{names[element]}(")
+    found = llvm.load([llvm.compile_module(text)], names.values())
+    size, order = ctypes.c_int64, ctypes.c_int32
+    made = {}
+    for element, (_, number) in ELEMENTS.items():
+        operands = (number, ctypes.c_void_p, size, ctypes.c_void_p, size)
+        result = (number, ctypes.c_void_p, size)
+        prototype = ctypes.CFUNCTYPE(
+            None, order, order, order, size, size, size, *operands, *result
+        )
+        made[element] = prototype(found[names[element]])
+    return made
+
+
+def multiply(vector_bytes: int, element: str, a: Any, b: Any, c: Any, beta: float) -> None:
+    """c = a·bᵀ + beta·c, for views of matrices by rows."""
+    rows = [x.strides[0] // x.itemsize for x in (a, b, c)]
+    at = [x.ctypes.data for x in (a, b, c)]
+    functions(vector_bytes)[element](
+        101, 111, 112, *c.shape, a.shape[1],
+        1.0, at[0], rows[0], at[1], rows[1], beta, at[2], rows[2],
+    )  # fmt: skip
+
+
+def framed(rng: Any, kind: Any, rows: int, columns: int) -> tuple[Any, Any]:
+    """A matrix, and it with what lies around, in which nothing may be read or written."""
+    whole = np.full((rows + 1, columns + 3), np.nan, kind)
+    matrix = whole[:rows, :columns]
+    matrix[:] = rng.standard_normal((rows, columns))
+    return matrix, whole
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+@pytest.mark.parametrize("element", ELEMENTS)
+def test_products_agree_with_numpy_and_stay_within_bounds(element: str, vector_bytes: int) -> None:
+    rng, kind = np.random.default_rng(0), ELEMENTS[element][0]
+    for m, n, k in itertools.product(ROWS, COLUMNS, DEPTHS):
+        (a, _), (b, _) = framed(rng, kind, m, k), framed(rng, kind, n, k)
+        c, whole = framed(rng, kind, m, n)
+        before = whole.copy()
+        exact = a.astype(np.float64) @ b.T.astype(np.float64)
+        for beta, wanted in ((1.0, exact + c), (0.0, exact)):
+            multiply(vector_bytes, element, a, b, c, beta)
+            np.testing.assert_allclose(c, wanted, rtol=0, atol=2e3 * np.finfo(kind).eps)
+        whole[:m, :n] = before[:m, :n]
+        np.testing.assert_array_equal(whole, before)
+
+
+def test_what_was_there_does_not_matter_without_beta() -> None:
+    a, b, c = np.ones((5, 3), "f4"), np.ones((70, 3), "f4"), np.full((5, 70), np.nan, "f4")
+    multiply(64, "float", a, b, c, 0.0)
+    assert (c == 3).all()
+
+
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+def test_an_element_is_one_chain_of_fused_steps(vector_bytes: int) -> None:
+    if llvm.vector_bytes() < 32:
+        pytest.skip("this processor has no fused multiplication and addition")
+    rng = np.random.default_rng(1)
+    a = rng.standard_normal((9, 50)).astype(np.float32)
+    b = rng.standard_normal((70, 50)).astype(np.float32)
+    c = np.empty((9, 70), np.float32)
+    multiply(vector_bytes, "float", a, b, c, 0.0)
+    chain = np.zeros((9, 70), np.float32)
+    for i in range(50):
+        exact = a[:, None, i].astype(np.float64) * b[None, :, i]
+        chain = (chain + exact).astype(np.float32)
+    np.testing.assert_array_equal(c, chain)
+
+
+@pytest.mark.parametrize("m, n, k", [(48, 48, 5), (100, 784, 128), (3000, 100, 700)])
+def test_panels_of_turned_products_are_no_deeper_than_it_takes(m: int, n: int, k: int) -> None:
+    assert gemm.is_turned(m, n, trans_a=False, trans_b=True)
+    assert gemm.panels(m, n, k, 1, False, True).depth <= turned.MOST_DEPTH
