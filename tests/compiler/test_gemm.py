@@ -85,7 +85,7 @@ class Case:
         m, n, k = self.shape
         self.stored_c[:] = self.before
         params = gemm.GemmParams(
-            *multipliers(self.kind, m, n, self.trans_a, self.trans_b), 2, 3, 4, m, n, k,
+            *multipliers(self.kind, m, n, k, self.trans_a, self.trans_b), 2, 3, 4, m, n, k,
             self.stored_a.shape[-1], self.stored_b.shape[-1], self.stored_c.shape[-1], *cut,
             trans_a=int(self.trans_a), trans_b=int(self.trans_b), accumulate=int(self.accumulate),
             batch0=self.batch[0], batch1=self.batch[1],
@@ -216,7 +216,7 @@ def test_offsets_are_in_elements() -> None:
     for start, stored in places.values():
         flat[start : start + stored.size] = stored.ravel()
     params = gemm.GemmParams(
-        *multipliers(float32, 5, 6, False, False), 2, 2, 2, 5, 6, 7, 10, 9, 9, 5, 6, 7,
+        *multipliers(float32, 5, 6, 7, False, False), 2, 2, 2, 5, 6, 7, 10, 9, 9, 5, 6, 7,
         a_offset=10, b_offset=100, c_offset=200,
     )  # fmt: skip
     table = np.array([0, 0, flat.ctypes.data])

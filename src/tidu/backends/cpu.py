@@ -22,7 +22,7 @@ from tidu.backends.in_place import InPlace
 from tidu.backends.kernels import kernels
 from tidu.backends.results import Results
 from tidu.base import dtypes
-from tidu.compiler import cache, gemm, llvm, turned
+from tidu.compiler import cache, gemm, llvm, strips
 from tidu.compiler.gemm import GemmParams
 from tidu.compiler.graph import Graph
 from tidu.compiler.pipeline import compile_graph
@@ -185,7 +185,7 @@ class CpuProgram(Program):
     def _gemm(self, call: NativeCall) -> Any:
         p = call.what
         assert isinstance(p, Product)
-        functions = multipliers(p.dtype, p.m, p.n, p.a.transposed, p.b.transposed)
+        functions = multipliers(p.dtype, p.m, p.n, p.k, p.a.transposed, p.b.transposed)
         batch = (1,) * (2 - len(p.batch)) + tuple(p.batch)
         strides = [(0,) * (2 - len(x.batch)) + x.batch for x in (p.a, p.b, p.c)]
         slots = [self.slots[x.buffer.number] for x in (p.a, p.b, p.c)]
@@ -410,14 +410,16 @@ def _gemm_address(product: Product) -> int:
     return _loaded(gemm.text(), *gemm.NAMES.values())[gemm.NAMES[_element(product.dtype)]]
 
 
-def multipliers(d: dtypes.dtype, m: int, n: int, trans_a: bool, trans_b: bool) -> BlasAddresses:
+def multipliers(
+    d: dtypes.dtype, m: int, n: int, k: int, trans_a: bool, trans_b: bool
+) -> BlasAddresses:
     """What the kernel for such a product calls: BLAS, or a function of our own in its place."""
     blas = blas_address(d)
-    if not gemm.is_turned(m, n, trans_a, trans_b):
+    if not gemm.is_in_strips(m, n, k, trans_a, trans_b):
         return blas
-    names = [turned.name(element) for element in gemm.NAMES]
-    found = _loaded(turned.text(llvm.vector_bytes()), *names)
-    return blas._replace(gemm=found[turned.name(_element(d))])
+    names = [strips.name(element) for element in gemm.NAMES]
+    found = _loaded(strips.text(llvm.vector_bytes()), *names)
+    return blas._replace(gemm=found[strips.name(_element(d))])
 
 
 def _element(d: dtypes.dtype) -> str:

@@ -25,8 +25,9 @@ _UNPACKED = 1_000_000
 _UNPACKED_BESIDE_TRANSPOSE = 1024
 # Bytes of B beyond which reading it once for every 48 rows costs more than packing it.
 _CACHED = 3 << 20
-# Rows and columns from which on a transposed B is turned around by `turned.py`.
-_WORTH_TURNING = 48
+# Rows and columns from which on `strips.py` multiplies with a transposed B, and rows from which on
+# with a B beyond that.
+_ROWS_TO_TURN, _ROWS_TO_COPY = 48, 256
 # Floating-point operations for which it pays to tell one worker from another.
 _WORTH_A_UNIT = 1_200_000
 # And for which a panel is made smaller than would be best for one worker.
@@ -109,8 +110,8 @@ def panels(
     """
     if m == 0 or n == 0 or k == 0 or m == 1 or n == 1:
         cut = _vector_panels(m, n, k)
-    elif is_turned(m, n, trans_a, trans_b):
-        cut = _turned_panels(m, n, k)
+    elif is_in_strips(m, n, k, trans_a, trans_b):
+        cut = _strip_panels(m, n, k)
     elif m > 256 and 4 * n * k > _CACHED:
         cut = _packed_panels(m, n, k)
     elif not trans_b or trans_a:
@@ -129,11 +130,13 @@ def panels(
     return Panels(rows, columns, depth, together)
 
 
-def is_turned(m: int, n: int, trans_a: bool, trans_b: bool) -> bool:
-    """Whether a function of our own multiplies, which turns the right operand around: for so many
-    rows that this costs little beside what it saves.
-    """
-    return trans_b and not trans_a and m >= _WORTH_TURNING and n >= _WORTH_TURNING
+def is_in_strips(m: int, n: int, k: int, trans_a: bool, trans_b: bool) -> bool:
+    """Whether the function in `strips.py` multiplies, and not BLAS."""
+    if trans_a:
+        return False
+    if trans_b:
+        return min(m, n) >= _ROWS_TO_TURN
+    return m > _ROWS_TO_COPY and 4 * n * k > _CACHED
 
 
 def _power_of_two(units: int) -> int:
@@ -192,8 +195,8 @@ def _transposed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
     return rows, min(n, max(16, area // rows // 16 * 16)), depth
 
 
-def _turned_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
-    """384 × 64 × 256: many rows for what is turned around once."""
+def _strip_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
+    """384 × 64 × 256: many rows for what is laid out once."""
     return even_part(m, 384, 4), min(n, 64), even_part(k, 256, 16)
 
 

@@ -1,6 +1,6 @@
 """Transposed operands of many small products are stored the other way round.
 
-A product with many rows turns its right operand around as it goes (`turned.py`). For each of many
+A product with many rows turns its right operand around as it goes (`strips.py`). For each of many
 products with few rows that takes as long as the product itself, or BLAS reads it with a fifth to a
 third less speed: the steps of a recurrent layer have a copy of their weights made once.
 """

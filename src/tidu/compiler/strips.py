@@ -1,9 +1,11 @@
-"""Products with a transposed right operand: what BLAS is slow at, done by a function of our own.
+"""Products by a function of our own, where BLAS is slow: with a transposed right operand, and where
+B is large.
 
-It is called like cblas_?gemm, for matrices by rows, with alpha = 1 and with beta 0 or 1. As many
-columns of C as a tile has are made at a time. What they need of B is turned around, square by
-square in registers, into rows that lie one behind the other; all rows of A are then multiplied with
-that, a few at a time. Each element of C is one chain of fused multiplications and additions.
+It is called like cblas_?gemm, for matrices by rows, with alpha = 1 and with beta 0 or 1; A is not
+transposed. As many columns of C as a tile has are made at a time. What they need of B, a strip of
+it, is laid into rows one behind the other, which a transposed B is turned around for, square by
+square in registers. All rows of A are then multiplied with that, a few at a time. Each element of C
+is one chain of fused multiplications and additions.
 """
 
 from __future__ import annotations
@@ -11,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tidu.compiler.correlation.vectors import Vector, fill
+from tidu.compiler.correlation.vectors import BYTES, Vector, fill
 
 # What it takes of k at most.
 MOST_DEPTH = 320
 _ELEMENTS = ("float", "double")
+_MEMCPY = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
 
 
 class _Tile(NamedTuple):
@@ -38,7 +41,7 @@ class _Tile(NamedTuple):
 
 def name(element: str) -> str:
     """The function for LLVM's "float" or "double"."""
-    return f"tidu_turned_{element}"
+    return f"tidu_strips_{element}"
 
 
 def text(vector_bytes: int) -> str:
@@ -47,6 +50,7 @@ def text(vector_bytes: int) -> str:
     declarations = dict.fromkeys(
         line for tile in tiles for line in tile.vector.declarations().splitlines()
     )
+    declarations[_MEMCPY] = None
     return "".join(map(_module, tiles)) + "\n".join(declarations)
 
 
@@ -60,12 +64,13 @@ def _module(tile: _Tile) -> str:
         VECTORS=tile.vectors,
     )
     return fill(
-        main + _turn(tile) + "".join(_tile(tile, v) for v in sizes),
+        main + _COPY + _turn(tile) + "".join(_tile(tile, v) for v in sizes),
         FUNCTION=name(tile.vector.element),
         WIDTH=tile.width,
         LANES=tile.vector.lanes,
         HEIGHT=tile.rows,
         ELEMENT=tile.vector.element,
+        BYTES=BYTES[tile.vector.element],
     )
 
 
@@ -74,8 +79,9 @@ define void @FUNCTION(i32 %layout, i32 %a.order, i32 %b.order, i64 %m, i64 %n, i
                       ELEMENT %alpha, ptr %a, i64 %lda, ptr %b, i64 %ldb,
                       ELEMENT %beta, ptr %c, i64 %ldc) nounwind {
 entry:
-  %turned = alloca [SCRATCH x ELEMENT], align 64
+  %strip = alloca [SCRATCH x ELEMENT], align 64
   %adds = fcmp une ELEMENT %beta, 0.0
+  %straight = icmp eq i32 %b.order, 111
   br label %columns.loop
 
 columns.loop:
@@ -87,14 +93,25 @@ columns.loop:
   %vectors.before = udiv i64 %lanes.before, LANES
   %lanes.full = mul i64 %vectors.before, LANES
   %last = sub i64 %width, %lanes.full
-  %b.place = mul i64 %column, %ldb
-  %b.columns = getelementptr ELEMENT, ptr %b, i64 %b.place
   %c.columns = getelementptr ELEMENT, ptr %c, i64 %column
-  call void @turn.ELEMENT(ptr %b.columns, i64 %ldb, i64 %width, i64 %k, ptr %turned)
+  br i1 %straight, label %copy, label %turn
+
+copy:
+  %b.straight = getelementptr ELEMENT, ptr %b, i64 %column
+  call void @copy.ELEMENT(ptr %b.straight, i64 %ldb, i64 %width, i64 %k, ptr %strip)
+  br label %rows
+
+turn:
+  %b.place = mul i64 %column, %ldb
+  %b.transposed = getelementptr ELEMENT, ptr %b, i64 %b.place
+  call void @turn.ELEMENT(ptr %b.transposed, i64 %ldb, i64 %width, i64 %k, ptr %strip)
+  br label %rows
+
+rows:
   br label %rows.loop
 
 rows.loop:
-  %row = phi i64 [0, %columns.loop], [%row.next, %rows.done]
+  %row = phi i64 [0, %rows], [%row.next, %rows.done]
   %row.next = add i64 %row, HEIGHT
   %rows.left = sub i64 %m, %row
   %height = call i64 @llvm.smin.i64(i64 %rows.left, i64 HEIGHT)
@@ -119,9 +136,45 @@ finish:
 
 _CALL = """
 tile.VECTORS:
-  call void @tile.VECTORS.ELEMENT(ptr %a.rows, i64 %lda, ptr %turned, i64 %k, i64 %last,
+  call void @tile.VECTORS.ELEMENT(ptr %a.rows, i64 %lda, ptr %strip, i64 %k, i64 %last,
                                   ptr %c.rows, i64 %ldc, i64 %height, i1 %adds)
   br label %rows.done
+"""
+
+_COPY = """
+; `width` columns of B, which is stored row by row: k rows of WIDTH elements.
+define internal void @copy.ELEMENT(ptr %b, i64 %ldb, i64 %width, i64 %k, ptr %to) noinline nounwind
+{
+entry:
+  %whole = icmp eq i64 %width, WIDTH
+  %bytes = mul i64 %width, BYTES
+  br label %loop
+
+loop:
+  %i = phi i64 [0, %entry], [%i.next, %next]
+  %place = mul i64 %i, %ldb
+  %from = getelementptr ELEMENT, ptr %b, i64 %place
+  %line = mul i64 %i, WIDTH
+  %target = getelementptr ELEMENT, ptr %to, i64 %line
+  br i1 %whole, label %all, label %part
+
+all:
+  %row = load <WIDTH x ELEMENT>, ptr %from, align BYTES
+  store <WIDTH x ELEMENT> %row, ptr %target, align 64
+  br label %next
+
+part:
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %from, i64 %bytes, i1 false)
+  br label %next
+
+next:
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %k
+  br i1 %more, label %loop, label %finish
+
+finish:
+  ret void
+}
 """
 
 _TURN = """

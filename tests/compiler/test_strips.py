@@ -1,4 +1,4 @@
-"""Products with a transposed right operand by our own function: right, within bounds, one chain."""
+"""Products by our own function: right, within bounds, one chain."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidu.compiler import gemm, llvm, turned
+from tidu.compiler import gemm, llvm, strips
 
 ELEMENTS = {"float": (np.float32, ctypes.c_float), "double": (np.float64, ctypes.c_double)}
 ROWS, COLUMNS, DEPTHS = (1, 3, 4, 5, 48), (1, 7, 16, 33, 64, 65, 130), (1, 5, 16, 17, 50, 320)
@@ -19,10 +19,10 @@ ROWS, COLUMNS, DEPTHS = (1, 3, 4, 5, 48), (1, 7, 16, 33, 64, 65, 130), (1, 5, 16
 @cache
 def functions(vector_bytes: int) -> dict[str, Any]:
     """The functions for registers of so many bytes, which need not be those of this machine."""
-    text, names = turned.text(vector_bytes), {}
+    text, names = strips.text(vector_bytes), {}
     for element in ELEMENTS:
-        names[element] = f"{turned.name(element)}_{vector_bytes}"
-        text = text.replace(f"@{turned.name(element)}(", f"@{names[element]}(")
+        names[element] = f"{strips.name(element)}_{vector_bytes}"
+        text = text.replace(f"@{strips.name(element)}(", f"@{names[element]}(")
     found = llvm.load([llvm.compile_module(text)], names.values())
     size, order = ctypes.c_int64, ctypes.c_int32
     made = {}
@@ -36,12 +36,14 @@ def functions(vector_bytes: int) -> dict[str, Any]:
     return made
 
 
-def multiply(vector_bytes: int, element: str, a: Any, b: Any, c: Any, beta: float) -> None:
-    """c = a·bᵀ + beta·c, for views of matrices by rows."""
+def multiply(
+    vector_bytes: int, element: str, a: Any, b: Any, c: Any, beta: float, transposed: bool
+) -> None:
+    """c = a·b + beta·c, or a·bᵀ, for views of matrices by rows."""
     rows = [x.strides[0] // x.itemsize for x in (a, b, c)]
     at = [x.ctypes.data for x in (a, b, c)]
     functions(vector_bytes)[element](
-        101, 111, 112, *c.shape, a.shape[1],
+        101, 111, 111 + transposed, *c.shape, a.shape[1],
         1.0, at[0], rows[0], at[1], rows[1], beta, at[2], rows[2],
     )  # fmt: skip
 
@@ -56,15 +58,21 @@ def framed(rng: Any, kind: Any, rows: int, columns: int) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("vector_bytes", [16, 32, 64])
 @pytest.mark.parametrize("element", ELEMENTS)
-def test_products_agree_with_numpy_and_stay_within_bounds(element: str, vector_bytes: int) -> None:
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_agree_with_numpy_and_stay_within_bounds(
+    transposed: bool, element: str, vector_bytes: int
+) -> None:
     rng, kind = np.random.default_rng(0), ELEMENTS[element][0]
     for m, n, k in itertools.product(ROWS, COLUMNS, DEPTHS):
-        (a, _), (b, _) = framed(rng, kind, m, k), framed(rng, kind, n, k)
+        (a, _), (b, _) = (
+            framed(rng, kind, m, k),
+            framed(rng, kind, *((n, k) if transposed else (k, n))),
+        )
         c, whole = framed(rng, kind, m, n)
         before = whole.copy()
-        exact = a.astype(np.float64) @ b.T.astype(np.float64)
+        exact = a.astype(np.float64) @ (b.T if transposed else b).astype(np.float64)
         for beta, wanted in ((1.0, exact + c), (0.0, exact)):
-            multiply(vector_bytes, element, a, b, c, beta)
+            multiply(vector_bytes, element, a, b, c, beta, transposed)
             np.testing.assert_allclose(c, wanted, rtol=0, atol=2e3 * np.finfo(kind).eps)
         whole[:m, :n] = before[:m, :n]
         np.testing.assert_array_equal(whole, before)
@@ -72,7 +80,7 @@ def test_products_agree_with_numpy_and_stay_within_bounds(element: str, vector_b
 
 def test_what_was_there_does_not_matter_without_beta() -> None:
     a, b, c = np.ones((5, 3), "f4"), np.ones((70, 3), "f4"), np.full((5, 70), np.nan, "f4")
-    multiply(64, "float", a, b, c, 0.0)
+    multiply(64, "float", a, b, c, 0.0, transposed=True)
     assert (c == 3).all()
 
 
@@ -84,7 +92,7 @@ def test_an_element_is_one_chain_of_fused_steps(vector_bytes: int) -> None:
     a = rng.standard_normal((9, 50)).astype(np.float32)
     b = rng.standard_normal((70, 50)).astype(np.float32)
     c = np.empty((9, 70), np.float32)
-    multiply(vector_bytes, "float", a, b, c, 0.0)
+    multiply(vector_bytes, "float", a, b, c, 0.0, transposed=True)
     chain = np.zeros((9, 70), np.float32)
     for i in range(50):
         exact = a[:, None, i].astype(np.float64) * b[None, :, i]
@@ -92,7 +100,10 @@ def test_an_element_is_one_chain_of_fused_steps(vector_bytes: int) -> None:
     np.testing.assert_array_equal(c, chain)
 
 
-@pytest.mark.parametrize("m, n, k", [(48, 48, 5), (100, 784, 128), (3000, 100, 700)])
-def test_panels_of_turned_products_are_no_deeper_than_it_takes(m: int, n: int, k: int) -> None:
-    assert gemm.is_turned(m, n, trans_a=False, trans_b=True)
-    assert gemm.panels(m, n, k, 1, False, True).depth <= turned.MOST_DEPTH
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("m, n, k", [(48, 48, 5), (257, 784, 1128), (3000, 300, 7000)])
+def test_panels_are_no_deeper_than_it_takes(m: int, n: int, k: int, transposed: bool) -> None:
+    if gemm.is_in_strips(m, n, k, trans_a=False, trans_b=transposed):
+        assert gemm.panels(m, n, k, 1, False, transposed).depth <= strips.MOST_DEPTH
+    else:
+        assert (m, n, transposed) == (48, 48, False)
