@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tidu
+from tests.compiler.tiers import tier
 from tidu.compiler import gemm, llvm, strips
 
 ELEMENTS = {"float": (np.float32, ctypes.c_float), "double": (np.float64, ctypes.c_double)}
@@ -107,3 +109,24 @@ def test_panels_are_no_deeper_than_it_takes(m: int, n: int, k: int, transposed: 
         assert gemm.panels(m, n, k, 1, False, transposed).depth <= strips.MOST_DEPTH
     else:
         assert (m, n, transposed) == (48, 48, False)
+
+
+@pytest.mark.parametrize("m, n, k", [(32, 20, 7), (48, 64, 150), (100, 100, 301), (64, 256, 784)])
+@pytest.mark.parametrize("trans_a", [False, True])
+@pytest.mark.parametrize("trans_b", [False, True])
+def test_products_have_the_bits_of_pytorch(
+    m: int, n: int, k: int, trans_a: bool, trans_b: bool
+) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        pytest.skip("PyTorch adds up in another order on other processors")
+    rng = np.random.default_rng(2)
+    a = rng.standard_normal((k, m) if trans_a else (m, k)).astype(np.float32)
+    b = rng.standard_normal((n, k) if trans_b else (k, n)).astype(np.float32)
+    results = []
+    for library in (torch, tidu):
+        x, y = library.from_numpy(a), library.from_numpy(b)
+        with tier(1):
+            product = (x.T if trans_a else x) @ (y.T if trans_b else y)
+            results.append(product.numpy())
+    np.testing.assert_array_equal(*results)

@@ -26,8 +26,8 @@ _UNPACKED_BESIDE_TRANSPOSE = 1024
 # Bytes of B beyond which reading it once for every 48 rows costs more than packing it.
 _CACHED = 3 << 20
 # Rows and columns from which on `strips.py` multiplies with a transposed B, and rows from which on
-# with a B beyond that.
-_ROWS_TO_TURN, _ROWS_TO_COPY = 48, 256
+# with a large one.
+_ROWS_TO_TURN, _COLUMNS_TO_TURN, _ROWS_TO_COPY = 32, 12, 256
 # Floating-point operations for which it pays to tell one worker from another.
 _WORTH_A_UNIT = 1_200_000
 # And for which a panel is made smaller than would be best for one worker.
@@ -96,6 +96,13 @@ def ceiling(dividend: int, divisor: int) -> int:
     return -(-dividend // divisor)
 
 
+def depth_of(k: int) -> int:
+    """How many products are one chain of additions; the sums of chains are added then. PyTorch's
+    bits on x86 follow from that.
+    """
+    return k if k <= 192 else k // 2 if k < 384 else 192
+
+
 def even_part(whole: int, most: int, step: int) -> int:
     """The size of equal parts of `whole`, each a multiple of `step` and about `most` at most."""
     return min(whole, ceiling(ceiling(whole, ceiling(whole, most)), step) * step)
@@ -120,7 +127,8 @@ def panels(
         cut = _transposed_panels(m, n, k)
     else:
         cut = _packed_panels(m, n, k)
-    rows, columns, depth = _for_several_workers(m, n, k, batch, *cut)
+    least_rows = 64 if is_in_strips(m, n, k, trans_a, trans_b) else 16
+    rows, columns, depth = _for_several_workers(m, n, k, batch, *cut, least_rows)
     count = batch * ceiling(m, rows) * ceiling(n, columns)
     together = _WORTH_A_UNIT * count // max(1, 2 * batch * m * n * k)
     together = max(1, min(together, count))
@@ -135,8 +143,10 @@ def is_in_strips(m: int, n: int, k: int, trans_a: bool, trans_b: bool) -> bool:
     if trans_a:
         return False
     if trans_b:
-        return min(m, n) >= _ROWS_TO_TURN
-    return m > _ROWS_TO_COPY and 4 * n * k > _CACHED
+        return m >= _ROWS_TO_TURN and n >= _COLUMNS_TO_TURN
+    # OpenBLAS adds up in another order in up to 8 columns beside whole vectors.
+    beside = m >= _ROWS_TO_TURN and n >= _COLUMNS_TO_TURN and 1 <= n % 16 <= 8
+    return beside or (m > _ROWS_TO_COPY and 4 * n * k > _CACHED)
 
 
 def _power_of_two(units: int) -> int:
@@ -158,12 +168,16 @@ def _shared_evenly(
 
 
 def _for_several_workers(
-    m: int, n: int, k: int, batch: int, rows: int, columns: int, depth: int
+    m: int, n: int, k: int, batch: int, rows: int, columns: int, depth: int, least_rows: int
 ) -> tuple[int, int, int]:
-    """Smaller panels, down to 16 × 32, where there are few of them because only k is large."""
+    """Smaller panels, down to 16 × 32, where there are few of them because only k is large. Those
+    in strips lose rows first, as long as there are many.
+    """
     wanted = min(16, 2 * batch * m * n * k // _WORTH_SPLITTING)
     while batch * ceiling(m, rows) * ceiling(n, columns) < wanted:
-        if columns > 32:
+        if least_rows > 16 and rows >= 2 * least_rows:
+            rows = even_part(rows, rows // 2, 4)
+        elif columns > 32:
             columns = even_part(columns, max(32, columns // 2), 16)
         elif rows > 16:
             rows = even_part(rows, max(16, rows // 2), 4)
@@ -179,8 +193,8 @@ def _vector_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
 
 
 def _unpacked_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
-    """48 × 64 × 320 for large sizes; where one is smaller, the next is greater."""
-    depth = even_part(k, 320, 16)
+    """48 × 64 × 192 for large sizes; where one is smaller, the next is greater."""
+    depth = depth_of(k)
     rows = even_part(m, max(48, min(2048, 3072 // n)), 4)
     columns = _UNPACKED // (rows * depth)
     columns = min(512, columns // 64 * 64 if columns >= 64 else max(16, columns // 16 * 16))
@@ -196,8 +210,8 @@ def _transposed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
 
 
 def _strip_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
-    """384 × 64 × 256: many rows for what is laid out once."""
-    return even_part(m, 384, 4), min(n, 64), even_part(k, 256, 16)
+    """384 × 64 × 192: many rows for what is laid out once."""
+    return even_part(m, 384, 4), min(n, 64), depth_of(k)
 
 
 def _packed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
