@@ -1,4 +1,4 @@
-"""A replayed step writes parameters and moments over the old ones, where nobody else needs those."""
+"""A replayed step writes parameters and moments over the old ones where nobody else needs those."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import tidu as torch
-from tests.replay.training import Wrap, assert_never_stale, assert_same, go
+from tests.compiler.tiers import tier
+from tests.replay.training import Wrap, assert_never_stale, assert_same, go, replayed
 from tidu import nn
 from tidu.nn import functional as F
 
@@ -364,3 +365,18 @@ def test_a_dropout_mask_and_a_schedule_go_on_behind_a_condition_that_fails() -> 
         return [*go(step, count=16), w.grad.tolist(), torch.rand(2).tolist()]
 
     assert_same(run(torch.compile), run(lambda function: function))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_transposed_argument_is_not_taken_for_one_that_lies_by_rows(number: int) -> None:
+    def times(x: Any) -> Any:
+        return x * 1 if x.is_contiguous() else x * 100
+
+    def run(function: Any) -> list[float]:
+        arguments = (torch.ones(3, 2) if i % 3 else torch.ones(2, 3).t() for i in range(18))
+        return [function(x).sum().item() for x in arguments]
+
+    with tier(number):
+        compiled = torch.compile(times)
+        assert run(compiled) == run(times)
+        assert replayed(compiled) > 0

@@ -89,9 +89,11 @@ def accept(
 
 def strides_unless_by_rows(tensor: Tensor, array: Any) -> Strides | None:
     """How a tensor, of which these are the numbers, lies in memory; None in row-major order."""
-    # A view of memory in that order shows the numbers as they lie there: asked of the array, it
-    # costs little also where each call gets another part of something.
-    if tensor._storage.strides is None and array.flags.c_contiguous:
+    # A view of memory in that order shows the numbers as they lie there, unless a program has made
+    # a copy of them: asked of the array, it costs little also where each call gets another part.
+    storage = tensor._storage
+    shown = tensor._chain is None or array.base is storage.value.buffer
+    if shown and storage.strides is None and array.flags.c_contiguous:
         return None
     return None if tensor.is_contiguous() else tensor._strides()[0]
 
