@@ -20,17 +20,24 @@ import pytest
 from tidu.backends import threads
 from tidu.compiler import llvm
 from tidu.compiler.correlation import (
+    ChainCut,
+    ChainedWeightParams,
+    ChainTile,
     CorrelateParams,
     CorrelateWeightParams,
     Cut,
+    Lines,
     Planes,
     Tile,
     Vector,
     WeightCut,
     WeightTile,
+    chain_cut,
+    chained_weight_text,
     correlate_text,
     correlate_weight_text,
     cut,
+    in_lanes,
     pitches,
     planes,
     weight_cut,
@@ -42,10 +49,22 @@ Place = Callable[[Array], Array]  # puts an array somewhere in memory
 ELEMENTS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 
 
+AnyTile = Tile | WeightTile | ChainTile
+TEXTS: dict[type, Callable[[Any], str]] = {
+    Tile: correlate_text,
+    WeightTile: correlate_weight_text,
+    ChainTile: chained_weight_text,
+}
+
+
+def kernel(tile: AnyTile) -> int:
+    return loaded(type(tile), tile)
+
+
 @cache
-def kernel(tile: Tile | WeightTile) -> int:
-    text = correlate_text(tile) if isinstance(tile, Tile) else correlate_weight_text(tile)
-    return llvm.load([llvm.compile_module(text)], [tile.name])[tile.name]
+def loaded(kind: type, tile: AnyTile) -> int:
+    """With the kind, since tuples of different kinds may be equal."""
+    return llvm.load([llvm.compile_module(TEXTS[kind](tile))], [tile.name])[tile.name]
 
 
 class Geometry(NamedTuple):
@@ -93,6 +112,7 @@ GEOMETRIES = {
     "many taps": Geometry((20, 21), (18, 17), rows=3, channels=2),
     "a large image": Geometry((70, 90), (3, 3), rows=20, images=1, pads=((1, 1), (1, 1))),
 }
+CHAIN = 16  # channels
 WIDTHS = [width for width in (64, 32, 16) if width <= llvm.vector_bytes()]
 KINDS = [np.float32, np.float64]
 everywhere = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=list(GEOMETRIES))
@@ -174,7 +194,11 @@ def strides(array: Array, *dimensions: int) -> list[int]:
     return [array.strides[d] // array.itemsize for d in dimensions]
 
 
-def run(params: CorrelateParams | CorrelateWeightParams, address: int, arrays: list[Array]) -> None:
+Params = CorrelateParams | CorrelateWeightParams | ChainedWeightParams
+Shares = tuple[tuple[range, ...], ...]
+
+
+def run(params: Params, address: int, arrays: list[Array]) -> None:
     table = np.array([0, 0, *(array.ctypes.data for array in arrays)])
     call = threads.Call(address, params.array(), params.units, False)
     threads.run(threads.NativeProgram([call]), table.ctypes.data)
@@ -188,11 +212,13 @@ def correlate(
     taps: tuple[int, ...],
     width: int,
     *,
+    tap_parts: tuple[int, ...] = (),
     a_axes: tuple[int, int] = (1, 2),
     a_taps: tuple[int, ...] = (),
     bias: Array | None = None,
     accumulate: bool = False,
     how: Cut | None = None,
+    chain: int = CHAIN,
 ) -> None:
     """x (n, g, c, phases, places) and a (g, q, c, taps) into y (n, g, q, places)."""
     vector = Vector(ELEMENTS[x.dtype], width)
@@ -200,9 +226,10 @@ def correlate(
     images, groups, channels = x.shape[:3]
     rows = a.shape[a_row]
     a_taps = a_taps or tuple(range(len(taps)))
-    how = how or cut(vector, images, groups, rows, channels, len(taps), positions)
+    tap_parts = tap_parts or (len(taps),)
+    how = how or cut(vector, images, groups, rows, channels, tap_parts, positions, chain)
     params = CorrelateParams(
-        2, 3, 4, images, groups, rows, channels, positions, taps, a_taps, how,
+        2, 3, 4, images, groups, rows, channels, positions, taps, a_taps, tap_parts, how,
         *strides(x, 0, 1, 2), *strides(a, 0, a_row, a_channel), *strides(y, 0, 1, 2),
         bias_slot=0 if bias is None else 5, accumulate=int(accumulate),
     )  # fmt: skip
@@ -225,6 +252,47 @@ def correlate_weight(
     shape = (params.chunks, groups, g.shape[2], channels, *geometry.kernel)
     w = place(np.full(shape, np.nan, x.dtype))
     run(params, kernel(WeightTile(vector, how.tile_rows, how.tile_columns)), [x, g, w])
+    return w
+
+
+def halves(positions: int) -> Shares:
+    """Two shares, of one chain each."""
+    return (range(positions // 2),), (range(positions // 2, positions),)
+
+
+def ends(shares: Shares) -> tuple[tuple[tuple[int, int], ...], ...]:
+    return tuple(tuple((chain.start, chain.stop) for chain in share) for share in shares)
+
+
+def chained_weight(
+    x: Array,
+    g: Array,
+    geometry: Geometry,
+    width: int,
+    place: Place,
+    shares: Shares | None = None,
+    how: ChainCut | None = None,
+    lanes: str = "",
+) -> Array:
+    """x (n, g, c, phases, places) and g (n, g, q, places) to (shares, g, q, c, ...)."""
+    layout, vector = geometry.planes, Vector(ELEMENTS[x.dtype], width)
+    images, groups, channels = x.shape[:3]
+    total = images * prod(layout.extents)
+    shares = halves(total) if shares is None else shares
+    of_x = Lines(channels, layout.taps, layout.extents, layout.pitches, *strides(x, 0, 1, 2))
+    of_g = Lines(g.shape[2], (0,), layout.extents, layout.pitches, *strides(g, 0, 1, 2))
+    sides = [(3, of_g, of_x.size), (2, of_x, 1)]
+    if (lanes or in_lanes(vector, of_g.size, of_x.size)) == "x":
+        sides.reverse()
+    (a_slot, a, a_step), (b_slot, b, b_step) = sides
+    how = how or chain_cut(vector, len(shares), groups, a.size, b.size, total)
+    params = ChainedWeightParams(
+        a_slot, b_slot, 4, images, groups, a, b, a_step, b_step, ends(shares), how, vector.lanes
+    )
+    w = place(
+        np.full((len(shares), groups, g.shape[2], channels, *geometry.kernel), np.nan, x.dtype)
+    )
+    run(params, kernel(ChainTile(vector, how.tile_lines)), [x, g, w])
     return w
 
 
@@ -286,12 +354,21 @@ class Case:
     def weight_derivative(self, width: int, how: WeightCut | None = None) -> Array:
         return correlate_weight(self.lines, self.g_lines(), self.geometry, width, self.place, how)
 
+    def chained(self, width: int, **options: Any) -> Array:
+        return chained_weight(
+            self.lines, self.g_lines(), self.geometry, width, self.place, **options
+        )
+
     def check_weight_derivative(self, width: int) -> None:
         want = weight_derivative(
             self.x.astype(np.float64), self.g.astype(np.float64), self.geometry
         )
-        got = self.weight_derivative(width).sum(0)
-        self.check(got, want, self.g[:, 0, 0].size)
+        for got in (
+            self.weight_derivative(width),
+            self.chained(width, lanes="g"),
+            self.chained(width, lanes="x"),
+        ):
+            self.check(got.sum(0), want, self.g[:, 0, 0].size)
 
     def check_input_derivative(self, width: int) -> None:
         """For each phase of the input, the taps that meet it, mirrored."""
@@ -373,9 +450,10 @@ LINES = Geometry((6, 7), (3, 3), rows=9, channels=5, images=3, groups=2, pads=((
 @pytest.mark.parametrize("tile_rows", range(1, 9))
 def test_any_cut_of_a_correlation_gives_the_same(tile_rows: int, width: int) -> None:
     case = Case(LINES)
-    for images, positions, depth, together in ((1, 5, 1, 1), (2, 17, 7, 3), (3, 46, 46, 100)):
-        how = Cut(tile_rows, images, positions, depth, together)
+    for sizes in ((1, 5, 1, 1, 1), (2, 17, 3, 7, 3), (3, 46, 5, 46, 100), (2, 46, 5, 4, 2)):
+        how = Cut(tile_rows, *sizes)
         case.check(case.forward(width, how=how), case.want(), 45)
+        case.check(case.forward(width, how=how, tap_parts=(2, 6, 1)), case.want(), 45)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -389,6 +467,72 @@ def test_any_cut_of_a_derivative_gives_the_same(tile: tuple[int, int], width: in
         case.check(got.sum(0), want, 126)
 
 
+def one_chain(case: Case, parts: list[range]) -> Array:
+    """The derivative in the weights as IEEE says: a chain for each part, chains added in order.
+
+    A product of two floats is exact as a double, and so are the sums of small whole numbers.
+    """
+    seen = windows(case.x, case.geometry)
+    n, groups, channels = seen.shape[:3]
+    d = len(case.geometry.sizes)
+    taps = seen.reshape(n, groups, channels, -1, prod(seen.shape[-d:]))
+    g = case.g.reshape(n, groups, case.g.shape[2], -1)
+    total = np.zeros((), np.float32)
+    for number, part in enumerate(parts):
+        acc = np.zeros((groups, g.shape[2], channels, taps.shape[-1]), np.float32)
+        for image, position in (divmod(p, g.shape[3]) for p in part):
+            a = g[image, :, :, position].astype(np.float64)[:, :, None, None]
+            b = taps[image, :, :, position].astype(np.float64)[:, None]
+            acc = (a * b + acc).astype(np.float32)
+        total = acc if number == 0 else total + acc
+    return total.reshape(*total.shape[:3], *case.geometry.kernel)
+
+
+FEW_DIGITS = 2.0**-11  # products and sums of such numbers are exact as doubles
+
+
+@pytest.mark.skipif(64 not in WIDTHS, reason="other processors may round products")
+@pytest.mark.parametrize("lanes", ["g", "x"])
+@pytest.mark.parametrize("tile_lines", [1, 7, 28])
+def test_a_derivative_adds_products_in_order_of_positions(lanes: str, tile_lines: int) -> None:
+    case = Case(LINES)
+    # Of few digits, so that a double holds the sum of a product and a float.
+    case.x, case.g = (np.round(array / FEW_DIGITS) * FEW_DIGITS for array in (case.x, case.g))
+    case.x, case.g = case.x.astype(np.float32), case.g.astype(np.float32)
+    case.lines = laid_out(case.x, case.layout, LINES.stride)
+    positions = prod(case.layout.extents)
+    total = 3 * positions
+    whole = (range(total),)
+    by_images = tuple(range(i * positions, (i + 1) * positions) for i in range(3))
+    odd = (range(5), range(5, 60), range(60, total))
+    for share in (whole, by_images, odd):
+        how = ChainCut(tile_lines, 2 * tile_lines, 2)
+        (got,) = case.chained(WIDTHS[0], lanes=lanes, shares=(share,), how=how)
+        assert np.array_equal(got, one_chain(case, list(share)))
+    first, second = case.chained(WIDTHS[0], lanes=lanes, shares=(odd[:2], odd[2:]))
+    assert np.array_equal(first, one_chain(case, list(odd[:2])))
+    assert np.array_equal(second, one_chain(case, list(odd[2:])))
+
+
+def test_a_chain_longer_than_a_block_goes_on() -> None:
+    case = Case(Geometry((41, 50), (1, 2), rows=3, channels=2, images=2))
+    case.x, case.g = (np.round(array / FEW_DIGITS) * FEW_DIGITS for array in (case.x, case.g))
+    case.x, case.g = case.x.astype(np.float32), case.g.astype(np.float32)
+    case.lines = laid_out(case.x, case.layout, (1, 1))
+    whole = range(2 * 41 * 49)
+    (got,) = case.chained(WIDTHS[0], shares=((whole,),))
+    assert np.array_equal(got, one_chain(case, [whole]))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("lanes", ["g", "x"])
+def test_any_cut_of_a_chained_derivative_gives_the_same_bits(lanes: str, width: int) -> None:
+    case = Case(LINES)
+    want = case.chained(width, lanes=lanes)
+    for how in (ChainCut(1, 1, 1), ChainCut(5, 5, 3), ChainCut(7, 14, 2), ChainCut(12, 48, 100)):
+        assert np.array_equal(case.chained(width, lanes=lanes, how=how), want)
+
+
 @pytest.mark.parametrize("name", ["2d", "several blocks of channels", "a large image", "groups"])
 def test_the_bits_are_the_same_on_any_number_of_threads(name: str) -> None:
     before = threads.get_num_threads()
@@ -396,7 +540,11 @@ def test_the_bits_are_the_same_on_any_number_of_threads(name: str) -> None:
     bits = set()
     for workers in (1, 2, 3, 8, 1):
         threads.set_num_threads(workers)
-        arrays = case.forward(WIDTHS[0]), case.weight_derivative(WIDTHS[0])
+        arrays = (
+            case.forward(WIDTHS[0]),
+            case.weight_derivative(WIDTHS[0]),
+            case.chained(WIDTHS[0]),
+        )
         bits.add(tuple(array.tobytes() for array in arrays))
     threads.set_num_threads(before)
     assert len(bits) == 1
@@ -423,7 +571,8 @@ def test_what_is_not_finite_reaches_what_sees_it_and_nothing_else(name: str, wro
         x = case.x.copy()
         x[(1, 0, 1) + (corner,) * len(geometry.sizes)] = wrong
         case.lines = laid_out(x, case.layout, geometry.stride)
-        y, w = case.forward(WIDTHS[0]), case.weight_derivative(WIDTHS[0]).sum(0)
+        y = case.forward(WIDTHS[0])
+        weights = [case.weight_derivative(WIDTHS[0]), case.chained(WIDTHS[0])]
         with np.errstate(invalid="ignore"):
             seen = windows(x, geometry)
             want_w = weight_derivative(x, case.g, geometry)
@@ -432,7 +581,8 @@ def test_what_is_not_finite_reaches_what_sees_it_and_nothing_else(name: str, wro
         assert np.array_equal(
             ~np.isfinite(y), np.broadcast_to(touched.any(2, keepdims=True), y.shape)
         ), letters
-        assert np.array_equal(np.isfinite(w), np.isfinite(want_w))
+        for w in weights:
+            assert np.array_equal(np.isfinite(w.sum(0)), np.isfinite(want_w))
 
 
 def test_a_sum_over_no_channels_is_the_bias() -> None:
@@ -440,13 +590,14 @@ def test_a_sum_over_no_channels_is_the_bias() -> None:
     assert not case.forward(WIDTHS[0]).any()
     biased = case.forward(WIDTHS[0], bias=case.bias)
     assert np.array_equal(biased, np.broadcast_to(case.bias[:, :, None, None], biased.shape))
-    assert case.weight_derivative(WIDTHS[0]).size == 0
+    assert case.weight_derivative(WIDTHS[0]).size == case.chained(WIDTHS[0]).size == 0
 
 
 def test_no_images_are_no_units() -> None:
     case = Case(Geometry((5, 6), (3, 3), images=0))
     assert case.forward(WIDTHS[0]).size == 0
     assert not case.weight_derivative(WIDTHS[0]).sum(0).any()
+    assert not case.chained(WIDTHS[0], shares=((),)).any()
 
 
 def test_offsets_are_in_elements() -> None:
@@ -460,9 +611,9 @@ def test_offsets_are_in_elements() -> None:
     offsets = {f"{name}_offset": int(end) - arrays[name].size for name, end in zip(arrays, ends)}
     y_at = slice(offsets["y_offset"], offsets["y_offset"] + arrays["y"].size)
     flat[y_at] = np.nan
-    how = cut(vector, 3, 2, 9, 5, 9, layout.positions)
+    how = cut(vector, 3, 2, 9, 5, (9,), layout.positions, CHAIN)
     params = CorrelateParams(
-        2, 2, 2, 3, 2, 9, 5, layout.positions, layout.taps, tuple(range(9)), how,
+        2, 2, 2, 3, 2, 9, 5, layout.positions, layout.taps, tuple(range(9)), (9,), how,
         *strides(case.lines, 0, 1, 2), *strides(case.w, 0, 1, 2), *strides(arrays["y"], 0, 1, 2),
         bias_slot=2, **offsets,
     )  # fmt: skip
@@ -483,6 +634,18 @@ def test_offsets_are_in_elements() -> None:
     assert derivative.chunks == 1
     tile = WeightTile(vector, weights.tile_rows, weights.tile_columns)
     run(derivative, kernel(tile), [flat])
+    assert np.array_equal(flat[w_offset:].reshape(want_w.shape), want_w)
+
+    flat[w_offset:] = 0
+    want_w = case.chained(WIDTHS[0], lanes="g", shares=((range(126),),))
+    rows = layout.extents, layout.pitches
+    of_x = Lines(5, layout.taps, *rows, *strides(case.lines, 0, 1, 2))
+    of_g = Lines(9, (0,), *rows, *strides(g, 0, 1, 2), case.lines.size)
+    chosen = chain_cut(vector, 1, 2, 9, 45, 126)
+    chained = ChainedWeightParams(
+        2, 2, 2, 3, 2, of_g, of_x, 45, 1, (((0, 126),),), chosen, vector.lanes, w_offset
+    )
+    run(chained, kernel(ChainTile(vector, chosen.tile_lines)), [flat])
     assert np.array_equal(flat[w_offset:].reshape(want_w.shape), want_w)
 
 
@@ -539,17 +702,25 @@ def test_cuts_make_useful_units() -> None:
     for rows, channels, taps in itertools.product(SIZES, SIZES, (1, 9)):
         for images, positions in itertools.product((1, 7, 64), (1, 30, 1000, 60_000)):
             sizes = (images, 1, rows, channels)
-            how = cut(vector, *sizes, taps, positions)
+            how = cut(vector, *sizes, (taps,), positions, CHAIN)
             places = tuple(range(taps))
-            forward = CorrelateParams(0, 0, 0, *sizes, positions, places, places, how)
+            forward = CorrelateParams(0, 0, 0, *sizes, positions, places, places, (taps,), how)
             weights = weight_cut(vector, *sizes, taps, positions)
             line = (positions,), (1,)
             backward = CorrelateWeightParams(0, 0, 0, *sizes, *line, places, weights, 16)
             work = 2 * images * rows * channels * taps * positions
-            for params in (forward, backward):
-                if work <= 500_000 and positions > 16:
+            chosen = chain_cut(vector, 2, 1, rows, channels * taps, images * positions)
+            x, g = (Lines(n, (0,), *line, 0, 0, 0) for n in (channels * taps, rows))
+            shares = ends(halves(images * positions))
+            chained = ChainedWeightParams(
+                0, 0, 0, images, 1, g, x, channels * taps, 1, shares, chosen, 16
+            )
+            for params in (forward, backward, chained):
+                # With few lines in lanes, or few beside them, chains are slow, or cannot be shared.
+                slow, few = (params is chained and n for n in (rows < 12, channels * taps <= 200))
+                if work <= 500_000 and positions > 16 and not slow:
                     assert params.units == 1, "waking a thread costs more than this"
-                if work >= 300_000_000:
+                if work >= 300_000_000 and not few:
                     assert params.units >= 8, ("too few units for eight workers", params)
 
 

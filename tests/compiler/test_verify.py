@@ -20,6 +20,7 @@ from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.steps import Correlate, HostCall, Product, Root
 from tidu.compiler.verify import InvalidFormError, complaints, verify_form
 from tidu.ir.value import Value
+from tidu.ops.reductions.reduce import sum_in_order
 
 
 def made(program: Program | str, step: str) -> Any:
@@ -334,7 +335,7 @@ def test_a_root_over_what_is_kept_that_leaves_its_buffer() -> None:
         kept.expression, lambda x: Layout(x.strides, x.offset + (16 if any(x.strides) else 0))
     )
     kernel.roots[place] = replace(kept, expression=further)
-    refuses(form, "f32[16] at places 16 to 31")
+    refuses(form, "f64[1, 16, 1] at places 16 to 31")
 
 
 def native(plan: Plan) -> list[NativeCall]:
@@ -389,6 +390,37 @@ def test_workers_that_do_not_wait_for_memory_to_be_free() -> None:
     for call in native(plan):
         call.units, call.barrier = 2, False
     refuses(plan, "call 1 does not wait for call 0", "call 2 does not wait for call 1")
+
+
+def sum_one_by_one() -> Callable[[], Any]:
+    x = tidu.randn(40, 50, 60)
+    return lambda: sum_in_order(x, (0, 2), False)
+
+
+def test_lanes_along_elements_that_have_an_order() -> None:
+    plan: Plan = made(sum_one_by_one, "plan")
+    verify_form("plan", plan)
+    loops = native(plan)[0].loops
+    assert loops is not None
+    loops.vector, loops.lanes = loops.inner[-1], 16
+    refuses(plan, "call 0 takes in elements side by side that have an order")
+
+
+def test_loops_in_another_order_than_that_of_the_elements() -> None:
+    plan: Plan = made(sum_one_by_one, "plan")
+    loops = native(plan)[0].loops
+    assert loops is not None
+    loops.inner.reverse()
+    refuses(plan, "call 0 takes in elements in another order than that of their indices")
+
+
+def test_rows_that_are_taken_in_by_other_lanes_than_their_sum_has() -> None:
+    plan: Plan = made("softmax", "plan")
+    verify_form("plan", plan)
+    loops = native(plan)[0].loops
+    assert loops is not None
+    loops.lanes = 8
+    refuses(plan, "call 0 does not take in rows by 16 lanes")
 
 
 def test_a_call_that_does_not_say_what_it_reads() -> None:

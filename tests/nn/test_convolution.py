@@ -120,6 +120,21 @@ def test_infinities_and_nans_stay_where_they_are() -> None:
     compare("F.conv2d(x, w)", {"x": x, "w": np.ones((1, 1, 2, 2))}, order=0)
 
 
+@pytest.mark.parametrize("extreme", [np.inf, np.nan, 3e38])
+def test_what_is_not_finite_spoils_no_other_sum(extreme: float) -> None:
+    x, grad = np.ones((2, 3, 20, 20), np.float32), np.ones((2, 4, 20, 20), np.float32)
+    x[:, 1, 3, :2] = extreme
+    geometry = columns.Geometry((1, 1), ((0, 0), (0, 0)), (1, 1))
+    with np.errstate(all="ignore"):
+        found = columns.weight_numpy(x, grad, (1, 1), geometry)[:, :, 0, 0]
+        made = columns.convolution_numpy(
+            x[:, :2], np.ones((5, 2, 1, 1), np.float32), None, geometry
+        )
+    assert not np.isfinite(found[:, 1]).any()
+    np.testing.assert_array_equal(found[:, (0, 2)], 800)
+    assert np.count_nonzero(made == 2) == made.size - 2 * 5 * 2
+
+
 def test_aliases_of_torch() -> None:
     rng = np.random.default_rng(0)
     arrays = {"x": numbers(rng, 2, 3, 5), "w": numbers(rng, 4, 3, 3), "b": numbers(rng, 4)}

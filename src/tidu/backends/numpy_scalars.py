@@ -77,6 +77,11 @@ class NumpyScalars:
         return np.true_divide(x, y)
 
     def fma(self, x: Any, y: Any, z: Any) -> Any:
+        if x.dtype == np.float32:  # rounded once: float64 holds the product
+            return (x.astype(np.float64) * y + z).astype(np.float32)
+        return x * y + z
+
+    def mul_add(self, x: Any, y: Any, z: Any) -> Any:
         return x * y + z
 
     def bits(self, x: Any) -> Any:

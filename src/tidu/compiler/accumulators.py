@@ -29,9 +29,12 @@ class Accumulator:
         self.combine, self.identity = op.emit, op.identity
         plan, d = values.plan, root.expression.dtype
         self.dtype = dtypes.float32 if d.is_half else d
-        self.lanes = plan.lanes if plan.vector is not None else 1
+        self.operand_lanes = self.lanes = plan.lanes if plan.vector is not None else 1
         # Whether the lanes hold parts of one result, and not results of their own.
         self.reduces_lanes = plan.lanes > 1 and plan.vector in values.kernel.reduced
+        self.halved = op.lanes is None or op.lanes.halved
+        if op.lanes is not None:
+            self.lanes = min(self.lanes, op.lanes.number)
         self.type = values.scalars(values.entry, self.lanes).type_of(self.dtype)
         row = ""
         if plan.swept and plan.vector is not None:
@@ -56,17 +59,32 @@ class Accumulator:
         scalars = values.scalars(lines, self.lanes)
         place = self._place(lines)
         before = self._get(lines, place)
+        if self.lanes < self.operand_lanes:
+            self._put(lines, self._in_turn(lines, before, x), place)
+            return
         after: Register = self.combine(scalars, before, x)
         if values.mask is not None and self.reduces_lanes:
             after = scalars.select(Register(values.mask, dtypes.bool_), after, before)
         self._put(lines, after, place)
+
+    def _in_turn(self, lines: Lines, total: Register, x: Register) -> Register:
+        """One part of the operand after the other, each with a lane for each of the accumulator."""
+        values, count = self.values, self.operand_lanes
+        wide = values.scalars(lines, count)
+        if values.mask is not None:
+            neutral = wide.constant(self.identity(self.dtype), self.dtype)
+            x = wide.select(Register(values.mask, dtypes.bool_), x, neutral)
+        for start in range(0, count, self.lanes):
+            part = self._lanes_of(lines, x, count, range(start, start + self.lanes))
+            total = self.combine(values.scalars(lines, self.lanes), total, part)
+        return total
 
     def _operand(self, x: Expression) -> Register:
         values = self.values
         found = values.value(x)
         if found.dtype.is_half:
             found = values.converted(found, x, self.dtype)
-        if self.lanes > 1 and not values.varies(x):
+        if self.operand_lanes > 1 and not values.varies(x):
             return values.splat(found, x, values.levels[-1])
         return found
 
@@ -84,6 +102,9 @@ class Accumulator:
         lines = self.values.levels[-1].lines
         x = self._get(lines, self._place(lines)) if self.total is None else self.end_block(lines)
         lanes = self.lanes
+        if self.reduces_lanes and not self.halved:
+            x = self._one_after_the_other(lines, x, lanes)
+            lanes = 1
         while self.reduces_lanes and lanes > 1:
             x = self._halved(lines, x, lanes)
             lanes //= 2
@@ -93,19 +114,27 @@ class Accumulator:
 
     def _halved(self, lines: Lines, x: Register, lanes: int) -> Register:
         """The lower half of the lanes combined with the upper one."""
-        values, half = self.values, lanes // 2
-        of = values.scalars(lines, lanes).type_of(self.dtype)
-        names = []
-        for start in (0, half):
-            order = ", ".join(f"i32 {start + i}" for i in range(half))
-            shuffle = f"shufflevector {of} {x.name}, {of} poison, <{half} x i32> <{order}>"
-            names.append(values.line(lines, shuffle))
-        scalars = values.scalars(lines, half)
-        if half == 1:
-            vector = f"<1 x {scalars.type_of(self.dtype)}>"
-            names = [values.line(lines, f"extractelement {vector} {n}, i64 0") for n in names]
-        made: Register = self.combine(scalars, *(Register(name, self.dtype) for name in names))
+        half = lanes // 2
+        halves = [self._lanes_of(lines, x, lanes, range(s, s + half)) for s in (0, half)]
+        made: Register = self.combine(self.values.scalars(lines, half), *halves)
         return made
+
+    def _one_after_the_other(self, lines: Lines, x: Register, lanes: int) -> Register:
+        """The first lane combined with the second, that with the third, and so on."""
+        first, *others = (self._lanes_of(lines, x, lanes, range(i, i + 1)) for i in range(lanes))
+        for other in others:
+            first = self.combine(self.values.scalars(lines, 1), first, other)
+        return first
+
+    def _lanes_of(self, lines: Lines, x: Register, lanes: int, wanted: range) -> Register:
+        """Some neighboring lanes; a single one as a plain scalar."""
+        of = self.values.scalars(lines, lanes).type_of(self.dtype)
+        if len(wanted) == 1:
+            name = self.values.line(lines, f"extractelement {of} {x.name}, i64 {wanted[0]}")
+            return Register(name, self.dtype)
+        order = ", ".join(f"i32 {i}" for i in wanted)
+        shuffle = f"shufflevector {of} {x.name}, {of} poison, <{len(wanted)} x i32> <{order}>"
+        return Register(self.values.line(lines, shuffle), self.dtype)
 
     def _place(self, lines: Lines) -> str:
         """Where the accumulator of this iteration is."""

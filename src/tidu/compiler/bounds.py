@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape
-from tidu.compiler.correlation import CorrelateParams, CorrelateWeightParams
+from tidu.compiler.correlation import (
+    ChainedWeightParams,
+    CorrelateParams,
+    CorrelateWeightParams,
+    Lines,
+)
 from tidu.compiler.expressions import Guard, Index
 from tidu.compiler.layouts import Layout
 
@@ -86,9 +91,16 @@ def _tried(
 
 
 def correlation_ends(
-    p: CorrelateParams | CorrelateWeightParams,
+    p: CorrelateParams | CorrelateWeightParams | ChainedWeightParams,
 ) -> Iterator[tuple[int, int, int]]:
     """The buffers that a correlation uses, each with the first and the last place in it."""
+    if isinstance(p, ChainedWeightParams):
+        for slot, lines in ((p.a_slot, p.a), (p.b_slot, p.b)):
+            if lines.size:
+                yield slot, *_line_ends(p, lines)
+        count = len(p.shares) * p.groups * p.a.size * p.b.size
+        yield p.w_slot, p.w_offset, p.w_offset + count - 1
+        return
     images, groups, rows, channels = p.images, p.groups, p.rows, p.channels
     if channels:
         x = ((p.x_image, images), (p.x_group, groups), (p.x_channel, channels), (1, p.positions))
@@ -106,6 +118,13 @@ def correlation_ends(
     yield p.y_slot, *_reach(p.y_offset, y)
     if p.bias_slot:
         yield p.bias_slot, p.bias_offset, p.bias_offset + groups * rows - 1
+
+
+def _line_ends(p: ChainedWeightParams, lines: Lines) -> tuple[int, int]:
+    """The first and the last place that a kernel reads of lines."""
+    terms = [(lines.image_step, p.images), (lines.group_step, p.groups)]
+    terms += [(lines.channel_step, lines.channels), *zip(lines.pitches, lines.extents, strict=True)]
+    return _reach(lines.offset, terms, lines.taps)
 
 
 def _reach(

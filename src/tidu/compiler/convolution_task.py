@@ -24,6 +24,7 @@ from tidu.compiler.images import (
 from tidu.compiler.layouts import Layout
 from tidu.compiler.lowering import Lowering
 from tidu.compiler.steps import Buffer
+from tidu.ir.convolution_order import Convolved
 from tidu.ir.op import Correlation
 from tidu.ir.value import Value
 
@@ -44,6 +45,7 @@ class ConvolutionTask:
     kernel: Shape
     outs: Shape  # sizes of the convolution's result
     joined: bool
+    sizes: Convolved  # of the convolution, whose order of additions is followed
 
     def images(self, lowering: Lowering, x: Value) -> Images:
         expression: Expression = lowering.found[id(x)]
@@ -71,7 +73,8 @@ def task_of(lowering: Lowering, value: Value) -> ConvolutionTask:
     of_weight, y = (value, other) if correlation.wanted == "weight" else (other, x)
     kernel = tuple(of_weight.shape[2:])
     outs = tuple((value if correlation.wanted == "result" else y).shape[2:])
-    apart = ConvolutionTask(value, correlation, kernel, outs, joined=False)
+    sizes = _convolved(value, of_weight, correlation, outs)
+    apart = ConvolutionTask(value, correlation, kernel, outs, joined=False, sizes=sizes)
     together = ConvolutionTask(
         value,
         Correlation(
@@ -84,6 +87,7 @@ def task_of(lowering: Lowering, value: Value) -> ConvolutionTask:
         (1, *kernel),
         (x.shape[0], *outs),
         joined=True,
+        sizes=sizes,
     )
     if any(s != 1 for s in correlation.stride) or not _pays(lowering, apart, together):
         return apart
@@ -92,6 +96,15 @@ def task_of(lowering: Lowering, value: Value) -> ConvolutionTask:
     if ready and as_it_is(lowering, together.images(lowering, x)) is None:
         return apart
     return together
+
+
+def _convolved(value: Value, weight: Value, correlation: Correlation, outs: Shape) -> Convolved:
+    image = value if correlation.wanted == "input" else value.inputs[0]
+    return Convolved(
+        image.shape[0], weight.shape[1], weight.shape[0] // correlation.groups,
+        tuple(image.shape[2:]), tuple(weight.shape[2:]), outs, correlation.stride, correlation.pads,
+        correlation.groups,
+    )  # fmt: skip
 
 
 def _pads_around(task: ConvolutionTask) -> Pads:

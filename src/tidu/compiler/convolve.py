@@ -8,12 +8,10 @@ that vectors would often be left half empty, the images of a batch are rows of a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from math import prod
 
 from tidu.base.shapes import Shape
-from tidu.base.strides import contiguous_strides
 from tidu.compiler.convolution_task import (
     ConvolutionTask,
     around_cotangent,
@@ -22,28 +20,20 @@ from tidu.compiler.convolution_task import (
     task_of,
     vector_of,
 )
+from tidu.compiler.convolve_weight import lower_weight
 from tidu.compiler.correlation import (
     CorrelateParams,
-    CorrelateWeightParams,
     Tile,
-    WeightTile,
     correlate_text,
-    correlate_weight_text,
     cut,
     positions,
-    weight_cut,
 )
 from tidu.compiler.expressions import Expression
-from tidu.compiler.images import (
-    Images,
-    Planes,
-    as_it_is,
-    planes_of,
-)
-from tidu.compiler.layouts import Layout, Strides, contiguous
+from tidu.compiler.images import Planes, planes_of
+from tidu.compiler.layouts import Layout, Strides, broadcast_to, contiguous, reshaped
 from tidu.compiler.lowering import Lowering
-from tidu.compiler.reductions import reduce
 from tidu.compiler.steps import Buffer, Correlate
+from tidu.ir.convolution_order import input_block, input_columns, result_block
 from tidu.ir.op import Op, registry
 from tidu.ir.value import Value
 
@@ -51,8 +41,8 @@ from tidu.ir.value import Value
 def lower_correlation(lowering: Lowering, value: Value, op: Op) -> Expression:
     """A convolution, or its derivative in the input or the weight."""
     task = task_of(lowering, value)
-    rule = {"result": _result, "input": _input, "weight": _weight}[task.correlation.wanted]
-    return rule(lowering, task)
+    rule = {"result": _result, "input": _biased_input, "weight": lower_weight}
+    return rule[task.correlation.wanted](lowering, task)
 
 
 def place(lowering: Lowering, value: Value, readers: list[Value]) -> bool:
@@ -81,29 +71,19 @@ def place(lowering: Lowering, value: Value, readers: list[Value]) -> bool:
     return False
 
 
-def _operands(
-    lowering: Lowering, planes: Planes, weight: Value, bias: Value | None
-) -> tuple[tuple[Buffer, ...], int]:
-    """What a kernel reads, and the slot of the bias: 0 if there is none."""
-    reads = (planes.buffer, lowering.stored(weight))
-    if bias is None:
-        return reads, 0
-    stored = lowering.stored(bias)
-    return (*reads, stored), stored.number
-
-
 def _correlate(
     lowering: Lowering,
     value: Value,
     params: CorrelateParams,
+    chain: int,
     reads: tuple[Buffer, ...],
     written: Buffer,
 ) -> None:
-    """A step for a kernel of results, its work cut into units."""
+    """A step for a kernel of results, with chains of so many channels, its work cut into units."""
     vector = vector_of(lowering, value.dtype)
     chosen = cut(
         vector, params.images, params.groups, params.rows, params.channels,
-        len(params.x_taps), params.positions,
+        params.tap_parts, params.positions, chain,
     )  # fmt: skip
     params = params._replace(cut=chosen)
     tile = Tile(vector, chosen.tile_rows)
@@ -122,7 +102,11 @@ def _result(lowering: Lowering, task: ConvolutionTask) -> Expression:
     (batch, outputs), outs = task.shape(value)[:2], task.outs
     groups, taps = correlation.groups, prod(task.kernel)
     rows, channels = outputs // groups, weight.shape[1]
-    reads, bias_slot = _operands(lowering, planes, weight, bias)
+    reads: tuple[Buffer, ...] = (planes.buffer, lowering.stored(weight))
+    bias_slot = 0
+    if bias is not None:
+        reads = (*reads, lowering.stored(bias))
+        bias_slot = reads[2].number
     size = outs[0] * planes.pitches[0]
     buffer = lowering.buffer((batch, outputs, size), value.dtype)
     params = CorrelateParams(
@@ -132,46 +116,59 @@ def _result(lowering: Lowering, task: ConvolutionTask) -> Expression:
             planes.tap(tuple(i * d for i, d in zip(tap, correlation.dilation, strict=True)))
             for tap in product(*map(range, task.kernel))
         ),
-        tuple(range(taps)), None,  # type: ignore[arg-type]
+        tuple(range(taps)), (taps,), None,  # type: ignore[arg-type]
         planes.batch, channels * planes.channel, planes.channel,
         rows * channels * taps, channels * taps, taps,
         outputs * size, rows * size, size,
-        planes.offset, bias_slot=bias_slot,
+        planes.offset, bias_slot=bias_slot, bias_begins=int(task.sizes.pointwise),
     )  # fmt: skip
-    _correlate(lowering, value, params, reads, buffer)
+    _correlate(lowering, value, params, result_block(task.sizes), reads, buffer)
     layout = Layout((outputs * size, size, *planes.pitches), 0)
     return task.read(lowering, buffer, layout)
+
+
+def _biased_input(lowering: Lowering, task: ConvolutionTask) -> Expression:
+    """A transposed convolution, of which all chains are added before the bias."""
+    value, bias = task.value, task.value.inputs[2]
+    made = _input(lowering, task)
+    if bias is None:
+        return made
+    channels = (bias.shape[0], *(1,) * len(value.shape[2:]))
+    shaped = lowering.make.relaid(lowering.found[id(bias)], reshaped(tuple(bias.shape), channels))
+    spread = lowering.make.relaid(shaped, broadcast_to(channels, tuple(value.shape)))
+    return lowering.compute(registry["add"], (), (made, spread), value.dtype)
 
 
 def _input(lowering: Lowering, task: ConvolutionTask) -> Expression:
     """Each phase of the input is a correlation of the cotangent with the taps that reach it."""
     value, correlation, kernel = task.value, task.correlation, task.kernel
-    y, weight, bias = value.inputs
+    y, weight, _ = value.inputs
     (batch, inputs), sizes = task.shape(value)[:2], task.shape(value)[2:]
     stride, groups, taps = correlation.stride, correlation.groups, prod(kernel)
     rows, channels = weight.shape[1], y.shape[1] // groups
     back, _, counts = phase_places(task, sizes)
     planes = planes_of(lowering, task.images(lowering, y), around_cotangent(task, sizes))
-    reads, bias_slot = _operands(lowering, planes, weight, bias)
+    reads = (planes.buffer, lowering.stored(weight))
     size = counts[0] * planes.pitches[0]
     phases = tuple(product(*map(range, stride)))
     buffer = lowering.buffer((batch, inputs, len(phases), size), value.dtype)
     for number, phase in enumerate(phases):
-        reached = _reached(task, planes, phase, back)
+        parts = _reached(task, planes, phase, back)
+        reached = [tap for part in parts for tap in part]
         if reached:
             numbers, places = zip(*reached, strict=True)
-        else:  # no tap: nothing but the bias
-            numbers, places = (0,), (0,)
+        else:  # no tap: sums over no channel
+            parts, numbers, places = [[(0, 0)]], (0,), (0,)
         params = CorrelateParams(
             planes.buffer.number, reads[1].number, buffer.number,
             batch, groups, rows, channels if reached else 0, positions(counts, planes.pitches),
-            places, numbers, None,  # type: ignore[arg-type]
+            places, numbers, tuple(map(len, parts)), None,  # type: ignore[arg-type]
             planes.batch, channels * planes.channel, planes.channel,
             channels * rows * taps, taps, rows * taps,
             inputs * len(phases) * size, rows * len(phases) * size, len(phases) * size,
-            planes.offset, y_offset=number * size, bias_slot=bias_slot,
+            planes.offset, y_offset=number * size,
         )  # fmt: skip
-        _correlate(lowering, value, params, reads, buffer)
+        _correlate(lowering, value, params, input_block(task.sizes), reads, buffer)
     if len(phases) == 1:
         layout = Layout((inputs * size, size, *planes.pitches), 0)
         return task.read(lowering, buffer, layout)
@@ -180,16 +177,20 @@ def _input(lowering: Lowering, task: ConvolutionTask) -> Expression:
 
 def _reached(
     task: ConvolutionTask, planes: Planes, phase: Shape, back: Shape
-) -> list[tuple[int, int]]:
-    """The taps that reach a phase of the input: their numbers, and where in the planes they are."""
+) -> list[list[tuple[int, int]]]:
+    """The taps that reach a phase of the input: their numbers, and where in the planes they are.
+
+    Those that share chains are together.
+    """
     dilation, stride = task.correlation.dilation, task.correlation.stride
-    found = []
+    found: dict[int, list[tuple[int, int]]] = {}  # by the column of the kernel
     for number, tap in enumerate(product(*map(range, task.kernel))):
         ways = tuple(t * d - p for t, d, p in zip(tap, dilation, phase, strict=True))
         if all(way % s == 0 for way, s in zip(ways, stride, strict=True)):
             place = tuple(b - way // s for b, way, s in zip(back, ways, stride, strict=True))
-            found.append((number, planes.tap(place)))
-    return found
+            found.setdefault(tap[-1], []).append((number, planes.tap(place)))
+    shared = input_columns(task.sizes, sorted(found))
+    return [sorted(tap for column in part for tap in found[column]) for part in shared]
 
 
 def _interleaved(
@@ -222,70 +223,3 @@ def _interleaved(
         )
         lowering.write(whole, part, (batch, channels, *inner), layout, value)
     return lowering.whole(whole)
-
-
-def _weight(lowering: Lowering, task: ConvolutionTask) -> Expression:
-    """A correlation of input and cotangent; chunks of the positions are summed afterwards."""
-    value, correlation, kernel, outs = task.value, task.correlation, task.kernel, task.outs
-    x, y = value.inputs
-    planes = planes_of(lowering, task.images(lowering, x), around_input(task))
-    given = _beside(lowering, task.images(lowering, y), planes, task)
-    batch = task.shape(x)[0]
-    groups, taps = correlation.groups, prod(kernel)
-    rows, channels = value.shape[0] // groups, value.shape[1]
-    vector = vector_of(lowering, value.dtype)
-    extent = positions(outs, planes.pitches)
-    chosen = weight_cut(vector, batch, groups, rows, channels, taps, extent)
-    params = CorrelateWeightParams(
-        planes.buffer.number, given.buffer.number, 0,
-        batch, groups, rows, channels, outs, planes.pitches,
-        tuple(
-            planes.tap(tuple(i * d for i, d in zip(tap, correlation.dilation, strict=True)))
-            for tap in product(*map(range, kernel))
-        ),
-        chosen, vector.lanes,
-        planes.batch, channels * planes.channel, planes.channel,
-        given.batch, rows * given.channel, given.channel,
-        planes.offset, given.offset,
-    )  # fmt: skip
-    shape = (params.chunks, *value.shape)
-    buffer = lowering.buffer(shape, value.dtype)
-    params = params._replace(w_slot=buffer.number)
-    tile = WeightTile(vector, chosen.tile_rows, chosen.tile_columns)
-    work = 2 * batch * extent * value.shape[0] * channels * taps
-    reads = (planes.buffer, given.buffer)
-    lowering.steps.steps.append(
-        Correlate(
-            tile.name, lambda: correlate_weight_text(tile), params, reads, buffer, work, value
-        )
-    )
-    parts = lowering.whole(buffer)
-    if params.chunks == 1:
-        return lowering.make.load(buffer.number, contiguous(value.shape), value.dtype)
-    total = reduce(
-        lowering, registry["sum"], parts, shape, frozenset({0}), value.shape, value.dtype, value
-    )
-    return lowering.whole(total)
-
-
-def _beside(lowering: Lowering, y: Images, planes: Planes, task: ConvolutionTask) -> Planes:
-    """The cotangent in planes of the same pitches as the input's.
-
-    If its own derivative needs it padded in just that way, the padded planes serve for both.
-    """
-    found = as_it_is(lowering, y)
-    if found is not None and found.pitches == planes.pitches:
-        return found
-    around = around_cotangent(task, task.shape(task.value.inputs[0])[2:])
-    fits = contiguous_strides(around.shared(task.outs)[0]) == planes.pitches
-    strided = any(s != 1 for s in task.correlation.stride)
-    if fits and not strided and all(min(pad) >= 0 for pad in around.pads):
-        padded = planes_of(lowering, y, around)
-        inside = sum(low * p for (low, _), p in zip(around.pads, padded.pitches, strict=True))
-        if padded.pitches == planes.pitches:
-            return replace(padded, offset=padded.offset + inside)
-    (batch, channels), size = y.shape[:2], task.outs[0] * planes.pitches[0]
-    buffer = lowering.buffer((batch, channels, size), y.value.dtype)
-    layout = Layout((channels * size, size, *planes.pitches), 0)
-    lowering.write(buffer, y.expression, y.shape, layout, y.value)
-    return Planes(buffer, 0, channels * size, size, planes.phases, planes.pitches, 0)

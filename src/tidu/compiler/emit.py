@@ -73,7 +73,8 @@ class _Emitter(KernelValues):
         in_blocks = not self.plan.swept and prod(map(self.trips, self.plan.inner)) > LONG_SUM
         for root in self.kernel.roots:
             if root.reduction is not None:
-                self.accumulators[place_of(root)] = Accumulator(self, root, in_blocks=in_blocks)
+                blocks = in_blocks and not (root.reduction.ordered or root.reduction.lanes)
+                self.accumulators[place_of(root)] = Accumulator(self, root, in_blocks=blocks)
         self.nest(0)
         plan = self.plan
         operations = 1 + self.kernel.operations + 2 * len(self.kernel.reads())

@@ -39,6 +39,16 @@ class Kernel:
     def operations(self) -> int:
         return sum(root.expression.size + 1 for root in self.roots)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether elements of a reduction have to be taken in one by one, in their order."""
+        return any(is_ordered(root) for root in self.roots)
+
+    @property
+    def lanes(self) -> int:
+        """Into how many partial results a reduction takes a row in, 0 where that is left open."""
+        return max((lanes_of(root) for root in self.roots), default=0)
+
     def reads(self) -> set[int]:
         return {b for root in self.roots for b in loaded(root)} - self.writes()
 
@@ -50,6 +60,17 @@ Fused = Kernel | Product | Correlate | HostCall
 
 # Where a root stores: the elements that loads with the same buffer and layout ask for.
 Place = tuple[int, Layout]
+
+
+def is_ordered(root: Root) -> bool:
+    """Whether a root is a reduction of elements one by one, in their order."""
+    return root.reduction is not None and root.reduction.ordered
+
+
+def lanes_of(root: Root) -> int:
+    """Into how many partial results a root takes a row in, 0 where that is left open."""
+    lanes = None if root.reduction is None else root.reduction.lanes
+    return 0 if lanes is None else lanes.number
 
 
 def place_of(root: Root) -> Place:
@@ -150,6 +171,11 @@ class _Fusion:
     def fits(self, kernel: Kernel, root: Root, reads: frozenset[int]) -> bool:
         if any(r.scatter is not None or r.after for r in kernel.roots):
             return False
+        if root.reduction is not None and kernel.reduced and is_ordered(root) != kernel.ordered:
+            return False  # others are shared among lanes, which these cannot be
+        lanes = {lanes_of(root), kernel.lanes} - {0}
+        if len(lanes) > 1:
+            return False
         writes = kernel.writes()
         touched = writes.union(*map(loaded, kernel.roots))
         if not reads & touched or len(reads | touched) > _MOST_BUFFERS:
@@ -162,7 +188,9 @@ class _Fusion:
             return False
         for alignment in (_whole, _kept):
             merged = alignment(self.make, kernel, root)
-            if merged is not None and _forwards(merged, writes):
+            if merged is None or (lanes and len(merged[1]) > 1):
+                continue  # where a row is cut, its lanes are no longer known
+            if _forwards(merged, writes):
                 kernel.space, kernel.reduced = merged[:2]
                 kernel.roots = [_inside(kernel, r) for r in merged[2]]
                 return True

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tidu.ir.product_order import chain_length
+
 # The kernel for each dtype, by the name that LLVM has for its elements.
 NAMES = {"float": "tidu_gemm_float32", "double": "tidu_gemm_float64"}
 
@@ -94,13 +96,6 @@ class GemmParams(NamedTuple):
 def ceiling(dividend: int, divisor: int) -> int:
     """The quotient, rounded up."""
     return -(-dividend // divisor)
-
-
-def depth_of(k: int) -> int:
-    """How many products are one chain of additions; the sums of chains are added then. PyTorch's
-    bits on x86 follow from that.
-    """
-    return k if k <= 192 else k // 2 if k < 384 else 192
 
 
 def even_part(whole: int, most: int, step: int) -> int:
@@ -194,7 +189,7 @@ def _vector_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
 
 def _unpacked_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
     """48 × 64 × 192 for large sizes; where one is smaller, the next is greater."""
-    depth = depth_of(k)
+    depth = chain_length(k)
     rows = even_part(m, max(48, min(2048, 3072 // n)), 4)
     columns = _UNPACKED // (rows * depth)
     columns = min(512, columns // 64 * 64 if columns >= 64 else max(16, columns // 16 * 16))
@@ -211,7 +206,7 @@ def _transposed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
 
 def _strip_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
     """384 × 64 × 192: many rows for what is laid out once."""
-    return even_part(m, 384, 4), min(n, 64), depth_of(k)
+    return even_part(m, 384, 4), min(n, 64), chain_length(k)
 
 
 def _packed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:

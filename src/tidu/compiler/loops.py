@@ -108,13 +108,17 @@ class Loops:
     swept: bool = False
 
 
-# Longer sums are added up in blocks, which what is swept is not.
+# Longer sums are added up in blocks, which what is swept is not, unless in the order of indices.
 LONG_SUM = 128
 
 
 def _vector_dimension(kernel: Kernel, sequential: frozenset[int]) -> int | None:
     """The dimension along which most addresses are consecutive."""
     best, chosen = 0.0, None
+    if kernel.ordered:
+        sequential |= kernel.reduced
+    if kernel.lanes:
+        return max(kernel.reduced)
     for d, size in enumerate(kernel.space):
         if d in sequential:
             continue
@@ -179,6 +183,7 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
         for limit in (10, 40):
             if operations <= limit and space[vector] >= 2 * lanes:
                 lanes *= 2
+        lanes = max(lanes, kernel.lanes)
     kept = [d for d in range(len(space)) if d not in reduced]
     swept = lanes > 1 and len(kept) > 1 and _is_swept(kernel, vector)
     if swept:
@@ -227,7 +232,7 @@ def can_be_swept(kernel: Kernel) -> bool:
 
 def _is_swept(kernel: Kernel, vector: int | None) -> bool:
     rows = prod(kernel.space[d] for d in kernel.reduced)
-    if vector is None or not kernel.reduced or rows > LONG_SUM:
+    if vector is None or not kernel.reduced or (rows > LONG_SUM and not kernel.ordered):
         return False
     much = 4 * rows * kernel.space[vector] * len(kernel.reads()) >= _MUCH_TO_ADD
     return much and can_be_swept(kernel)

@@ -50,6 +50,8 @@ class _Parts:
         """A step, or the two that take its place."""
         if not isinstance(step, Kernel) or not step.reduced or self.bytes(step) < _LARGE:
             return [step]
+        if step.ordered or step.lanes:
+            return [step]
         kernel = coalesced(step, self.make)
         blocks = _blocks(kernel)
         # What is computed from the sums, such as the update of a bias, goes with them.

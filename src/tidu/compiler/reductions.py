@@ -33,7 +33,7 @@ def lower_reduction(lowering: Lowering, value: Value, op: Op) -> Expression | No
             return None
         return lowering.make.relaid(expression, reshaped(shape, tuple(value.shape)))
     kept_size = prod(n for d, n in enumerate(shape) if d not in dims)
-    if kept_size <= _FEW and prod(shape) // kept_size >= _LONG:
+    if not (op.ordered or op.lanes) and kept_size <= _FEW and prod(shape) // kept_size >= _LONG:
         found = _in_two_steps(lowering, value, op, expression, dims)
         if found is not None:
             return found

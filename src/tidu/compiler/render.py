@@ -158,13 +158,10 @@ def _operand(names: Names, x: Operand, rows: int, columns: int) -> str:
 @step_lines.register
 def _correlate_lines(step: Correlate, names: Names) -> list[str]:
     """A convolution; what its result stands for is said by the load that reads it."""
-    params = step.params
     given = ", ".join(names[b.number] for b in step.reads)
-    sizes = f"{params.images} images, {params.groups} groups, {params.rows} rows"
-    taps = ", ".join(map(str, params.x_taps))
     return [
         f"correlate: {names[step.written.number]} = {step.kernel}({given})",
-        f"  {sizes}, {params.channels} channels, {params.positions} positions, taps at {taps}",
+        f"  {step.params.description}",
     ]
 
 

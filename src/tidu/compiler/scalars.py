@@ -64,6 +64,8 @@ class VectorScalars(Instructions):
             return self.intrinsic("fma", x, y, z)
         return self.add(self.mul(x, y), z)
 
+    mul_add = fma
+
     def fmod(self, x: Register, y: Register) -> Register:
         if x.dtype.is_floating_point:
             rest: Register = mathematics.fmod(self, x, y)

@@ -61,6 +61,7 @@ def _call(
     own = {root.buffer.number for root in call.what.roots}
     if not call.writes <= own:
         yield f"{where} says that it writes what none of its roots computes"
+    yield from _order(call, where)
     numbers = {x.what[0] for r in call.what.roots for x in expressions(r) if x.kind == ARGUMENT}
     for parameter in call.parameters:
         if parameter.__class__ is not tuple:
@@ -68,6 +69,23 @@ def _call(
         kind, number = parameter
         if number not in (known if kind == "slot" else numbers):
             yield f"{where} asks for the {kind} of {number}, which does not exist"
+
+
+def _order(call: NativeCall, where: str) -> Iterator[str]:
+    """Where elements have to be taken in by the order of their indices, they are."""
+    loops, kernel = call.loops, call.nest
+    if loops is None or kernel is None:
+        return
+    side_by_side = kernel.reduced == {loops.vector} and not loops.lanes % max(kernel.lanes, 1)
+    if kernel.lanes and loops.lanes > 1 and not side_by_side:
+        yield f"{where} does not take in rows by {kernel.lanes} lanes"
+    if not kernel.ordered:
+        return
+    if loops.lanes > 1 and loops.vector in kernel.reduced:
+        yield f"{where} takes in elements side by side that have an order"
+    over = [d for d in loops.inner if d in kernel.reduced]
+    if over != sorted(over):
+        yield f"{where} takes in elements in another order than that of their indices"
 
 
 def _arena(plan: Plan, names: Names) -> Iterator[str]:

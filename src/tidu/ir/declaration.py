@@ -80,6 +80,17 @@ class Indexed(NamedTuple):
         return dim not in self.along
 
 
+class Lanes(NamedTuple):
+    """How a reduction takes in a row: element i goes to the partial result i modulo `number`.
+
+    Then the upper half of these is combined with the lower one, and so on (`halved`), or one after
+    the other, which is the order of a row that is no longer than `number`.
+    """
+
+    number: int
+    halved: bool
+
+
 class Correlation(NamedTuple):
     """A convolution or one of its derivatives, of (N, C, …) and a weight (O, C / groups, …).
 

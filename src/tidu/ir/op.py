@@ -13,11 +13,11 @@ from typing import Any
 
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.base.source import locate, outside
+from tidu.base.source import at, here, locate, outside
 from tidu.base.state import ThreadState, state
 from tidu.base.strides import Operands, Strides, result_strides
 from tidu.ir.argument import FloatArgument, IntArgument
-from tidu.ir.declaration import Array, Correlation, Indexed, Piece, Pieces, Sample, View
+from tidu.ir.declaration import Array, Correlation, Indexed, Lanes, Piece, Pieces, Sample, View
 from tidu.ir.function import Function, function, functions, torch_and_tensor
 from tidu.ir.reads import NUMBERS_READ, Spec, reads
 from tidu.ir.value import Value, pending
@@ -30,6 +30,7 @@ __all__ = [
     "Correlation",
     "Function",
     "Indexed",
+    "Lanes",
     "Inferred",
     "Op",
     "Piece",
@@ -83,10 +84,12 @@ class Op:
         "joined",
         "keepers",
         "kind",
+        "lanes",
         "lasts",
         "layout",
         "name",
         "numpy",
+        "ordered",
         "outputs",
         "pieces",
         "public",
@@ -95,6 +98,7 @@ class Op:
         "samples",
         "saved",
         "strides",
+        "takes",
         "tolerance",
         "variadic",
         "view",
@@ -104,6 +108,7 @@ class Op:
     name: str
     kind: str
     arity: int
+    takes: int
     variadic: bool
     input_names: tuple[str, ...]
     attr_names: tuple[str, ...]
@@ -123,6 +128,8 @@ class Op:
     indexed: Callable[..., Indexed | None] | None
     correlation: Callable[..., Correlation] | None
     identity: Callable[[dtype], float] | None
+    ordered: bool
+    lanes: Lanes | None
     grad_name: str
     public: tuple[str, ...]
     inplace: bool
@@ -140,6 +147,8 @@ class Op:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
             args = self._positional(args, kwargs)
+        if len(args) != self.takes:
+            raise self._miscounted(len(args))
         arity = self.arity
         attrs: tuple[Any, ...]
         if len(args) == arity:
@@ -268,6 +277,13 @@ class Op:
             )
         return tuple(values)
 
+    def _miscounted(self, given: int) -> TypeError:
+        names = self.input_names + self.attr_names
+        return TypeError(
+            f"{self.name}() takes {self.takes} argument{'s' if self.takes != 1 else ''} "
+            f"({', '.join(names)}), but {given} {'were' if given != 1 else 'was'} given{at(here())}"
+        )
+
     def keeps(self, mask: int) -> tuple[tuple[int, bool], ...]:
         """What the tape keeps of (out, *inputs) when the inputs whose bits are set in `mask` need
         gradients: places in that tuple, each with whether the numbers or the shape are read.
@@ -311,6 +327,8 @@ def define(
     indexed: Callable[..., Indexed | None] | None = None,
     correlation: Callable[..., Correlation] | None = None,
     identity: Callable[[dtype], float] | None = None,
+    ordered: bool = False,
+    lanes: Lanes | None = None,
     grad_name: str = "",
     ends: Callable[..., Sequence[Any]] | None = None,
     public: str = "",
@@ -355,6 +373,9 @@ def define(
     joined      PyTorch has one function for all its derivatives, so that each of them requires a
                 gradient where any input does, be it one that is zero
     identity    for a reduction: dtype -> the number that changes nothing
+    ordered     of a reduction whose elements have to be taken in one by one, in the order of their
+                indices; others may be cut into parts, which are then combined
+    lanes       of a reduction over the last dimension: which elements are combined first
     saved       for an op on a list: the part of it whose numbers the vjp reads
     view        for ops whose result shares memory with the input
     grad_name   the name shown in grad_fn=<...>
@@ -383,11 +404,12 @@ def define(
     op.input_names = tuple(inputs.lstrip("*").split())
     op.attr_names = tuple(attrs.split())
     op.arity = len(op.input_names)
+    op.takes = op.arity + len(op.attr_names)
     op.numpy, op.emit, op.decompose = numpy, emit, decompose
     op.vjps, op.saved, op.ends = vjp, saved, ends
     op.layout = view.layout if view is not None else layout
     op.pieces, op.indexed, op.identity = pieces, indexed, identity
-    op.correlation = correlation
+    op.correlation, op.ordered, op.lanes = correlation, ordered, lanes
     op.keepers = {}
     op.grad_name = grad_name or "".join(word.capitalize() for word in name.split("_")) + "Backward0"
     op.public, op.inplace = tuple(public.split()), inplace

@@ -34,6 +34,9 @@ class Scalars(Protocol[S]):
     def fma(self, x: S, y: S, z: S) -> S:
         """x * y + z, rounded once where the target can."""
 
+    def mul_add(self, x: S, y: S, z: S) -> S:
+        """x * y + z, rounded once or twice, whichever is faster."""
+
     def rem(self, x: S, y: S) -> S:
         """The remainder with the sign of the divisor, as Python's %; of integers by 0 it is 0.
         A zero has the sign of the dividend.

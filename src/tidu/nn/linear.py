@@ -10,7 +10,7 @@ from tidu.nn.lazy import LazyModuleMixin
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter, UninitializedParameter
 from tidu.ops.layers.embedding import bilinear
-from tidu.ops.linear_algebra.contract import linear_function
+from tidu.ops.linear_algebra.linear import linear_function
 from tidu.tensor import Tensor, empty
 
 

@@ -25,6 +25,7 @@ from tidu.ops.indexing import (
 )
 from tidu.ops.layers import (
     attention,
+    channel_norm,
     embedding,
     embedding_bag,
     group_statistics,
@@ -50,6 +51,7 @@ from tidu.ops.linear_algebra import (
     inverses,
     kernels,
     least_squares,
+    linear,
     matrices,
     products,
     solvers,

@@ -2,6 +2,9 @@
 
 The numbers among the inputs are arguments of the program, so that those which change with each step
 cause no new one. None is computed from another inside, where it would be rounded to the dtype.
+
+Rounding is that of PyTorch: what it adds with a factor (`add` with alpha, `addcmul`, `lerp`) is one
+fused multiplication and addition; `addcdiv` and a decay round each step.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Any
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ir.value import Value
 from tidu.ops.elementwise import sqrt
+from tidu.ops.elementwise.blending import interpolated
 from tidu.ops.rules import cast_to
 
 
@@ -38,7 +42,7 @@ add_scaled = define(
     "add_scaled",
     inputs="x y scale",
     infer=_like_first,
-    emit=lambda s, x, y, scale: s.add(x, s.mul(y, scale)),
+    emit=lambda s, x, y, scale: s.fma(y, scale, x),
     vjp=(
         lambda g, out, x, y, scale: g,
         lambda g, out, x, y, scale: g * scale,
@@ -56,7 +60,7 @@ weighted_sum = define(
     "weighted_sum",
     inputs="x y a b",
     infer=_like_first,
-    emit=lambda s, x, y, a, b: s.add(s.mul(x, a), s.mul(y, b)),
+    emit=lambda s, x, y, a, b: s.fma(y, b, s.mul(x, a)),
     vjp=(
         lambda g, out, x, y, a, b: g * a,
         lambda g, out, x, y, a, b: g * b,
@@ -75,7 +79,7 @@ moving_average = define(
     "moving_average",
     inputs="average x weight",
     infer=_like_first,
-    emit=lambda s, average, x, weight: s.add(average, s.mul(s.sub(x, average), weight)),
+    emit=interpolated,
     vjp=(
         lambda g, out, average, x, weight: g - g * weight,
         lambda g, out, average, x, weight: g * weight,
@@ -93,9 +97,7 @@ moving_square = define(
     "moving_square",
     inputs="square x decay weight",
     infer=_like_first,
-    emit=lambda s, square, x, decay, weight: s.add(
-        s.mul(square, decay), s.mul(s.mul(x, weight), x)
-    ),
+    emit=lambda s, square, x, decay, weight: s.fma(s.mul(x, weight), x, s.mul(square, decay)),
     vjp=(
         lambda g, out, square, x, decay, weight: g * decay,
         lambda g, out, square, x, decay, weight: g * x * weight * 2.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidu.ops.elementwise import mul
+from tidu.ops.elementwise.blending import addcmul_
 from tidu.ops.updates import add_scaled, moving_average, moving_square, normalized_step
 from tidu.optim.advance import Advance
 from tidu.optim.optimizer import Group, Optimizer, ParamsT, State
@@ -72,7 +73,7 @@ class RMSprop(Optimizer):
             square = advance(state["square_avg"], moving_square, grad, alpha, weight)
             if centered:
                 average = advance(state["grad_avg"], moving_average, grad, weight)
-                square = square - average * average
+                square = addcmul_(square, average, average, -1.0)
             if momentum > 0:
                 buffer = state["momentum_buffer"]
                 advance(buffer, mul, momentum)

@@ -1,8 +1,12 @@
 """The correlation of planes with weights: y[n, q, p] = Σ over c, t of a[q, c, t] · x[n, c, p + t].
 
 A tile of y is some rows of q times some vectors of neighboring p; it stays in registers while the
-sum runs over k = (c, t). The weights of a block of k are packed first, so that those of one k are
-neighbors, and speed does not depend on how they are stored.
+sum runs over k. The weights of a block of k are packed first, so that those of one k are neighbors,
+and speed does not depend on how they are stored.
+
+A sum is made of chains, each over k = (t, c) for some neighbors among the taps t and some channels
+c. One that is longer than a block goes on where the block before it stopped, if it is the first;
+else its blocks are chains.
 """
 
 from __future__ import annotations
@@ -13,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tidu.compiler.correlation.cutting import piece_work, pieces_together
-from tidu.compiler.correlation.vectors import BYTES, Vector
+from tidu.compiler.correlation.vectors import BYTES, Vector, sizes_text
 from tidu.compiler.gemm import ceiling, even_part
 
 # The greatest block of k: what is packed of it lies on the stack.
-MOST_DEPTH = 256
+MOST_DEPTH = 1024
 _MOST_ROWS = 8
 _MOST_VECTORS = 6
 # Bytes of the planes of x in a block of k, which are read once for every tile.
@@ -32,7 +36,8 @@ class Cut(NamedTuple):
     tile_rows: int
     piece_images: int
     piece_positions: int
-    depth: int  # the block of k
+    chain: int  # channels of x that a chain takes
+    depth: int  # the greatest block of k in a chain
     together: int  # how many pieces one unit makes
 
 
@@ -58,6 +63,7 @@ class CorrelateParams(NamedTuple):
     positions: int
     x_taps: tuple[int, ...]
     a_taps: tuple[int, ...]
+    tap_parts: tuple[int, ...]  # how many taps share chains; all taps are in one of the parts
     cut: Cut
     x_image: int = 0
     x_group: int = 0
@@ -73,6 +79,7 @@ class CorrelateParams(NamedTuple):
     y_offset: int = 0
     bias_slot: int = 0  # 0: no bias
     bias_offset: int = 0
+    bias_begins: int = 0  # the first chain starts with the bias, which is added to it otherwise
     accumulate: int = 0  # y += instead of y =
 
     @property
@@ -86,22 +93,30 @@ class CorrelateParams(NamedTuple):
         )
 
     @property
+    def description(self) -> str:
+        return sizes_text(
+            self.images, self.groups, self.rows, self.channels, self.positions, self.x_taps
+        )
+
+    @property
     def units(self) -> int:
         """What the workers share: pieces, `together` at a time."""
         return ceiling(self.pieces, self.cut.together)
 
     def array(self) -> npt.NDArray[np.int64]:
-        """What the kernel gets as `params`: numbers, and then those of x and a for each tap."""
+        """What the kernel gets as `params`: numbers, those of x and a for each tap, and parts."""
         assert len(self.x_taps) == len(self.a_taps) >= 1, self
-        assert 1 <= self.cut.depth <= MOST_DEPTH, self
+        assert sum(self.tap_parts) == len(self.x_taps), self
+        assert 1 <= self.cut.depth <= MOST_DEPTH and self.cut.chain >= 1, self
         numbers = [getattr(self, name) for name in _NUMBERS]
-        numbers += [*self.cut, self.pieces, len(self.x_taps)]
+        numbers += [*self.cut, self.pieces, len(self.x_taps), len(self.tap_parts)]
         taps = [tap for both in zip(self.x_taps, self.a_taps, strict=True) for tap in both]
-        return np.array(numbers + taps, np.int64)
+        return np.array([*numbers, *taps, *self.tap_parts], np.int64)
 
 
-_NUMBERS = [name for name in CorrelateParams._fields if name not in ("x_taps", "a_taps", "cut")]
-FIELDS = [*_NUMBERS, *Cut._fields, "pieces", "taps"]
+_TUPLES = ("x_taps", "a_taps", "tap_parts", "cut")
+_NUMBERS = [name for name in CorrelateParams._fields if name not in _TUPLES]
+FIELDS = [*_NUMBERS, *Cut._fields, "pieces", "taps", "parts"]
 
 
 class Tile(NamedTuple):
@@ -141,18 +156,29 @@ def tile_rows(vector: Vector, rows: int) -> int:
 
 
 def cut(
-    vector: Vector, images: int, groups: int, rows: int, channels: int, taps: int, positions: int
+    vector: Vector,
+    images: int,
+    groups: int,
+    rows: int,
+    channels: int,
+    tap_parts: tuple[int, ...],
+    positions: int,
+    chain: int,
 ) -> Cut:
-    """A good way to cut such a correlation. It depends on nothing but the arguments."""
+    """A good way to cut such a correlation into chains of so many channels and parts of the taps.
+
+    It depends on nothing but the arguments.
+    """
     images, groups, rows, channels = (max(1, size) for size in (images, groups, rows, channels))
+    chain = min(chain, channels)
     height = tile_rows(vector, rows)
-    columns, k = ceiling(positions, vector.lanes), channels * taps
-    depth = even_part(k, MOST_DEPTH, taps if taps <= MOST_DEPTH // 8 else 1)
+    columns, k = ceiling(positions, vector.lanes), channels * sum(tap_parts)
+    depth = even_part(chain * max(tap_parts), MOST_DEPTH, 1)
     work = height * k * columns  # of one row of tiles in one image
     total = groups * images * ceiling(rows, height) * work
     target = piece_work(total)
     # The planes that a block of k needs should be cached, and tiles should be whole.
-    planes = ceiling(depth, taps) * BYTES[vector.element] * vector.lanes
+    planes = chain * BYTES[vector.element] * vector.lanes
     longest = max(_WORTH_PACKING, min(_CACHED // planes, target * columns // work))
     width = vector.lanes * tile_vectors(vector, height)
     length = even_part(positions, longest * vector.lanes, width)
@@ -161,4 +187,4 @@ def cut(
         several = max(ceiling(_WORTH_PACKING, columns), target // work)
         several = even_part(images, several, 1)
     pieces = groups * ceiling(rows, height) * ceiling(positions, length) * ceiling(images, several)
-    return Cut(height, several, length, depth, pieces_together(pieces, total))
+    return Cut(height, several, length, chain, depth, pieces_together(pieces, total))

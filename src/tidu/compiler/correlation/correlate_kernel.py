@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidu.compiler.correlation.correlate import FIELDS, MOST_DEPTH, Tile
+from tidu.compiler.correlation.correlate_tile import tile_text
 from tidu.compiler.correlation.vectors import ADDRESSES, fill, loads
 
 _KERNEL = """
@@ -11,11 +12,16 @@ entry:
   %packed = alloca [PACKED x ELEMENT], align 64
   %offsets = alloca [DEPTH x i64], align 64
   %bias = alloca [ROWS x ELEMENT], align 64
+  %zero = alloca [ROWS x ELEMENT], align 64
+  %nothing = alloca [ROWS x ELEMENT], align 64
+  store [ROWS x ELEMENT] zeroinitializer, ptr %zero
+  store [ROWS x ELEMENT] [NOTHING], ptr %nothing
 ALL_LOADS
   %x.base = call ptr @operand(ptr %table, i64 %x_slot, i64 %x_offset)
   %a.base = call ptr @operand(ptr %table, i64 %a_slot, i64 %a_offset)
   %y.base = call ptr @operand(ptr %table, i64 %y_slot, i64 %y_offset)
-  %k = mul i64 %channels, %taps
+  %tap.table = getelementptr i64, ptr %params, i64 FIELDS
+  %part.table = getelementptr [2 x i64], ptr %tap.table, i64 %taps
   %row.more = add i64 %rows, LAST_ROW
   %row.pieces = udiv i64 %row.more, ROWS
   %position.more = add i64 %positions, %piece_positions
@@ -25,6 +31,9 @@ ALL_LOADS
   %image.last = sub i64 %image.more, 1
   %image.pieces = udiv i64 %image.last, %piece_images
   %accumulates = icmp ne i64 %accumulate, 0
+  %begins = icmp ne i64 %bias_begins, 0
+  %first.start = select i1 %begins, ptr %bias, ptr %zero
+  %first.end = select i1 %begins, ptr %nothing, ptr %bias
   %piece.begin = mul i64 %begin, %together
   %piece.stop = mul i64 %end, %together
   %piece.end = call i64 @llvm.smin.i64(i64 %piece.stop, i64 %pieces)
@@ -57,15 +66,34 @@ piece.loop:
   call void @take_bias(ptr %table, i64 %bias_slot, i64 %bias.place, i64 %height, ptr %bias)
   br label %block.loop
 
-; A sum over nothing is one block without elements.
+; A block of k in a chain, of some channels and a part of the taps. A sum over nothing is blocks
+; without elements.
 block.loop:
+  %part = phi i64 [0, %piece.loop], [%part.next, %block.done]
+  %tap = phi i64 [0, %piece.loop], [%tap.next, %block.done]
+  %channel = phi i64 [0, %piece.loop], [%channel.next, %block.done]
   %from = phi i64 [0, %piece.loop], [%from.next, %block.done]
+  %channels.left = sub i64 %channels, %channel
+  %chain.channels = call i64 @llvm.smin.i64(i64 %channels.left, i64 %chain)
+  %part.at = getelementptr i64, ptr %part.table, i64 %part
+  %part.taps = load i64, ptr %part.at
+  %k = mul i64 %chain.channels, %part.taps
   %k.left = sub i64 %k, %from
   %count = call i64 @llvm.smin.i64(i64 %k.left, i64 %depth)
-  %later = icmp ne i64 %from, 0
-  %adds = or i1 %accumulates, %later
-  call void @pack(ptr %params, ptr %a.first, i64 %from, i64 %count, i64 %height,
-                  ptr %offsets, ptr %packed)
+  %part.first = icmp eq i64 %part, 0
+  %channel.first = icmp eq i64 %channel, 0
+  %is.first = and i1 %part.first, %channel.first
+  %is.later = icmp ne i64 %from, 0
+  %resumes = and i1 %is.first, %is.later
+  %sum.start = select i1 %is.first, ptr %first.start, ptr %zero
+  %sum.end = select i1 %resumes, ptr %nothing, ptr %first.end
+  %not.first = xor i1 %is.first, true
+  %unresumed = xor i1 %is.later, true
+  %accumulates.first = and i1 %accumulates, %unresumed
+  %adds = or i1 %not.first, %accumulates.first
+  %part.tap = getelementptr [2 x i64], ptr %tap.table, i64 %tap
+  call void @pack(ptr %params, ptr %part.tap, ptr %a.first, i64 %channel, i64 %chain.channels,
+                  i64 %from, i64 %count, i64 %height, ptr %offsets, ptr %packed)
   br label %image.loop
 
 image.loop:
@@ -97,8 +125,19 @@ image.done:
   br i1 %images.left, label %image.loop, label %block.done
 
 block.done:
-  %from.next = add i64 %from, %depth
-  %blocks.left = icmp slt i64 %from.next, %k
+  %from.after = add i64 %from, %depth
+  %stays = icmp slt i64 %from.after, %k
+  %from.next = select i1 %stays, i64 %from.after, i64 0
+  %channel.after = add i64 %channel, %chain
+  %channel.over = icmp slt i64 %channel.after, %channels
+  %channel.following = select i1 %channel.over, i64 %channel.after, i64 0
+  %channel.next = select i1 %stays, i64 %channel, i64 %channel.following
+  %same.part = or i1 %stays, %channel.over
+  %part.after = add i64 %part, 1
+  %tap.after = add i64 %tap, %part.taps
+  %part.next = select i1 %same.part, i64 %part, i64 %part.after
+  %tap.next = select i1 %same.part, i64 %tap, i64 %tap.after
+  %blocks.left = icmp slt i64 %part.next, %parts
   br i1 %blocks.left, label %block.loop, label %piece.done
 
 piece.done:
@@ -136,27 +175,32 @@ finish:
   ret void
 }
 
-; For `count` of k: the offset in x, and the weights of all rows side by side. Rows that do not
-; exist get the weights of the last.
-define internal void @pack(ptr %params, ptr %a, i64 %from, i64 %count, i64 %height, ptr %offsets,
-                           ptr %packed) noinline nounwind {
+; For `count` of k in a chain of `width` channels and the taps of a table: the offset in x, and the
+; weights of all rows side by side. Rows that do not exist get the weights of the last.
+define internal void @pack(ptr %params, ptr %table, ptr %a, i64 %channel, i64 %width, i64 %from,
+                           i64 %count, i64 %height, ptr %offsets, ptr %packed) noinline nounwind {
 entry:
 PACK_LOADS
-  %table = getelementptr i64, ptr %params, i64 FIELDS
   %row.last = sub i64 %height, 1
 ROW_PLACES
-  %channel = udiv i64 %from, %taps
-  %tap.first = urem i64 %from, %taps
   %x.first = mul i64 %channel, %x_channel
   %a.first = mul i64 %channel, %a_channel
   %none = icmp eq i64 %count, 0
-  br i1 %none, label %finish, label %loop
+  br i1 %none, label %finish, label %start
+
+start:
+  %tap.first = udiv i64 %from, %width
+  %c.first = urem i64 %from, %width
+  br label %loop
 
 loop:
-  %k = phi i64 [0, %entry], [%k.next, %loop]
-  %tap = phi i64 [%tap.first, %entry], [%tap.next, %loop]
-  %x.channel = phi i64 [%x.first, %entry], [%x.next, %loop]
-  %a.channel = phi i64 [%a.first, %entry], [%a.next, %loop]
+  %k = phi i64 [0, %start], [%k.next, %loop]
+  %tap = phi i64 [%tap.first, %start], [%tap.next, %loop]
+  %c = phi i64 [%c.first, %start], [%c.next, %loop]
+  %x.step = mul i64 %c, %x_channel
+  %a.step = mul i64 %c, %a_channel
+  %x.channel = add i64 %x.first, %x.step
+  %a.channel = add i64 %a.first, %a.step
   %tap.at = getelementptr [2 x i64], ptr %table, i64 %tap
   %a.tap.at = getelementptr i64, ptr %tap.at, i64 1
   %x.tap = load i64, ptr %tap.at
@@ -168,13 +212,11 @@ loop:
   %a.at = getelementptr ELEMENT, ptr %a, i64 %a.offset
   %to = getelementptr [ROWS x ELEMENT], ptr %packed, i64 %k
 COPIES
+  %c.after = add i64 %c, 1
+  %wraps = icmp eq i64 %c.after, %width
+  %c.next = select i1 %wraps, i64 0, i64 %c.after
   %tap.after = add i64 %tap, 1
-  %wraps = icmp eq i64 %tap.after, %taps
-  %tap.next = select i1 %wraps, i64 0, i64 %tap.after
-  %x.step = select i1 %wraps, i64 %x_channel, i64 0
-  %a.step = select i1 %wraps, i64 %a_channel, i64 0
-  %x.next = add i64 %x.channel, %x.step
-  %a.next = add i64 %a.channel, %a.step
+  %tap.next = select i1 %wraps, i64 %tap.after, i64 %tap
   %k.next = add i64 %k, 1
   %more = icmp slt i64 %k.next, %count
   br i1 %more, label %loop, label %finish
@@ -184,133 +226,11 @@ finish:
 }
 """
 
-_TILE = """
-; A tile of VECTORS vectors, of which the last has `last` elements: y = bias + Σ a·x, or y += Σ a·x.
-define internal void @tile.VECTORS(ptr %x, ptr %offsets, ptr %packed, i64 %count, i64 %last, ptr %y,
-                                   i64 %y_row, i64 %height, i1 %adds, ptr %bias) nounwind {
-entry:
-MASK
-  %none = icmp eq i64 %count, 0
-  br i1 %none, label %done, label %loop
-
-loop:
-  %k = phi i64 [0, %entry], [%k.next, %loop]
-SUMS
-  %offset.at = getelementptr i64, ptr %offsets, i64 %k
-  %offset = load i64, ptr %offset.at
-  %x.k = getelementptr ELEMENT, ptr %x, i64 %offset
-  %a.k = getelementptr [ROWS x ELEMENT], ptr %packed, i64 %k
-PRODUCTS
-  %k.next = add i64 %k, 1
-  %more = icmp slt i64 %k.next, %count
-  br i1 %more, label %loop, label %done
-
-done:
-TOTALS
-  br label %row.0
-STORES
-row.ROWS:
-  ret void
-}
-"""
-
-# One row of a tile into y, and on to the next if there is one.
-_STORE = """
-row.THIS:
-  %exists.THIS = icmp sgt i64 %height, THIS
-  br i1 %exists.THIS, label %start.THIS, label %row.ROWS
-
-start.THIS:
-  %y.THIS.place = mul i64 %y_row, THIS
-  %y.THIS = getelementptr ELEMENT, ptr %y, i64 %y.THIS.place
-PLACES
-  br i1 %adds, label %adds.THIS, label %begins.THIS
-
-adds.THIS:
-LOADS
-  br label %store.THIS
-
-begins.THIS:
-  %bias.THIS.at = getelementptr ELEMENT, ptr %bias, i64 THIS
-  %bias.THIS.scalar = load ELEMENT, ptr %bias.THIS.at
-BIAS
-  br label %store.THIS
-
-store.THIS:
-BEFORE
-RESULTS
-  br label %row.NEXT
-"""
-
-
-def _products(tile: Tile, vectors: int) -> list[str]:
-    """The products of one k."""
-    vector, lines = tile.vector, []
-    for j in range(vectors):
-        lines.append(vector.at(f"x.{j}.at", "%x.k", j))
-        lines.append(vector.load(f"x.{j}", f"%x.{j}.at", _mask(vectors, j)))
-    for i in range(tile.rows):
-        lines += [
-            f"%a.{i}.at = getelementptr {vector.element}, ptr %a.k, i64 {i}",
-            f"%a.{i}.scalar = load {vector.element}, ptr %a.{i}.at",
-            *vector.splat(f"a.{i}", f"%a.{i}.scalar"),
-        ]
-        for j in range(vectors):
-            lines.append(vector.fma(f"next.{i}.{j}", f"%a.{i}", f"%x.{j}", f"%sum.{i}.{j}"))
-    return lines
-
-
-def _mask(vectors: int, j: int) -> str:
-    """Only the last vector of a tile may lack elements."""
-    return "%mask" if j == vectors - 1 else ""
-
-
-def _store(tile: Tile, vectors: int, i: int) -> str:
-    vector, places, loads, before, results = tile.vector, [], [], [], []
-    for j in range(vectors):
-        place, mask = f"%y.{i}.{j}.at", _mask(vectors, j)
-        sources = f"[%y.{i}.{j}, %adds.{i}], [%bias.{i}, %begins.{i}]"
-        places.append(vector.at(f"y.{i}.{j}.at", f"%y.{i}", j))
-        loads.append(vector.load(f"y.{i}.{j}", place, mask))
-        before.append(f"%before.{i}.{j} = phi {vector.type} {sources}")
-        results += [
-            f"%result.{i}.{j} = fadd {vector.type} %before.{i}.{j}, %total.{i}.{j}",
-            vector.store(f"%result.{i}.{j}", place, mask),
-        ]
-    return fill(
-        _STORE,
-        PLACES=places,
-        LOADS=loads,
-        BIAS=vector.splat(f"bias.{i}", f"%bias.{i}.scalar"),
-        BEFORE=before,
-        RESULTS=results,
-        THIS=i,
-        NEXT=i + 1,
-    )
-
-
-def _tile(tile: Tile, vectors: int) -> str:
-    """The function for tiles of so many vectors."""
-    vector = tile.vector
-    pairs = [f"{i}.{j}" for i in range(tile.rows) for j in range(vectors)]
-    sources = {pair: f"[zeroinitializer, %entry], [%next.{pair}, %loop]" for pair in pairs}
-    return fill(
-        _TILE,
-        MASK=vector.first_lanes("mask", "%last"),
-        SUMS=[f"%sum.{pair} = phi {vector.type} {sources[pair]}" for pair in pairs],
-        PRODUCTS=_products(tile, vectors),
-        TOTALS=[f"%total.{pair} = phi {vector.type} {sources[pair]}" for pair in pairs],
-        STORES="".join(_store(tile, vectors, i) for i in range(tile.rows)),
-        VECTORS=vectors,
-        ROWS=tile.rows,
-        ELEMENT=vector.element,
-    )
-
-
 _CALL = """
 tile.VECTORS:
   call void @tile.VECTORS(ptr %x, ptr %offsets, ptr %packed, i64 %count, i64 %last, ptr %y,
-                          i64 %y_row, i64 %height, i1 %adds, ptr %bias)
+                          i64 %y_row, i64 %height, i1 %resumes, ptr %sum.start, i1 %adds,
+                          ptr %sum.end)
   br label %tile.done
 """
 
@@ -332,13 +252,14 @@ def correlate_text(tile: Tile) -> str:
     sizes = range(1, tile.vectors + 1)
     kernel = fill(
         _KERNEL + ADDRESSES,
-        PACK_LOADS=loads(FIELDS, ["taps", "x_channel", "a_channel", "a_row"]),
+        PACK_LOADS=loads(FIELDS, ["x_channel", "a_channel", "a_row"]),
         ALL_LOADS=loads(FIELDS, FIELDS),
         ROW_PLACES=places,
         COPIES=copies,
         CASES=" ".join(f"i64 {v - 1}, label %tile.{v}" for v in sizes[:-1]),
         CALLS="".join(fill(_CALL, VECTORS=v) for v in sizes),
         NAME=tile.name,
+        NOTHING=", ".join([f"{tile.vector.element} -0.0"] * tile.rows),
         PACKED=MOST_DEPTH * tile.rows,
         DEPTH=MOST_DEPTH,
         LAST_ROW=tile.rows - 1,
@@ -349,4 +270,4 @@ def correlate_text(tile: Tile) -> str:
         VECTORS=tile.vectors,
         ELEMENT=tile.vector.element,
     )
-    return kernel + "".join(_tile(tile, v) for v in sizes) + tile.vector.declarations()
+    return kernel + "".join(tile_text(tile, v) for v in sizes) + tile.vector.declarations()

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tidu.compiler.correlation.cutting import enough_units, piece_work, pieces_together
 from tidu.compiler.correlation.planes import positions
-from tidu.compiler.correlation.vectors import BYTES, Vector
+from tidu.compiler.correlation.vectors import BYTES, Vector, sizes_text
 from tidu.compiler.gemm import ceiling, even_part
 
 _MOST = 8  # rows or columns of a tile
@@ -107,6 +107,12 @@ class CorrelateWeightParams(NamedTuple):
             * self.groups
             * ceiling(self.rows, self.cut.tile_rows)
             * ceiling(self.columns, self.cut.piece_columns)
+        )
+
+    @property
+    def description(self) -> str:
+        return sizes_text(
+            self.images, self.groups, self.rows, self.channels, self.positions, self.x_taps
         )
 
     @property

@@ -92,6 +92,17 @@ declare i64 @llvm.smin.i64(i64, i64)
 """
 
 
+def sizes_text(
+    images: int, groups: int, rows: int, channels: int, positions: int, taps: Sequence[int]
+) -> str:
+    """The sizes of a correlation, for a description of it."""
+    places = ", ".join(map(str, taps))
+    return (
+        f"{images} images, {groups} groups, {rows} rows, {channels} channels,"
+        f" {positions} positions, taps at {places}"
+    )
+
+
 # Where an operand begins, and where a part of it is.
 ADDRESSES = """
 define internal ptr @operand(ptr %table, i64 %slot, i64 %offset) alwaysinline nounwind {

@@ -7,8 +7,26 @@ denormal numbers are what IEEE 754 and the C standard say: see `docs/mathematics
 
 from tidu.ir.mathematics.arcs import acos, asin, atan, atan2
 from tidu.ir.mathematics.error_function import erf, erfc
-from tidu.ir.mathematics.exponential import cosh, exp, exp2, expm1, scaled, sinh, tanh
-from tidu.ir.mathematics.logarithm import acosh, asinh, atanh, log, log1p, log2, log10
+from tidu.ir.mathematics.exponential import (
+    cosh,
+    exp,
+    exp2,
+    exp_of_softmax,
+    expm1,
+    scaled,
+    sinh,
+    tanh,
+)
+from tidu.ir.mathematics.logarithm import (
+    acosh,
+    asinh,
+    atanh,
+    log,
+    log1p,
+    log2,
+    log10,
+    log_of_softmax,
+)
 from tidu.ir.mathematics.parts import polynomial
 from tidu.ir.mathematics.power import integer_power, pow
 from tidu.ir.mathematics.remainder import fmod

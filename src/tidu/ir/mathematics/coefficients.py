@@ -19,6 +19,18 @@ EXP: Table = {
         0.5000000000000004,
     ),  # error 2**-55.5
 }
+# What PyTorch's softmax computes with on x86, in float32: log 2 in two parts, of which the first
+# times an exponent is exact.
+LOG_2_OF_SOFTMAX = (0.693145751953125, 1.428606765330187e-06)
+EXP_OF_SOFTMAX = (
+    0.00019852761761285365,
+    0.0013930435525253415,
+    0.008333360776305199,
+    0.04166648536920547,
+    0.1666666716337204,
+    0.5,
+)
+LOG_OF_SOFTMAX = (0.3027294874, 0.3996108174, 0.6666694880)
 EXP2: Table = {
     float32: (
         0.000154672962,

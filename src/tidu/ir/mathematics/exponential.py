@@ -10,7 +10,7 @@ from typing import Any
 
 from tidu.base.dtypes import float32
 from tidu.ir.mathematics import coefficients
-from tidu.ir.mathematics.parts import clamped, format_of, table, to_integer
+from tidu.ir.mathematics.parts import clamped, format_of, polynomial, table, to_integer
 from tidu.ir.scalar import Builder
 
 
@@ -56,6 +56,20 @@ def exp_between(s: Builder, x: Any) -> Any:
 
 def exp(s: Builder, x: Any) -> Any:
     return exp_between(s, clamped(s, x, *_limits(s, x)))
+
+
+def exp_of_softmax(s: Builder, x: Any) -> Any:
+    """exp within 1 ulp, of float32 with the bits that it has in PyTorch's softmax."""
+    if s.kind(x) is not float32:
+        return s.exp(x)
+    x = clamped(s, x, -104.0, 100.0)
+    product = s.mul(x, s.const(1 / math.log(2), x))
+    count, integer = to_integer(s, product, 1.0)
+    head, tail = coefficients.LOG_2_OF_SOFTMAX
+    r = s.fma(count, s.const(-tail, x), s.fma(count, s.const(-head, x), x))
+    curve = polynomial(s, r, coefficients.EXP_OF_SOFTMAX, fused=True)
+    curve = s.fma(s.mul(r, r), curve, r)
+    return s.ldexp(s.add(curve, s.const(1, x)), integer)
 
 
 def exp2(s: Builder, x: Any) -> Any:

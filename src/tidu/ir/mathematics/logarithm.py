@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 
 from tidu.base.dtypes import float32, float64
 from tidu.ir.mathematics import coefficients
-from tidu.ir.mathematics.parts import format_of, in_float64, table, two_product, two_sum
+from tidu.ir.mathematics.parts import (
+    format_of,
+    in_float64,
+    polynomial,
+    table,
+    two_product,
+    two_sum,
+)
 from tidu.ir.scalar import Builder
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -89,6 +96,32 @@ def _at_edges(s: Builder, x: Any, edge: float, result: Any) -> Any:
 def log(s: Builder, x: Any) -> Any:
     count, f = split(s, x)
     return _at_edges(s, x, 0.0, _sum(s, count, f, _tail(s, f)))
+
+
+def log_of_softmax(s: Builder, x: Any) -> Any:
+    """log within 1 ulp, of float32 from 1 on with the bits that it has in PyTorch's log_softmax.
+
+    That is n log 2 + 2 q + c in more digits than float32 has; only the rest c of the series in
+    q = (m - 1) / (m + 1) is computed in float32, from quotients and powers rounded one by one.
+    """
+    if s.kind(x) is not float32:
+        return s.log(x)
+    digits, bias, *_ = format_of(s, x)
+    scaled = s.bits(s.mul(x, s.const(4 / 3, x)))  # m is from 3/4 to 3/2
+    integer = s.sub(s.shift_right(scaled, s.const(digits, scaled)), s.const(bias, scaled))
+    m = s.from_bits(s.sub(s.bits(x), s.shift_left(integer, s.const(digits, integer))))
+    one = s.const(1, x)
+    below, above = s.sub(m, one), s.add(m, one)
+    ratio = s.mul(below, s.div(one, above))
+    square = s.mul(ratio, ratio)
+    curve = polynomial(s, square, coefficients.LOG_OF_SOFTMAX, fused=True)
+    rest = s.mul(s.mul(square, ratio), curve)
+    wide, count = s.cast(m, float64), s.cast(integer, float64)
+    one = s.const(1, wide)
+    ratio = s.div(s.sub(wide, one), s.add(wide, one))
+    terms = s.fma(count, s.const(math.log(2), count), s.add(ratio, ratio))
+    result = s.cast(s.add(terms, s.cast(rest, float64)), float32)
+    return s.select(s.lt(x, s.const(math.inf, x)), result, x)
 
 
 def _in_base(s: Builder, x: Any, base: Base) -> Any:

@@ -41,11 +41,12 @@ def format_of(s: Builder, x: Any) -> Format:
     return _FORMATS[s.kind(x)]
 
 
-def polynomial(s: Builder, x: Any, coefficients: tuple[float, ...]) -> Any:
-    """Horner's scheme, highest power first."""
+def polynomial(s: Builder, x: Any, coefficients: tuple[float, ...], *, fused: bool = False) -> Any:
+    """Horner's scheme, highest power first; `fused` if bits matter, not just the error."""
+    step = s.fma if fused else s.mul_add
     result = s.const(coefficients[0], x)
     for c in coefficients[1:]:
-        result = s.fma(result, x, s.const(c, x))
+        result = step(result, x, s.const(c, x))
     return result
 
 

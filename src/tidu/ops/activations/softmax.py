@@ -12,11 +12,19 @@ from tidu.base.shapes import reduced, wrap_dim, wrap_dims
 from tidu.base.source import warn
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.value import leaf
+from tidu.ops.activations.exponentials import (
+    softmax_exp,
+    softmax_exp_numpy,
+    softmax_log,
+    softmax_log_numpy,
+)
 from tidu.ops.cast import as_dtype
 from tidu.ops.elementwise import abs_, eq, exp, log, neg, where
+from tidu.ops.elementwise.blending import addcmul_
 from tidu.ops.indexing.along import scatter
 from tidu.ops.reductions.places import argmax_
 from tidu.ops.reductions.reduce import amax, spread, sum_
+from tidu.ops.reductions.rows import sum_row, sum_row_numpy
 from tidu.ops.rules import floating, not_implemented
 from tidu.ops.sources import full
 
@@ -45,24 +53,35 @@ def _reference(name: str) -> Any:
     return lambda torch, x, dims: getattr(torch, name)(x, dims[0] if dims else 0)
 
 
+def _is_of_rows(x: Any, dims: Dims) -> bool:
+    """Whether it is along the last dimension, where PyTorch adds and rounds in a way of its own."""
+    return dims == (len(x.shape) - 1,)
+
+
 def _softmax_numpy(x: Any, dims: Dims) -> Any:
     if not x.size:
         return x.copy()
-    result = np.asarray(x - np.maximum.reduce(x, dims, keepdims=True))
-    np.exp(result, out=result)
-    result /= np.add.reduce(result, dims, keepdims=True)
+    result = softmax_exp_numpy(x - np.maximum.reduce(x, dims, keepdims=True))
+    if _is_of_rows(x, dims):
+        result *= 1 / sum_row_numpy(result)
+    else:
+        result /= np.add.reduce(result, dims, keepdims=True)
     return result
 
 
 def _softmax(x: Any, dims: Dims) -> Any:
     if 0 in x.shape:
         return x
-    powers = exp(x - amax(x, dims, True))
+    powers = softmax_exp(x - amax(x, dims, True))
+    if _is_of_rows(x, dims):
+        return powers * (1.0 / sum_row(powers))
     return powers / sum_(powers, dims, True)
 
 
 def _softmax_vjp(g: Any, out: Any, x: Any, dims: Dims) -> Any:
-    return (g - sum_(g * out, dims, True)) * out
+    products = g * out
+    total = sum_row(products) if _is_of_rows(x, dims) else sum_(products, dims, True)
+    return (g - total) * out
 
 
 softmax_ = define(
@@ -83,7 +102,10 @@ def _log_softmax_numpy(x: Any, dims: Dims) -> Any:
     if not x.size:
         return x.copy()
     result = np.asarray(x - np.maximum.reduce(x, dims, keepdims=True))
-    result -= np.log(np.add.reduce(np.exp(result), dims, keepdims=True))
+    powers = softmax_exp_numpy(result)
+    rows = _is_of_rows(x, dims)
+    total = sum_row_numpy(powers) if rows else np.add.reduce(powers, dims, keepdims=True)
+    result -= softmax_log_numpy(total)
     return result
 
 
@@ -91,7 +113,14 @@ def _log_softmax(x: Any, dims: Dims) -> Any:
     if 0 in x.shape:
         return x
     centered = x - amax(x, dims, True)
-    return centered - log(sum_(exp(centered), dims, True))
+    powers = softmax_exp(centered)
+    total = sum_row(powers) if _is_of_rows(x, dims) else sum_(powers, dims, True)
+    return centered - softmax_log(total)
+
+
+def _log_softmax_vjp(g: Any, out: Any, x: Any, dims: Dims) -> Any:
+    total = sum_row(g) if _is_of_rows(x, dims) else sum_(g, dims, True)
+    return addcmul_(g, softmax_exp(out), total, -1.0)
 
 
 log_softmax_ = define(
@@ -101,7 +130,7 @@ log_softmax_ = define(
     infer=_infer,
     numpy=_log_softmax_numpy,
     decompose=_log_softmax,
-    vjp=(lambda g, out, x, dims: g - exp(out) * sum_(g, dims, True),),
+    vjp=(_log_softmax_vjp,),
     samples=_samples,
     dtypes="float",
     reference=_reference("log_softmax"),

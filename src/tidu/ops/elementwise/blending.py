@@ -1,12 +1,10 @@
 """Combinations in one step: products added to something, and interpolation;
-what optimizers are made of.
+what optimizers are made of. What is fused here is so in PyTorch, and rounded once.
 """
 
 from __future__ import annotations
 
 from typing import Any
-
-import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.shapes import broadcast, can_broadcast
@@ -17,6 +15,7 @@ from tidu.ops.cast import cast
 from tidu.ops.elementwise import mul
 from tidu.ops.linear_algebra.contract import matmul, matmul_vjp_x, matmul_vjp_y
 from tidu.ops.moving.movement import permute, reshape
+from tidu.ops.old_order import factor_last
 from tidu.ops.rules import (
     PART,
     arithmetic,
@@ -48,8 +47,7 @@ addcmul_ = define(
     "addcmul",
     inputs="input tensor1 tensor2 value",
     infer=_infer_blend,
-    numpy=lambda x, a, b, value: x + value * (a * b) if value != 1 else x + a * b,
-    emit=lambda s, x, a, b, value: s.fma(s.mul(a, b), value, x),
+    emit=lambda s, x, a, b, value: s.fma(s.mul(a, value), b, x),
     vjp=(
         lambda g, out, x, a, b, value: g,
         lambda g, out, x, a, b, value: g * (b * value),
@@ -68,8 +66,7 @@ addcdiv_ = define(
     "addcdiv",
     inputs="input tensor1 tensor2 value",
     infer=_infer_blend,
-    numpy=lambda x, a, b, value: x + value * (a / b),
-    emit=lambda s, x, a, b, value: s.fma(s.div(a, b), value, x),
+    emit=lambda s, x, a, b, value: s.add(x, s.div(s.mul(a, value), b)),
     vjp=(
         lambda g, out, x, a, b, value: g,
         lambda g, out, x, a, b, value: g * (value / b),
@@ -87,18 +84,22 @@ addcdiv_ = define(
 
 
 @function("torch.addcmul Tensor.addcmul", inplace=True)
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *old: Any, value: Any = 1) -> Any:
     """input + value · tensor1 · tensor2, broadcast.
 
     >>> torch.addcmul(torch.zeros(2), torch.ones(2), torch.full((2,), 3.0), value=0.5)
     tensor([1.5000, 1.5000])
     """
+    if old:
+        tensor1, tensor2, value = factor_last("addcmul", "value", 2, tensor1, tensor2, *old)
     return addcmul_(input, tensor1, tensor2, value)
 
 
 @function("torch.addcdiv Tensor.addcdiv", inplace=True)
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *old: Any, value: Any = 1) -> Any:
     """input + value · tensor1 / tensor2, broadcast; RuntimeError for integers."""
+    if old:
+        tensor1, tensor2, value = factor_last("addcdiv", "value", 2, tensor1, tensor2, *old)
     return addcdiv_(input, tensor1, tensor2, value)
 
 
@@ -117,27 +118,20 @@ def _lerp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infe
     return arithmetic(op, inputs, attrs)
 
 
-def _lerp_emit(s: Any, start: Any, end: Any, weight: Any) -> Any:
-    """From the nearer end, so that both ends are exact."""
-    distance = s.sub(end, start)
+def interpolated(s: Any, start: Any, end: Any, weight: Any) -> Any:
+    """start + weight · (end - start) by scalar instructions, from the nearer end, so that both ends
+    are exact.
+    """
     near = s.lt(s.abs(weight), s.const(0.5, weight))
-    rest = s.sub(s.const(1, weight), weight)
-    return s.select(near, s.fma(weight, distance, start), s.sub(end, s.mul(distance, rest)))
-
-
-def _lerp_numpy(start: Any, end: Any, weight: Any) -> Any:
-    distance = end - start
-    if isinstance(weight, (int, float)):
-        return start + weight * distance if abs(weight) < 0.5 else end - distance * (1 - weight)
-    return np.where(np.abs(weight) < 0.5, start + weight * distance, end - distance * (1 - weight))
+    share = s.select(near, weight, s.sub(weight, s.const(1, weight)))
+    return s.fma(s.sub(end, start), share, s.select(near, start, end))
 
 
 lerp_ = define(
     "lerp",
     inputs="input end weight",
     infer=_lerp_infer,
-    numpy=_lerp_numpy,
-    emit=_lerp_emit,
+    emit=interpolated,
     vjp=(
         lambda g, out, start, end, weight: g * (1.0 - weight),
         lambda g, out, start, end, weight: g * weight,

@@ -1,4 +1,4 @@
-"""The statistics of groups of numbers: means, variances, 1/deviations, and their running means.
+"""The statistics of groups of numbers: means, variances, 1/deviations.
 
 A group extends over dimensions `dims` of the input, reshaped to `view`. Statistics of halves are
 computed in float32. None of these operations has a derivative: `standardize`, which uses them,
@@ -20,7 +20,6 @@ from tidu.ops.elementwise import rsqrt
 from tidu.ops.moving.movement import reshape
 from tidu.ops.reductions.reduce import mean_
 from tidu.ops.rules import not_implemented, same
-from tidu.ops.updates import weighted_sum
 
 Dims = tuple[int, ...]
 
@@ -113,33 +112,6 @@ inverse_deviation = define(
     samples=lambda: [Sample((Array((1, 3, 1), 0, 2), 1e-5)), Sample((Array((2, 1), 0, 2), 1e-3))],
     dtypes="wide",
     reference=lambda torch, variance, eps: torch.rsqrt(variance + eps),
-)
-
-
-def _running(running: Any, statistic: Any, keep: Any, weight: Any, scale: float) -> Any:
-    statistic = reshape(statistic, running.shape)
-    return weighted_sum(running, statistic if scale == 1.0 else statistic * scale, keep, weight)
-
-
-# keep · running + weight · scale · statistic, with the statistic of each group along dimension 1.
-running_statistic = define(
-    "running_statistic",
-    inputs="running statistic keep weight",
-    attrs="scale",
-    kind="composite",
-    infer=same,
-    numpy=lambda running, statistic, keep, weight, scale: (
-        running * keep + (statistic.reshape(running.shape) * scale) * weight
-    ),
-    decompose=_running,
-    samples=lambda: [
-        Sample((Array((3,)), Array((1, 3, 1)), 0.9, 0.1, 1.0)),
-        Sample((Array((3,)), Array((1, 3, 1)), 0.75, 0.25, 1.5)),
-    ],
-    dtypes="float",
-    reference=lambda torch, running, statistic, keep, weight, scale: (
-        running * keep + statistic.reshape(running.shape) * scale * weight
-    ),
 )
 
 

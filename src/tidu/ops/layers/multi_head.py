@@ -15,7 +15,8 @@ from tidu.ops.activations.softmax import softmax_
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import where
 from tidu.ops.layers.attention import scaled_dot_product_attention
-from tidu.ops.linear_algebra.contract import linear_function, matmul
+from tidu.ops.linear_algebra.contract import matmul
+from tidu.ops.linear_algebra.linear import linear_function
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import expand, permute, reshape, slice_along, swap
 from tidu.ops.reductions.reduce import mean

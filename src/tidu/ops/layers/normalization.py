@@ -10,22 +10,31 @@ import numpy as np
 from tidu.base import dtypes
 from tidu.base.shapes import Shape
 from tidu.base.source import in_one_place
-from tidu.ir.op import function
+from tidu.ir.op import Op, function
 from tidu.ir.value import Value
-from tidu.ops.cast import as_dtype
 from tidu.ops.elementwise import rsqrt
+from tidu.ops.layers import channel_order
+from tidu.ops.layers.channel_norm import (
+    channel_inverse_deviation,
+    channel_mean,
+    channel_norm,
+    channel_squares,
+    fixed_norm,
+    moved_mean,
+    moved_variance,
+)
 from tidu.ops.layers.group_statistics import (
     Dims,
     group_mean,
     group_variance,
     inverse_deviation,
     mean_square,
-    running_statistic,
     widened,
 )
 from tidu.ops.layers.root_mean_square import rms_norm_
 from tidu.ops.layers.standardize import standardize
 from tidu.ops.moving.movement import reshape
+from tidu.ops.moving.shaping import repeat
 from tidu.ops.reductions.reduce import mean_
 from tidu.ops.rules import class_name, not_implemented
 
@@ -101,17 +110,17 @@ def _channels(operation: str, x: Any, **parameters: Any) -> int:
     return channels
 
 
-def _update(running: Any, statistic: Any, momentum: float, scale: float) -> None:
-    """running ← (1 - momentum) · running + momentum · scale · statistic, in place."""
+def _move(op: Op, running: Any, statistic: Any, momentum: Any, *attrs: int) -> None:
+    """running ← (1 - momentum) · running + momentum · statistic, in place."""
     if running is None:
         return
     content = _content(running)
     if momentum.__class__ is float and statistic.dtype is content.dtype:
-        inputs = (content, statistic, 1.0 - momentum, momentum)
-        running._assign(running_statistic.value(inputs, (scale,)))
+        shares = channel_order.shares(momentum, content.dtype)
+        running._assign(op.value((content, statistic, *shares), attrs))
     else:
-        statistic = reshape(statistic, content.shape) * scale
-        running._assign(running * (1.0 - momentum) + statistic * momentum)
+        assert op.decompose is not None
+        running._assign(op.decompose(running, statistic, 1.0 - momentum, momentum, *attrs))
 
 
 @in_one_place
@@ -143,23 +152,18 @@ def normalize_channels(
         channels = _channels("batch_norm", input, **parameters)
         _check_dtypes("batch_norm", input, *parameters.values())
     view = (shape[0], channels, prod(shape[2:]))
-    affine = (1, channels, 1)
     if not training:
-        wide = widened(x.dtype)
-        mean = as_dtype(reshape(running_mean, affine), wide)
-        rstd = rsqrt(as_dtype(reshape(running_var, affine), wide) + eps)
-        return (
-            standardize.named(_BATCH, input, weight, bias, mean, rstd, view, affine, (), eps),
-            None,
-            None,
-        )
-    mean, variance, rstd = _statistics(x, view, (0, 2), eps)
-    count = view[0] * view[2]
+        statistics = running_mean, running_var
+        return fixed_norm.named(_BATCH, input, weight, bias, *statistics, view, eps), None, None
+    count = channel_order.count_of(view)
+    mean = channel_mean.value((x,), (view,))
+    squares = channel_squares.value((x, mean), (view,))
+    inverse = channel_inverse_deviation.value((squares,), (count, eps))
     if count:
-        _update(running_mean, mean, momentum, 1.0)
-        _update(running_var, variance, momentum, count / max(count - 1, 1))
-    out = standardize.named(_BATCH, input, weight, bias, mean, rstd, view, affine, (0, 2), eps)
-    return out, mean, rstd
+        _move(moved_mean, running_mean, mean, momentum)
+        _move(moved_variance, running_var, squares, momentum, count)
+    out = channel_norm.named(_BATCH, input, weight, bias, mean, inverse, view, eps)
+    return out, mean, inverse
 
 
 _BATCH = "NativeBatchNormBackward0"
@@ -232,22 +236,17 @@ def instance_norm(
     }
     channels = _channels("instance_norm", input, **parameters)
     _check_dtypes("instance_norm", input, *parameters.values())
-    view = (input.shape[0], channels, prod(input.shape[2:]))
-    affine: Shape = (1, channels, 1)
-    dims: Dims = (2,)
-    if use_input_stats:
-        mean, variance, rstd = _statistics(_content(input), view, dims, eps)
-        _update(running_mean, mean_(mean, (0,), True), momentum, 1.0)
-        unbiased = view[2] / max(view[2] - 1, 1)
-        _update(running_var, mean_(variance, (0,), True), momentum, unbiased)
-    else:
-        dims = ()
-        wide = widened(input.dtype)
-        mean = as_dtype(reshape(running_mean, affine), wide)
-        rstd = rsqrt(as_dtype(reshape(running_var, affine), wide) + eps)
-    return standardize.named(
-        "ViewBackward0", input, weight, bias, mean, rstd, view, affine, dims, eps
+    # The samples as more channels of a single one.
+    samples, shape = input.shape[0], tuple(input.shape)
+    one = reshape(input, (1, samples * channels, *shape[2:]))
+    mean, var, scale, shift = (
+        None if p is None else repeat(p, samples) for p in (running_mean, running_var, weight, bias)
     )
+    out, _, _ = normalize_channels(one, mean, var, scale, shift, use_input_stats, momentum, eps)
+    for running, moved in ((running_mean, mean), (running_var, var)):
+        if use_input_stats and running is not None:
+            running._assign(mean_(reshape(moved, (samples, channels)), (0,), False))
+    return reshape.named("ViewBackward0", out, shape)
 
 
 @in_one_place

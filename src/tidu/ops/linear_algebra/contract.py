@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tidu.base.shapes import broadcast, can_broadcast
+from tidu.base.shapes import broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_given_precision, in_lower_precision
+from tidu.ir.product_order import chain_length
 from tidu.ops.cast import cast
 from tidu.ops.moving.movement import permute, reshape, swap
 from tidu.ops.reductions.reduce import sum_
@@ -75,18 +75,30 @@ def _mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
     )
 
 
-def _matmul_numpy(x: Any, y: Any) -> Any:
+def matmul_numpy(x: Any, y: Any) -> Any:
     if x.dtype.kind == "b":
         return np.matmul(x, y)
     if x.ndim == y.ndim == 2 and max(*x.shape, y.shape[1]) <= 4 and x.dtype.kind == "f":
         # Rounded product by product, as PyTorch does it: A @ A.inverse() prints the same.
         return np.add.reduce(x[:, :, None] * y, axis=1)
+    if x.dtype == np.float32 and y.ndim > 1 and x.shape[-1] > chain_length(x.shape[-1]):
+        return _sum_of_chains(x, y)
     if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
         # One large product instead of a batch of small ones.
         return np.matmul(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y).reshape(
             *x.shape[:-1], y.shape[-1]
         )
     return np.matmul(x, y)
+
+
+def _sum_of_chains(x: Any, y: Any) -> Any:
+    k = x.shape[-1]
+    length = chain_length(k)
+    total = matmul_numpy(x[..., :length], y[..., :length, :])
+    for start in range(length, k, length):
+        part = slice(start, start + length)
+        total += matmul_numpy(x[..., part], y[..., part, :])
+    return total
 
 
 def _as_sums(x: Any, y: Any) -> Any:
@@ -121,22 +133,22 @@ def matmul_vjp_y(g: Any, out: Any, x: Any, y: Any) -> Any:
             return g * x
         return reshape(x, (*x.shape, 1)) * reshape(g, (*g.shape[:-1], 1, g.shape[-1]))
     if len(y.shape) == 1:
-        return _column(x, g)
+        return column(x, g)
     if len(y.shape) == 2:
         # All leading dimensions are summed over: one product of two matrices.
-        rows = _rows(x) if len(x.shape) > 2 else x
-        return matmul(permute(rows, (1, 0)), _rows(g) if len(g.shape) > 2 else g)
+        rows = rows_of(x) if len(x.shape) > 2 else x
+        return matmul(permute(rows, (1, 0)), rows_of(g) if len(g.shape) > 2 else g)
     return matmul(swap(x, -2, -1), g)
 
 
-def _rows(x: Any) -> Any:
+def rows_of(x: Any) -> Any:
     """All leading dimensions as one."""
     return reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _column(x: Any, g: Any) -> Any:
+def column(x: Any, g: Any) -> Any:
     """Σ over all leading dimensions of x · g, for a vector on the right."""
-    rows = _rows(x)
+    rows = rows_of(x)
     return matmul(permute(rows, (1, 0)), reshape(g, (prod(g.shape),)))
 
 
@@ -146,7 +158,7 @@ matmul = in_lower_precision(
         inputs="input other",
         kind="contraction",
         infer=_matmul_infer,
-        numpy=_matmul_numpy,
+        numpy=matmul_numpy,
         decompose=_as_sums,
         vjp=(matmul_vjp_x, matmul_vjp_y),
         grad_name="MmBackward0",
@@ -258,164 +270,3 @@ def dot(input: Any, tensor: Any) -> Any:
             f"1D tensors expected, but got {len(input.shape)}D and {len(tensor.shape)}D tensors"
         )
     return matmul.named("DotBackward0", input, tensor)
-
-
-def _linear_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
-    bias, x, weight = inputs
-    fits = x.dtype is weight.dtype and (
-        bias is None or (x.dtype is bias.dtype and bias.shape == weight.shape[:1])
-    )
-    if fits and len(weight.shape) == 2 and x.shape[-1:] == weight.shape[1:]:
-        return inputs, (*x.shape[:-1], weight.shape[0]), x.dtype
-    for role, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is not None and tensor.dtype is not x.dtype:
-            raise RuntimeError(
-                f"mat1 and mat2 must have the same dtype, but got {class_name(x.dtype)} and "
-                f"{class_name(tensor.dtype)} (linear: the input is {x.dtype}, the {role} "
-                f"{tensor.dtype}); write x.to({tensor.dtype}) or convert the module"
-            )
-    if not x.shape or x.shape[-1] != weight.shape[-1]:
-        rows = 1
-        for n in x.shape[:-1]:
-            rows *= n
-        raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.shape else 1} "
-            f"and {weight.shape[-1]}x{weight.shape[0]}); linear: the input of shape "
-            f"{list(x.shape)} has to end in in_features = {weight.shape[-1]}, the last dimension "
-            f"of the weight {list(weight.shape)}"
-        )
-    shape = (*x.shape[:-1], *weight.shape[:-1])
-    if bias is not None and not can_broadcast(bias.shape, shape[-1:]):
-        raise RuntimeError(
-            f"The expanded size of the tensor {list(shape)} must match the existing size "
-            f"{list(bias.shape)}: linear of an input of shape {list(x.shape)} and a weight of "
-            f"shape {list(weight.shape)} takes a bias of shape {list(shape[-1:])}"
-        )
-    return inputs, shape, x.dtype
-
-
-def _linear(bias: Any, x: Any, weight: Any) -> Any:
-    product = matmul(x, permute(weight, (1, 0)) if len(weight.shape) == 2 else weight)
-    return product if bias is None else product + bias
-
-
-def _linear_numpy(bias: Any, x: Any, weight: Any) -> Any:
-    product = _matmul_numpy(x, weight.T)
-    if bias is not None:
-        product += bias
-    return product
-
-
-def _linear_vjp_weight(g: Any, out: Any, bias: Any, x: Any, weight: Any) -> Any:
-    if len(weight.shape) == 1:
-        return _column(x, g) if len(x.shape) > 1 else g * x
-    if len(x.shape) == 1:
-        return reshape(g, (*g.shape, 1)) * x
-    return linear_weight(x, g)
-
-
-def _linear_weight(x: Any, g: Any) -> Any:
-    if len(x.shape) > 2:
-        x, g = _rows(x), _rows(g)
-    return matmul(permute(g, (1, 0)), x)
-
-
-# gᵀ @ x over all leading dimensions: the cotangent of the weight of `linear`.
-linear_weight = define(
-    "linear_weight",
-    inputs="input cotangent",
-    kind="composite",
-    infer=lambda op, inputs, attrs: (
-        inputs,
-        (inputs[1].shape[-1], inputs[0].shape[-1]),
-        inputs[0].dtype,
-    ),
-    numpy=lambda x, g: np.matmul(
-        g.reshape(prod(g.shape[:-1]), g.shape[-1]).T, x.reshape(prod(x.shape[:-1]), x.shape[-1])
-    ),
-    decompose=_linear_weight,
-    vjp=(
-        lambda h, out, x, g: matmul(g, h),
-        lambda h, out, x, g: linear(None, x, h),
-    ),
-    samples=lambda: [
-        Sample((Array((3, 4)), Array((3, 2)))),
-        Sample((Array((2, 3, 4)), Array((2, 3, 5)))),
-        Sample((Array((0, 4)), Array((0, 2)))),
-    ],
-    dtypes="float",
-    reference=lambda torch, x, g: g.flatten(0, -2).mT @ x.flatten(0, -2),
-    tolerance=4.0,
-)
-
-
-def _linear_ends(name: str, ends: Sequence[Any]) -> list[Any]:
-    """As PyTorch records it: a product of matrices, after views that make them so."""
-    bias, x, weight = ends
-    if weight[0] is not None:
-        weight = ("TBackward0", [weight])
-    if name == "AddmmBackward0":
-        return [bias, x, weight]
-    if name in ("MmBackward0", "MvBackward0"):
-        return [x, weight]
-    if x[0] is not None:
-        x = ("UnsqueezeBackward0" if name == "SqueezeBackward4" else "ViewBackward0", [x])
-    if name == "ViewBackward0":
-        return [("AddmmBackward0", [bias, x, weight])]
-    return [("MmBackward0", [x, weight])]
-
-
-# x @ weight.T + bias, the layer that most networks are made of. The bias comes first, as in
-# `addmm`: so do its gradient and its end on the tape.
-linear: Op = in_lower_precision(
-    define(
-        "linear",
-        inputs="bias input weight",
-        kind="composite",
-        infer=_linear_infer,
-        numpy=_linear_numpy,
-        decompose=_linear,
-        vjp=(
-            lambda g, out, bias, x, weight: (
-                sum_(g, tuple(range(len(g.shape) - 1)), False) if len(g.shape) > 1 else g
-            ),
-            lambda g, out, bias, x, weight: (
-                matmul(g, weight) if len(weight.shape) == 2 else reshape(g, (*g.shape, 1)) * weight
-            ),
-            _linear_vjp_weight,
-        ),
-        grad_name="AddmmBackward0",
-        ends=_linear_ends,
-        samples=lambda: [
-            Sample((Array((2,)), Array((3, 4)), Array((2, 4)))),
-            Sample((None, Array((3, 4)), Array((2, 4)))),
-            Sample((Array((5,)), Array((2, 3, 4)), Array((5, 4)))),
-            Sample((Array((2,)), Array((4,)), Array((2, 4)))),
-            Sample((Array((2,)), Array((0, 4)), Array((2, 4)))),
-        ],
-        dtypes="float",
-        reference=lambda torch, bias, x, weight: torch.nn.functional.linear(x, weight, bias),
-        tolerance=4.0,
-    )
-)
-
-
-@function("torch.nn.functional.linear")
-def linear_function(input: Any, weight: Any, bias: Any = None) -> Any:
-    """input · weightᵀ + bias: (…, in_features) gives (…, out_features).
-
-    `weight` has shape (out_features, in_features). Raises RuntimeError for sizes or dtypes that do
-    not fit.
-
-    >>> F.linear(torch.ones(1, 2), torch.tensor([[1.0, 2.0]]), torch.tensor([0.5]))
-    tensor([[3.5000]])
-    """
-    rank = input.ndim
-    if bias is not None and rank == 2:
-        if bias.ndim == 2 and bias.shape[0] in (1, input.shape[0]):
-            return linear.named("MmBackward0", None, input, weight) + bias
-        return linear(bias, input, weight)
-    if bias is None:
-        names = {1: "SqueezeBackward4", 2: "MvBackward0" if weight.ndim == 1 else "MmBackward0"}
-        return linear.named(names.get(rank, "UnsafeViewBackward0"), None, input, weight)
-    return linear.named("ViewBackward0", bias, input, weight)

@@ -22,6 +22,7 @@ from tidu.ops.indexing.along import gather, scatter
 from tidu.ops.indexing.bounds import are_within
 from tidu.ops.losses.reduction import collect, reduced_shape, reduction_of, refuse_gradient
 from tidu.ops.moving.movement import reshape, squeeze_dims, unsqueeze_dims
+from tidu.ops.reductions.runs import sum_of_losses, sum_of_losses_numpy
 from tidu.ops.rules import class_name, not_implemented
 from tidu.ops.sources import full
 
@@ -174,11 +175,11 @@ def _nll(x: Any, target: Any, weight: Any, reduction: str, ignore_index: int) ->
     picked = squeeze_dims(gather(x, index, 1), (1,))
     # Not a product alone: what is ignored may be infinite.
     losses = where(eq(target, ignore_index), 0.0, -picked * weights)
-    if reduction == "mean":
-        return collect(losses, "sum") / collect(weights, "sum")
-    if single:
-        losses = reshape(losses, ())
-    return collect(losses, reduction)
+    if reduction == "none":
+        return reshape(losses, ()) if single else losses
+    of_rows = losses.dtype is dtypes.float32 and len(losses.shape) == 1 and losses.shape[0]
+    total = sum_of_losses(losses) if of_rows else collect(losses, "sum")
+    return total / collect(weights, "sum") if reduction == "mean" else total
 
 
 def _nll_numpy(x: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> Any:
@@ -192,7 +193,8 @@ def _nll_numpy(x: Any, target: Any, weight: Any, reduction: str, ignore_index: i
     losses = np.where(ignored, 0, -picked * weights)
     if reduction == "none":
         return losses.reshape(()) if single else losses
-    total = np.sum(losses)
+    of_rows = losses.ndim == 1 and losses.size
+    total = sum_of_losses_numpy(losses) if of_rows else np.sum(losses)
     return total / np.sum(weights) if reduction == "mean" else total
 
 

@@ -17,11 +17,11 @@ from tidu.ops.images.resampling import Table, apply_table
 from tidu.ops.indexing.along import gather
 from tidu.ops.indexing.arrays import index
 from tidu.ops.moving.movement import reshape
-from tidu.ops.reductions.reduce import amax, amin, mean_
+from tidu.ops.reductions.reduce import amax, amin
 from tidu.ops.rules import PART, class_name
 from tidu.ops.windows.max_pooling import max_pool
 from tidu.ops.windows.max_positions import flat_index, max_pool_position
-from tidu.ops.windows.mean_pooling import avg_pool
+from tidu.ops.windows.mean_pooling import avg_pool, plane_mean
 
 
 def _output_size(operation: str, n: int, output_size: Any, sizes: Shape) -> Shape:
@@ -100,7 +100,7 @@ def adaptive_avg_pool(operation: str, n: int, input: Any, output_size: Any) -> A
     rank = len(input.shape)
     if all(m == 1 for m in outs):
         name = "SqueezeBackward1" if n == 1 else "MeanBackward1"
-        return mean_.named(name, input, tuple(range(rank - n, rank)), True)
+        return plane_mean.named(name, input, n)
     name = "SqueezeBackward1" if n == 1 else f"AdaptiveAvgPool{n}DBackward0"
     if _even(sizes, outs):
         kernel = tuple(size // m for size, m in zip(sizes, outs, strict=True))

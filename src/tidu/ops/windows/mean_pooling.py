@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from tidu.base.dtypes import float32
 from tidu.base.shapes import Shape
 from tidu.base.strides import Operands, Strides, strides_of_images
 from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.moving.movement import expand, reshape
 from tidu.ops.reductions.reduce import sum_
+from tidu.ops.reductions.runs import sum_planes
 from tidu.ops.rules import remembered
 from tidu.ops.windows.max_positions import (
     infer_slid,
@@ -28,6 +31,39 @@ from tidu.ops.windows.sliding import (
     windows,
     zero_pad,
     zero_padded,
+)
+
+
+def _plane_mean_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (x,), (rank,) = inputs, attrs
+    return inputs, (*x.shape[:-rank], *(1,) * rank), x.dtype
+
+
+def _plane_mean(x: Any, rank: int) -> Any:
+    shape, dims = tuple(x.shape), tuple(range(len(x.shape) - rank, len(x.shape)))
+    if x.dtype is float32 and 0 not in shape:
+        total = reshape(sum_planes(x, rank), (*shape[:-rank], *(1,) * rank))
+    else:
+        total = sum_(x, dims, True)
+    return total / float(prod(shape[-rank:]))
+
+
+# The mean over the last `rank` dimensions, added up in PyTorch's order.
+plane_mean: Op = define(
+    "plane_mean",
+    attrs="rank",
+    kind="composite",
+    infer=_plane_mean_infer,
+    decompose=_plane_mean,
+    vjp=(lambda g, out, x, rank: expand(g / float(prod(x.shape[-rank:])), tuple(x.shape)),),
+    samples=lambda: [
+        Sample((Array((2, 3, 4)), 1)),
+        Sample((Array((2, 3, 3, 7)), 2)),
+        Sample((Array((2, 1, 2, 33, 8)), 3)),
+        Sample((Array((0, 3)), 1)),
+    ],
+    dtypes="float",
+    reference=lambda torch, x, rank: x.mean(tuple(range(-rank, 0)), keepdim=True),
 )
 
 
