@@ -51,9 +51,12 @@ MISTAKES = [
     "grad(lambda x: x.sum(), has_aux=True)(x)",
     "vmap(lambda a, b: a + b)(T.ones(2), T.ones(3))",
     "vmap(lambda a: a, in_dims=None)(x)",
+    "vmap(lambda a: a)(3)",
     "vmap(lambda a: a, in_dims=(0, 0))(x)",
     "vmap(lambda a: 3)(x)",
     "vmap(lambda a: a, randomness='some')(x)",
+    "vmap(lambda a: a + T.rand(()))(x)",
+    "vmap(T.nn.functional.dropout)(x)",
     "jvp(T.sin, x, x)",
     "jvp(T.sin, (x,), (x, x))",
     "vjp(T.sin, x)[1]((x, x))",
@@ -116,6 +119,15 @@ def test_vmap_draws_the_same_or_other_numbers() -> None:
     assert len(set(same.tolist())) == 1
     different = tidu.vmap(noise, randomness="different")(tidu.zeros(3))
     assert len(set(different.tolist())) == 3
+
+
+def test_vmap_that_may_not_draw_leaves_the_generator_alone() -> None:
+    tidu.manual_seed(0)
+    expected = tidu.rand(2)
+    tidu.manual_seed(0)
+    with pytest.raises(RuntimeError, match="randomness error mode"):
+        tidu.vmap(lambda x: x + tidu.rand(()))(tidu.zeros(3))
+    assert tidu.equal(tidu.rand(2), expected)
 
 
 def test_results_of_an_outer_transform_reach_through_an_inner_one() -> None:

@@ -7,6 +7,7 @@ import threading
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tidu
@@ -27,6 +28,9 @@ OPERATIONS = [
     "F.kl_div(x.bfloat16(), x.bfloat16())", "F.smooth_l1_loss(x.bfloat16(), x * 2)",
     "F.binary_cross_entropy_with_logits(x.bfloat16(), x.bfloat16())",
     "T.cdist(x.bfloat16(), x.bfloat16())", "x.bfloat16().quantile(0.5).dtype",
+    "T.linalg.inv(w[:3] @ w.T[:, :3])", "T.linalg.qr(w.bfloat16())[1].abs()",
+    "T.linalg.svdvals(x @ w)", "T.linalg.solve(w[:3].bfloat16(), b).dtype",
+    "T.linalg.cholesky((x @ x.T).bfloat16())", "T.linalg.eigvalsh((x @ x.T).bfloat16())",
 ]  # fmt: skip
 
 
@@ -70,6 +74,49 @@ def test_sections_may_choose_float16_or_be_disabled(operation: str) -> None:
 
 def _resolved(library: Any, section: dict[str, Any]) -> dict[str, Any]:
     return {n: getattr(library, v) if isinstance(v, str) else v for n, v in section.items()}
+
+
+RECURRENT = [
+    f"nn.{layer}(x[:, None]{state})"
+    for layer in (
+        "RNN(4, 3)",
+        "RNN(4, 3, 2, nonlinearity='relu')",
+        "GRU(4, 3, 2, bidirectional=True)",
+        "LSTM(4, 3, 2)",
+        "LSTM(4, 3, bidirectional=True)",
+    )
+    for state in ("", ".bfloat16()")
+] + [
+    f"nn.{cell}(4, 3)(x{state})"
+    for cell in ("RNNCell", "GRUCell", "LSTMCell")
+    for state in ("", ".bfloat16()")
+]
+
+
+@pytest.mark.parametrize("layer", RECURRENT)
+def test_recurrent_layers_have_states_of_the_precision_of_pytorch(layer: str) -> None:
+    def run(library: Any) -> tuple[list[str], list[Any]]:
+        with warnings.catch_warnings(), library.autocast("cpu"):
+            warnings.simplefilter("ignore")
+            module = eval(layer.split("(x")[0], names_of(library))
+            result = eval("module(x" + layer.split("(x")[1], names_of(library) | {"module": module})
+        states = flattened(result)
+        sum(s.float().pow(2).sum() for s in states).backward()
+        gradients = [p.grad for p in module.parameters()]
+        return [str(s.dtype) for s in states], [
+            x.detach().float().numpy() for x in (*states, *gradients)
+        ]
+
+    (dtypes, found), (expected_dtypes, expected) = run(tidu), run(torch)
+    assert dtypes == expected_dtypes
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=0.1, atol=0.05)
+
+
+def flattened(result: Any) -> list[Any]:
+    if isinstance(result, tuple):
+        return [tensor for part in result for tensor in flattened(part)]
+    return [result]
 
 
 def test_gradients_come_back_in_the_dtype_of_the_parameters() -> None:

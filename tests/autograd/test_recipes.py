@@ -63,7 +63,12 @@ def _backward_of(op: Op, arguments: tuple[Any, ...]) -> tuple[list[Any], Any]:
     outputs = [o for o in table.as_outputs(table.ours(op, inputs)) if o.requires_grad]
     if not outputs:
         return [], None
-    sum((o * 2.0).sum() for o in outputs).backward()
+    total = tidu.zeros(())
+    for o in outputs:
+        # Not by sum(): CPython moves a call to another instruction once it has specialised it, and
+        # the tape of another place is another tape.
+        total = total + (o * 2.0).sum()
+    total.backward()
     region = cut(pending.take())
     return [leaf.grad for leaf in leaves], region_key(region)[0].structure
 

@@ -37,6 +37,9 @@ class Size(tuple[int, ...]):
     def __add__(self, other: Any) -> Size:
         return Size(tuple(self) + tuple(other))
 
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple(other) + tuple(self))
+
     def __mul__(self, times: Any) -> Size:
         return Size(tuple(self) * times)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tidu.base.random.generator import default_generator
 from tidu.nn import Module
-from tidu.tensor import Tensor, get_rng_state, namespaces, set_rng_state
+from tidu.tensor import Tensor, namespaces
 from tidu.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 stack = namespaces["torch"]["stack"]
@@ -25,7 +26,8 @@ def vmap(
     in_dims     which dimension of each argument (a number, or nested as the arguments are); None
                 for an argument that all calls share
     out_dims    where the new dimension stands in the results
-    randomness  "same" lets every call draw the same numbers; else each draws its own
+    randomness  "same" lets every call draw the same numbers, "different" its own; in "error" mode
+                RuntimeError follows where it draws any
     `func` is called once for each element, in order; `chunk_size` changes nothing.
 
     >>> vmap(torch.dot)(torch.ones(3, 2), torch.ones(3, 2))
@@ -41,16 +43,23 @@ def vmap(
         leaves, spec = tree_flatten(args)
         dims = _matched(in_dims, args, len(leaves))
         size = _mapped_size(leaves, dims)
-        state = get_rng_state() if randomness == "same" else None
+        state = default_generator.get_state()
         rows = []
         for place in range(size):
-            if state is not None:
-                set_rng_state(state)
+            if randomness == "same":
+                default_generator.set_state(state)
             picked = [
                 x if dim is None else x.select(dim, place)
                 for x, dim in zip(leaves, dims, strict=True)
             ]
             rows.append(func(*tree_unflatten(picked, spec), **kwargs))
+        if randomness == "error" and (default_generator.get_state() != state).any():
+            default_generator.set_state(state)
+            raise RuntimeError(
+                "vmap: called random operation while in randomness error mode. Please either use "
+                "the 'same' or 'different' randomness flags on vmap or perform the randomness "
+                "operation out of vmap"
+            )
         return _stacked(rows, out_dims)
 
     return mapped
@@ -82,6 +91,12 @@ def _spread(dims: Any, tree: Any) -> list[Any]:
 
 
 def _mapped_size(leaves: list[Any], dims: list[Any]) -> int:
+    for x, dim in zip(leaves, dims, strict=True):
+        if dim is not None and not isinstance(x, Tensor):
+            raise ValueError(
+                f"vmap: got in_dim={dim} for an input that is of type {type(x).__name__} and not a "
+                "Tensor; in_dims of None shares it among all calls"
+            )
     sizes = [x.shape[dim] for x, dim in zip(leaves, dims, strict=True) if dim is not None]
     if not sizes:
         raise ValueError(

@@ -145,7 +145,8 @@ def load(
     so that a file from anywhere can be opened; raises pickle.UnpicklingError for anything else.
     ``weights_only=False`` makes whatever objects the file holds, and runs code on its behalf.
     Everything is loaded to the CPU, whatever device it was saved from; `map_location` may say so.
-    Raises FileNotFoundError, or RuntimeError for a file that is damaged.
+    Raises FileNotFoundError, RuntimeError for a file that is damaged, and UnpicklingError or (where
+    it is too short) EOFError for one that is no checkpoint.
 
     >>> torch.save(model.state_dict(), "model.pt")
     >>> model.load_state_dict(torch.load("model.pt"))
@@ -245,9 +246,8 @@ def _load_legacy(file: Any, name: str, weights_only: bool, encoding: str) -> Any
     ) as error:
         if weights_only and "Weights only" in str(error):
             raise
-        raise RuntimeError(
-            f"load: {name} is not a checkpoint that torch.save wrote ({error})"
-        ) from error
+        kind = EOFError if isinstance(error, EOFError) else pickle.UnpicklingError
+        raise kind(f"load: {name} is not a checkpoint that torch.save wrote ({error})") from error
     if magic != _LEGACY_MAGIC:
         raise RuntimeError(
             f"load: {name} is not a checkpoint that torch.save wrote: it starts with {magic!r}"

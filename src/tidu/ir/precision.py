@@ -45,6 +45,11 @@ def in_lower_precision(declared: Any) -> Any:
     return _function(LOWER, declared)
 
 
+def in_section() -> bool:
+    """Whether we are in a section of mixed precision."""
+    return state.own.autocast is not None
+
+
 def heed_sections() -> None:
     """Have the ops look for a section from now on. Nobody pays for it before there is one."""
     for op in _lower_ops:

@@ -11,18 +11,20 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.source import in_one_place
+from tidu.ir.precision import in_section
 from tidu.ir.value import Value, leaf
 from tidu.nn import functional as F
 from tidu.nn import init
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
 from tidu.nn.utils.rnn import PackedSequence
+from tidu.ops.cast import all_as_dtype
 from tidu.ops.indexing.arrays import index
 from tidu.ops.layers.gru import gru_layer
 from tidu.ops.layers.lstm import lstm_layer
 from tidu.ops.layers.packed import Sizes, rows
 from tidu.ops.layers.rnn import rnn_layer
-from tidu.ops.linear_algebra.contract import linear
+from tidu.ops.linear_algebra.linear import linear
 from tidu.ops.moving.joining import cat_, stack
 from tidu.ops.moving.movement import permute, reshape
 from tidu.ops.moving.sections import select
@@ -245,18 +247,21 @@ class RNNBase(Module):
         if self.mode != "GRU" and bias is not None:
             bias = bias + recurrent_bias
         projected = linear(bias, data, weights["weight_ih"])
-        recurrent = weights["weight_hh"]
+        inputs = (projected, *start, weights["weight_hh"])
         if self.mode == "LSTM":
-            states, cells, _ = lstm_layer(
-                projected, *start, recurrent, weights.get("weight_hr"), batch_sizes, reverse
-            )
+            inputs = (*inputs, weights.get("weight_hr"))
+        elif self.mode == "GRU":
+            inputs = (*inputs, recurrent_bias)
+        if in_section():  # the states of a GRU keep their precision
+            d = start[0].dtype if self.mode == "GRU" else projected.dtype
+            inputs = all_as_dtype(d, *inputs)
+        if self.mode == "LSTM":
+            states, cells, _ = lstm_layer(*inputs, batch_sizes, reverse)
             return states, cells
         if self.mode == "GRU":
-            return (
-                gru_layer(projected, *start, recurrent, recurrent_bias, batch_sizes, reverse)[0],
-            )
+            return (gru_layer(*inputs, batch_sizes, reverse)[0],)
         nonlinearity = "tanh" if self.mode == "RNN_TANH" else "relu"
-        return (rnn_layer(projected, *start, recurrent, batch_sizes, reverse, nonlinearity),)
+        return (rnn_layer(*inputs, batch_sizes, reverse, nonlinearity),)
 
     def _state_sizes(self) -> tuple[int, ...]:
         state_size = self.proj_size or self.hidden_size
@@ -272,7 +277,7 @@ class RNNBase(Module):
 
     def _check_input(self, input: Tensor) -> None:
         wanted = getattr(self, self._all_weights[0][0]).dtype
-        if input.dtype is not wanted:
+        if input.dtype is not wanted and not in_section():
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({wanted}). Convert "
                 f"input: input.to({wanted}), or convert model: model.to({input.dtype})"

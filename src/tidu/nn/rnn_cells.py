@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tidu.base.dtypes import dtype
+from tidu.ir.precision import in_section
 from tidu.nn import init
 from tidu.nn.module import Module
 from tidu.nn.parameter import Parameter
+from tidu.ops.cast import all_as_dtype
 from tidu.ops.layers.gru import gru_layer
 from tidu.ops.layers.lstm import lstm_layer
 from tidu.ops.layers.rnn import rnn_layer
-from tidu.ops.linear_algebra.contract import linear
+from tidu.ops.linear_algebra.linear import linear
 from tidu.ops.moving.shaping import unsqueeze
 from tidu.ops.sources import full
 from tidu.tensor import Tensor, empty
@@ -95,6 +98,11 @@ class RNNCellBase(Module):
         return input, states
 
 
+def _inputs(d: dtype, *inputs: Any) -> tuple[Any, ...]:
+    """What an operation is given: in a section of mixed precision, all of it in one dtype."""
+    return all_as_dtype(d, *inputs) if in_section() else inputs
+
+
 class RNNCell(RNNCellBase):
     """h' = act(W_ih x + b_ih + W_hh h + b_hh), with tanh or relu: (B, input_size) and (B,
     hidden_size) give (B, hidden_size).
@@ -121,11 +129,10 @@ class RNNCell(RNNCellBase):
         x, (h,) = self._rows(input, None if hx is None else (hx,), 1)
         bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
         projected = linear(bias, x, self.weight_ih)
+        inputs = _inputs(projected.dtype, projected, h, self.weight_hh)
         out: Tensor = rnn_layer.named(
             f"{self.nonlinearity.capitalize()}Backward0",
-            projected,
-            h,
-            self.weight_hh,
+            *inputs,
             (x.shape[0],),
             False,
             self.nonlinearity,
@@ -161,9 +168,8 @@ class LSTMCell(RNNCellBase):
         x, (h, c) = self._rows(input, hx, 2)
         bias = None if self.bias_ih is None else self.bias_ih + self.bias_hh
         projected = linear(bias, x, self.weight_ih)
-        h, c, _ = lstm_layer.named(
-            "MulBackward0", projected, h, c, self.weight_hh, None, (x.shape[0],), False
-        )
+        inputs = _inputs(c.dtype, projected, h, c, self.weight_hh, None)
+        h, c, _ = lstm_layer.named("MulBackward0", *inputs, (x.shape[0],), False)
         return (h.squeeze(0), c.squeeze(0)) if input.ndim == 1 else (h, c)
 
 
@@ -187,8 +193,7 @@ class GRUCell(RNNCellBase):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         x, (h,) = self._rows(input, None if hx is None else (hx,), 1)
         projected = linear(self.bias_ih, x, self.weight_ih)
-        results = gru_layer.named(
-            "AddBackward0", projected, h, self.weight_hh, self.bias_hh, (x.shape[0],), False
-        )
+        inputs = _inputs(h.dtype, projected, h, self.weight_hh, self.bias_hh)
+        results = gru_layer.named("AddBackward0", *inputs, (x.shape[0],), False)
         out: Tensor = results[0]
         return out.squeeze(0) if input.ndim == 1 else out

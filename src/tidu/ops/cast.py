@@ -46,3 +46,8 @@ cast = define(
 def as_dtype(x: Any, d: dtypes.dtype | None) -> Any:
     """`x` in dtype `d`; as it is where it has that already, or where none is asked for."""
     return x if d is None or x.dtype is d else cast(x, d)
+
+
+def all_as_dtype(d: dtypes.dtype, *inputs: Any) -> tuple[Any, ...]:
+    """The inputs of an operation in one dtype; None stays what it is."""
+    return tuple(None if x is None else as_dtype(x, d) for x in inputs)

@@ -190,14 +190,14 @@ def bind(call: Callable[..., Any], paths: tuple[str, ...], inplace: bool) -> Non
 def _as_function(op: Op, name: str) -> Callable[..., Any]:
     def function(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         try:
-            if alone and not kwargs:
+            if alone and not kwargs and len(args) == others:
                 return apply(op, (self,), args)
             return op(self, *args, **kwargs)
         except Exception as error:
             locate(error)
             raise
 
-    alone = op.arity == 1 and not op.variadic
+    alone, others = op.arity == 1 and not op.variadic, op.takes - 1
     function.__name__ = function.__qualname__ = name
     function.__doc__ = op.doc
     return function

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,23 +69,44 @@ def _shared(made: Tensor, array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def _from_number(number: bool | int | float, wanted: dtype | None) -> np.ndarray[Any, Any]:
+    if wanted is not None and wanted.category != dtypes.INTEGER:
+        return np.asarray(bool(number) if wanted is dtypes.bool_ else float(number))
     array = np.asarray(number)
-    if array.dtype == object:
-        raise ValueError(f"Overflow when unpacking long long: {number}{at(here())}")
+    if array.dtype == object or array.dtype == np.uint64:
+        raise _overflow()
     _check_range(array, wanted)
     return array if wanted is not None else array.astype(_inferred(number).numpy)
 
 
+def _overflow() -> ValueError:
+    return ValueError(f"Overflow when unpacking long long{at(here())}")
+
+
+def _check_integers(data: Any) -> None:
+    """NumPy makes floats of integers beyond its own."""
+    if isinstance(data, (list, tuple)):
+        if set(map(type, data)) != {float}:
+            for x in data:
+                _check_integers(x)
+    elif data.__class__ is int and not -(1 << 63) <= data < 1 << 63:
+        raise _overflow()
+
+
 def _check_range(array: np.ndarray[Any, Any], wanted: dtype | None) -> None:
-    """Whole numbers have to fit into an integer dtype; in uint8, negative ones count from 256."""
-    if wanted is None or wanted.category != dtypes.INTEGER or array.dtype.kind != "i":
+    """Numbers have to fit into an integer dtype; in uint8, negative whole ones count from 256."""
+    if wanted is None or wanted.category != dtypes.INTEGER or array.dtype.kind not in "if":
         return
     bounds = np.iinfo(wanted.numpy)
-    least = bounds.min or -bounds.max
-    if array.size and not (least <= array.min() and array.max() <= bounds.max):
-        bad = array[(array < least) | (array > bounds.max)].flat[0]
+    least = bounds.min
+    if array.dtype.kind == "f":
+        array = array.astype(np.float64)
+    elif wanted is dtypes.uint8:
+        least = -bounds.max
+    outside = ~((array >= least) & (array <= bounds.max))  # NaN as well
+    if outside.any():
         raise RuntimeError(
-            f"value cannot be converted to type {wanted.name}_t without overflow: {bad}{at(here())}"
+            f"value cannot be converted to type {wanted.name}_t without overflow: "
+            f"{array[outside].flat[0]}{at(here())}"
         )
 
 
@@ -98,7 +118,11 @@ def _from_sequence(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
             "new(): invalid data type 'str'; a tensor holds numbers, so encode text as integers "
             f"first{at(here())}"
         )
-    if not isinstance(data, Sequence) and not hasattr(data, "__getitem__"):
+    if isinstance(data, bytes):
+        raise TypeError(
+            f"new(): invalid data type 'bytes'; torch.frombuffer reads them{at(here())}"
+        )
+    if isinstance(data, dict) or not hasattr(data, "__getitem__"):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     if not isinstance(data, (list, tuple)):
         data = list(data)
@@ -109,9 +133,10 @@ def _from_sequence(data: Any, wanted: dtype | None) -> np.ndarray[Any, Any]:
         raise _ragged(numbers) from error
     if array.dtype == object or array.dtype.kind in "USc":
         raise _refuse(numbers)
-    if wanted is not None:
-        return array
-    return array.astype((_inferred(data) or dtypes.get_default_dtype()).numpy, copy=False)
+    d = wanted or _inferred(data) or dtypes.get_default_dtype()
+    if d.category == dtypes.INTEGER and (array.dtype.kind == "f" or array.dtype == np.uint64):
+        _check_integers(data)
+    return array if wanted is not None else array.astype(d.numpy, copy=False)
 
 
 def _resolve(data: Any) -> Any:
@@ -191,7 +216,7 @@ def _refuse(data: Any) -> Exception:
             else TypeError("new(): invalid data type 'str'")
         )
     if kind == "int":
-        return ValueError("Overflow when unpacking long long")
+        return _overflow()
     return RuntimeError(f"Could not infer dtype of {kind}")
 
 

@@ -4,6 +4,7 @@ index arrays for the rest.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -300,9 +301,9 @@ def _select(view: Tensor, dim: int, number: int, named: int) -> Any:
 
 def _slice(view: Tensor, dim: int, key: slice) -> Any:
     first, last, step = key.start, key.stop, key.step
-    first = first if first is None or first.__class__ is int else int(first)
-    last = last if last is None or last.__class__ is int else int(last)
-    step = 1 if step is None else int(step)
+    first = first if first is None or first.__class__ is int else operator.index(first)
+    last = last if last is None or last.__class__ is int else operator.index(last)
+    step = 1 if step is None else operator.index(step)
     if step <= 0:
         raise ValueError(
             f"step must be greater than zero; x.flip(dim) reverses the order{at(here())}"
@@ -331,13 +332,14 @@ def _index_arrays(key: Any, shape: tuple[int, ...], dim: int) -> list[Tensor]:
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
                 f"are valid indices (got {type(key).__name__}){at(here())}"
             )
-        key = from_array(array)
+        whole = array.dtype.kind in "iu" and array.dtype != np.uint8
+        key = from_array(array.astype(np.int64) if whole else array)
     if _is_mask(key):
         _warn_of_bytes(key)
         mask = buffer_of(key._value)
         _check_mask(mask.shape, shape, dim)
         return [from_array(positions) for positions in np.nonzero(mask)]
-    if key.dtype.category != dtypes.INTEGER:
+    if key.dtype not in (dtypes.int64, dtypes.int32):
         raise IndexError(
             "tensors used as indices must be long, int, byte or bool tensors, but this one is "
             f"{key.dtype}; convert it with .long(){at(here())}"

@@ -14,6 +14,7 @@ from tidu.ops.cast import cast
 from tidu.ops.elementwise.choice import fill
 from tidu.ops.elementwise.definitions import define_unary
 from tidu.ops.elementwise.rounding import trunc
+from tidu.ops.old_order import factor_last
 from tidu.ops.rules import PART, arithmetic, ends_at, floating, is_number, same, without_bool
 from tidu.ops.samples import binary, unary
 
@@ -137,22 +138,26 @@ def _times(x: Any, alpha: Any, other: Any) -> Any:
 
 
 @function("torch.add Tensor.add", inplace=True)
-def add_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+def add_scaled(input: Any, other: Any, *old: Any, alpha: Any = 1) -> Any:
     """input + alpha · other.
 
     >>> torch.add(torch.ones(2), 1, alpha=3)
     tensor([4., 4.])
     """
+    if old:
+        other, alpha = factor_last("add", "alpha", 1, other, *old)
     return add(input, _times(other, alpha, input))
 
 
 @function("torch.sub torch.subtract Tensor.sub Tensor.subtract", inplace=True)
-def sub_scaled(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+def sub_scaled(input: Any, other: Any, *old: Any, alpha: Any = 1) -> Any:
     """input - alpha · other.
 
     >>> torch.sub(torch.tensor([3.0, 4.0]), 1.0)
     tensor([2., 3.])
     """
+    if old:
+        other, alpha = factor_last("sub", "alpha", 1, other, *old)
     if alpha != 1:
         _require_no_bool(input, other)
     return sub(input, _times(other, alpha, input))

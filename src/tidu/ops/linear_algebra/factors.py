@@ -6,6 +6,7 @@ from typing import Any
 
 from tidu.base import dtypes
 from tidu.ir.op import function
+from tidu.ir.precision import in_full_precision
 from tidu.ops.elementwise import positive
 from tidu.ops.linear_algebra.contract import matmul
 from tidu.ops.linear_algebra.factorization import (
@@ -45,6 +46,7 @@ from tidu.ops.results import (
 
 
 @function("torch.linalg.qr")
+@in_full_precision
 def linalg_qr(A: Any, mode: str = "reduced") -> Results:
     """(Q, R) with A = Q R, Q orthonormal, R upper triangular;
     `mode` "reduced", "complete" or "r" (R only).
@@ -59,6 +61,7 @@ def linalg_qr(A: Any, mode: str = "reduced") -> Results:
 
 
 @function("torch.qr Tensor.qr")
+@in_full_precision
 def qr(input: Any, some: bool = True) -> Results:
     """`torch.linalg.qr`, complete unless `some`."""
     return QR(linalg_qr(input, "reduced" if some else "complete"))
@@ -186,6 +189,7 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False) -> Any:
 
 
 @function("torch.linalg.householder_product torch.orgqr Tensor.orgqr")
+@in_full_precision
 def householder_product(A: Any, tau: Any) -> Any:
     """The first columns of the product of the reflections I - τ v vᵀ, v the columns of A."""
     require_matrix("torch.linalg.householder_product", A, name="input")
@@ -218,6 +222,7 @@ def _reflected(A: Any, tau: Any, x: Any, *, reverse: bool) -> Any:
 
 
 @function("torch.ormqr Tensor.ormqr")
+@in_full_precision
 def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Any:
     """`other` times the full orthogonal matrix of `householder_product`,
     from the left or the right.
@@ -243,6 +248,7 @@ def _check_eigh(operation: str, A: Any, UPLO: str) -> str:
 
 
 @function("torch.linalg.eigh")
+@in_full_precision
 def eigh(A: Any, UPLO: str = "L") -> Results:
     """(eigenvalues ascending, eigenvectors as columns) of symmetric matrices;
     `UPLO` is the triangle read.
@@ -251,12 +257,14 @@ def eigh(A: Any, UPLO: str = "L") -> Results:
 
 
 @function("torch.linalg.eigvalsh")
+@in_full_precision
 def eigvalsh(A: Any, UPLO: str = "L") -> Any:
     """The eigenvalues of symmetric matrices, ascending."""
     return eigh_(A, _check_eigh("linalg.eigvalsh", A, UPLO))[0]
 
 
 @function("torch.linalg.svd")
+@in_full_precision
 def linalg_svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> Results:
     """(U, S, Vᵀ) with A = U diag(S) Vᵀ and S descending;
     U and V square unless `full_matrices` is False.
@@ -266,6 +274,7 @@ def linalg_svd(A: Any, full_matrices: bool = True, *, driver: str | None = None)
 
 
 @function("torch.svd Tensor.svd")
+@in_full_precision
 def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Results:
     """(U, S, V) with input = U diag(S) Vᵀ; torch.linalg.svd, which returns Vᵀ, is its successor."""
     require_matrix("torch.svd", input)
@@ -277,6 +286,7 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Results:
 
 
 @function("torch.linalg.svdvals")
+@in_full_precision
 def svdvals(A: Any, *, driver: str | None = None) -> Any:
     """The singular values, descending."""
     require_matrix("linalg.svdvals", A)

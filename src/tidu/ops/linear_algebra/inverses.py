@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from tidu.ir.op import function
+from tidu.ir.precision import in_full_precision
 from tidu.ops.elementwise import eq, positive, where
 from tidu.ops.linear_algebra.matrices import (
     matrix_of,
@@ -39,6 +40,7 @@ from tidu.ops.results import (
 
 
 @function("torch.linalg.inv torch.inverse Tensor.inverse", checked=True)
+@in_full_precision
 def inv(A: Any) -> Any:
     """A⁻¹ of square matrices; LinAlgError (a RuntimeError), when run, for a singular one.
 
@@ -51,6 +53,7 @@ def inv(A: Any) -> Any:
 
 
 @function("torch.linalg.inv_ex", checked=True)
+@in_full_precision
 def inv_ex(A: Any, *, check_errors: bool = False) -> Results:
     """(inverse, info): `inv` that reports a singular matrix in `info` instead of raising."""
     require_matrix("linalg.inv_ex", A, square=True)
@@ -91,6 +94,7 @@ def _solve(A: Any, B: Any, left: bool, check: str) -> tuple[Any, Any]:
 
 
 @function("torch.linalg.solve", checked=True)
+@in_full_precision
 def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     """X with A X = B (or X A = B), for batches; B may be a vector.
 
@@ -151,6 +155,7 @@ def triangular_solve(
 
 
 @function("torch.linalg.tensorinv", checked=True)
+@in_full_precision
 def tensorinv(A: Any, ind: int = 2) -> Any:
     """The inverse of the linear map from the last dimensions of A to its first `ind`."""
     if ind <= 0:
@@ -168,6 +173,7 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
 
 
 @function("torch.linalg.tensorsolve", checked=True)
+@in_full_precision
 def tensorsolve(A: Any, B: Any, dims: Sequence[int] | None = None) -> Any:
     """X with tensordot(A, X) = B, summed over the dimensions of X."""
     if dims is not None:
@@ -220,6 +226,7 @@ def _oriented(factor: Any, upper: bool, grad_name: str = "LinalgCholeskyExBackwa
 
 
 @function("torch.linalg.cholesky", checked=True)
+@in_full_precision
 def linalg_cholesky(A: Any, *, upper: bool = False) -> Any:
     """L with A = L Lᵀ (or U = Lᵀ), of positive definite matrices;
     LinAlgError, when run, for others.
@@ -229,6 +236,7 @@ def linalg_cholesky(A: Any, *, upper: bool = False) -> Any:
 
 
 @function("torch.linalg.cholesky_ex", checked=True)
+@in_full_precision
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Results:
     """(L, info): `cholesky` that reports in `info` which leading minor is not positive definite."""
     require_matrix("linalg.cholesky_ex", A, square=True)
@@ -237,6 +245,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> R
 
 
 @function("torch.cholesky Tensor.cholesky", checked=True)
+@in_full_precision
 def cholesky(input: Any, upper: bool = False) -> Any:
     """`torch.linalg.cholesky`."""
     require_matrix("cholesky", input, square=True)
@@ -246,6 +255,7 @@ def cholesky(input: Any, upper: bool = False) -> Any:
 
 
 @function("torch.cholesky_solve Tensor.cholesky_solve")
+@in_full_precision
 def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
     """X with A X = B, given the Cholesky factor of A."""
     for x in (B, L):
@@ -265,6 +275,7 @@ def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
 
 
 @function("torch.cholesky_inverse Tensor.cholesky_inverse")
+@in_full_precision
 def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     """A⁻¹, given the Cholesky factor of A."""
     require_matrix("cholesky_inverse", L, square=True)

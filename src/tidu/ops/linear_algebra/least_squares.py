@@ -8,6 +8,7 @@ from typing import Any
 from tidu.base import dtypes
 from tidu.base.limits import finfo
 from tidu.ir.op import function
+from tidu.ir.precision import in_full_precision
 from tidu.ops.cast import cast
 from tidu.ops.elementwise import abs_, gt, logical_and, maximum, ne, where
 from tidu.ops.linear_algebra.contract import matmul
@@ -50,6 +51,7 @@ def _tolerances(A: Any, atol: Any, rtol: Any) -> tuple[Any, Any]:
 
 
 @function("torch.linalg.matrix_rank")
+@in_full_precision
 def matrix_rank(
     A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False
 ) -> Any:
@@ -75,6 +77,7 @@ def _as_column(x: Any) -> Any:
 
 
 @function("torch.linalg.pinv")
+@in_full_precision
 def linalg_pinv(
     A: Any, rcond: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False
 ) -> Any:
@@ -87,12 +90,14 @@ def linalg_pinv(
 
 
 @function("torch.pinverse Tensor.pinverse")
+@in_full_precision
 def pinverse(input: Any, rcond: float = 1e-15) -> Any:
     """`torch.linalg.pinv`."""
     return linalg_pinv(input, rcond)
 
 
 @function("torch.linalg.lstsq")
+@in_full_precision
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Results:
     """(solution, residuals, rank, singular_values): the X of least norm that minimizes ‖A X - B‖.
 
@@ -131,6 +136,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
 
 
 @function("torch.linalg.cond")
+@in_full_precision
 def cond(A: Any, p: Any = None) -> Any:
     """The condition number: ‖A‖ · ‖A⁻¹‖ in a matrix norm,
     by default the ratio of extreme singular values.
