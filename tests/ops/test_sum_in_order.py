@@ -9,8 +9,9 @@ import pytest
 
 import tidu
 from tests.compiler.tiers import tier
-from tidu.ops.reductions.in_order import dot_in_order, sum_in_eight
+from tidu.ops.reductions.in_order import dot_in_order
 from tidu.ops.reductions.reduce import sum_in_order
+from tidu.ops.reductions.rows import sum_in_lanes
 
 SHAPES = [
     ((1000,), (0,)),
@@ -84,7 +85,7 @@ def test_other_sums_beside_it_leave_it_as_it_is(number: int) -> None:
 def test_every_eighth_element_is_added_to_the_same_sum(size: int, number: int) -> None:
     x = np.random.default_rng(3).standard_normal((3, 5, size)).astype(np.float32)
     with tier(number):
-        got = sum_in_eight(tidu.from_numpy(x) * 1.0, (2,), False).numpy()
+        got = sum_in_lanes(tidu.from_numpy(x) * 1.0, 8).squeeze(2).numpy()
     sums = [one_by_one(x[..., lane::8], (2,)) for lane in range(8)]
     while len(sums) > 1:
         half = len(sums) // 2

@@ -10,7 +10,6 @@ is one chain of fused multiplications and additions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from tidu.compiler.correlation.vectors import BYTES, Vector, fill
@@ -225,8 +224,8 @@ def _turn(tile: _Tile) -> str:
             f"%from.{i} = getelementptr {vector.element}, ptr %b, i64 %first.{i}",
             vector.load(f"loaded.{i}", f"%from.{i}", "%mask"),
         ]
-    exchanges = list(_exchanges(vector))
-    for i, (turned, _) in enumerate(exchanges[-vector.lanes :]):
+    exchanges, columns = vector.turned([f"%loaded.{i}" for i in range(vector.lanes)])
+    for i, turned in enumerate(columns):
         stores += [
             f"%k.{i} = add i64 %from, {i}",
             f"%line.{i} = mul i64 %k.{i}, WIDTH",
@@ -238,33 +237,9 @@ def _turn(tile: _Tile) -> str:
         _TURN,
         MASK=vector.first_lanes("mask", "%k.left"),
         LOADS=loads,
-        EXCHANGES=[line for _, line in exchanges],
+        EXCHANGES=exchanges,
         STORES=stores,
     )
-
-
-def _exchanges(vector: Vector) -> Iterator[tuple[str, str]]:
-    """Registers and how they are made: from rows of a square, step by step, columns, the last of
-    all. Each step exchanges one bit of a row's number with that of a lane.
-    """
-    lanes = vector.lanes
-    rows = [f"%loaded.{i}" for i in range(lanes)]
-    half = lanes // 2
-    while half:
-        made: list[tuple[str, str]] = []
-        for i in range(lanes):
-            low, high = rows[i & ~half], rows[i | half]
-            order = [
-                (j | half if i & half else j & ~half) + (lanes if j & half else 0)
-                for j in range(lanes)
-            ]
-            shown = ", ".join(f"i32 {j}" for j in order)
-            register = f"%turned.{half}.{i}"
-            both = f"{vector.type} {low}, {vector.type} {high}"
-            made.append((register, f"{register} = shufflevector {both}, <{lanes} x i32> <{shown}>"))
-        rows = [register for register, _ in made]
-        yield from made
-        half //= 2
 
 
 _TILE = """

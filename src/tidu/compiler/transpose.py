@@ -11,6 +11,7 @@ from math import prod
 from typing import NamedTuple
 
 from tidu.compiler.access import KernelMemory, memory_type
+from tidu.compiler.correlation.vectors import exchanges
 from tidu.compiler.expressions import LOAD
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.layouts import Layout
@@ -139,17 +140,10 @@ class Transposition(KernelMemory):
 
     def exchange(self, lines: Lines, rows: list[str]) -> list[str]:
         """The columns of the tile, by exchanging each bit of a row's number with that of a lane."""
-        half = self.lanes // 2
-        while half:
-            for i in range(self.lanes):
-                if i & half:
-                    continue
-                low, high = rows[i], rows[i + half]
-                lower = [j + self.lanes - half if j & half else j for j in range(self.lanes)]
-                upper = [j + self.lanes if j & half else j + half for j in range(self.lanes)]
-                rows[i] = self.mixed(lines, low, high, lower)
-                rows[i + half] = self.mixed(lines, low, high, upper)
-            half //= 2
+        for i, j, lower, upper in exchanges(self.lanes):
+            low, high = rows[i], rows[j]
+            rows[i] = self.mixed(lines, low, high, lower)
+            rows[j] = self.mixed(lines, low, high, upper)
         return rows
 
     def mixed(self, lines: Lines, low: str, high: str, lanes: list[int]) -> str:

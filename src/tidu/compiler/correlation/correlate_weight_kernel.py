@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tidu.compiler.correlation.correlate_weight import FIELDS, WeightTile
+from tidu.compiler.correlation.packing import FIND
 from tidu.compiler.correlation.vectors import ADDRESSES, Vector, fill, loads
 from tidu.compiler.gemm import ceiling
 
@@ -68,7 +69,8 @@ tile.loop:
   %column.next = add i64 %column, COLUMNS
   %columns.left = sub i64 %column.end, %column
   %width = call i64 @llvm.smin.i64(i64 %columns.left, i64 COLUMNS)
-  call void @find(ptr %tap.table, i64 %taps, i64 %x_channel, i64 %column, i64 %width, ptr %offsets)
+  call void @find(ptr %tap.table, i64 %taps, i64 %x_channel, i64 %column, i64 %width, i64 COLUMNS,
+                  ptr %offsets)
   call void @tile(ptr %x, ptr %offsets, i64 %x_image, ptr %g.row, i64 %g_row, i64 %height,
                   i64 %g_image, i64 %count, i64 %length, ptr %masks, ptr %results)
   %w.first = getelementptr ELEMENT, ptr %w, i64 %column
@@ -80,33 +82,6 @@ piece.done:
   %piece.next = add i64 %piece, 1
   %pieces.left = icmp slt i64 %piece.next, %piece.end
   br i1 %pieces.left, label %piece.loop, label %finish
-
-finish:
-  ret void
-}
-
-; The offsets in x of the columns of a tile. Columns that do not exist get that of the last.
-define internal void @find(ptr %table, i64 %taps, i64 %x_channel, i64 %column, i64 %width,
-                           ptr %offsets) nounwind {
-entry:
-  %last = sub i64 %width, 1
-  br label %loop
-
-loop:
-  %i = phi i64 [0, %entry], [%i.next, %loop]
-  %existing = call i64 @llvm.smin.i64(i64 %i, i64 %last)
-  %k = add i64 %column, %existing
-  %channel = udiv i64 %k, %taps
-  %tap = urem i64 %k, %taps
-  %tap.at = getelementptr i64, ptr %table, i64 %tap
-  %x.tap = load i64, ptr %tap.at
-  %x.channel = mul i64 %channel, %x_channel
-  %offset = add i64 %x.channel, %x.tap
-  %offset.at = getelementptr i64, ptr %offsets, i64 %i
-  store i64 %offset, ptr %offset.at
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i.next, COLUMNS
-  br i1 %more, label %loop, label %finish
 
 finish:
   ret void
@@ -295,7 +270,7 @@ def correlate_weight_text(tile: WeightTile) -> str:
     vector = tile.vector
     firsts, images = _lines(tile)
     kernel = fill(
-        _KERNEL + ADDRESSES,
+        _KERNEL + FIND + ADDRESSES,
         ALL_LOADS=loads(FIELDS, FIELDS),
         FIRSTS=firsts,
         IMAGES=images,

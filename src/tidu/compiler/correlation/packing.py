@@ -4,6 +4,35 @@ from __future__ import annotations
 
 from tidu.compiler.correlation.vectors import Vector, fill
 
+FIND = """
+; The offsets of `count` lines from one on, and then that of the last line, `wanted` in all.
+define internal void @find(ptr %table, i64 %taps, i64 %channel_step, i64 %first,
+                           i64 %count, i64 %wanted, ptr %offsets) nounwind {
+entry:
+  %last = sub i64 %count, 1
+  br label %loop
+
+loop:
+  %i = phi i64 [0, %entry], [%i.next, %loop]
+  %existing = call i64 @llvm.smin.i64(i64 %i, i64 %last)
+  %line = add i64 %first, %existing
+  %channel = udiv i64 %line, %taps
+  %tap = urem i64 %line, %taps
+  %tap.at = getelementptr i64, ptr %table, i64 %tap
+  %tap.place = load i64, ptr %tap.at
+  %channel.place = mul i64 %channel, %channel_step
+  %offset = add i64 %channel.place, %tap.place
+  %offset.at = getelementptr i64, ptr %offsets, i64 %i
+  store i64 %offset, ptr %offset.at
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %wanted
+  br i1 %more, label %loop, label %finish
+
+finish:
+  ret void
+}
+"""
+
 _FUNCTIONS = """
 ; `count` positions from one on as parts of rows: where each begins in the planes, and its length.
 define internal i64 @divide(ptr %table, i64 %rows, i64 %width, i64 %image_step, i64 %position,
@@ -44,33 +73,6 @@ loop:
 
 finish:
   ret i64 %i.next
-}
-
-; The offsets of `count` lines from one on, and then that of the last line, `wanted` in all.
-define internal void @find(ptr %table, i64 %taps, i64 %channel_step, i64 %first,
-                           i64 %count, i64 %wanted, ptr %offsets) nounwind {
-entry:
-  %last = sub i64 %count, 1
-  br label %loop
-
-loop:
-  %i = phi i64 [0, %entry], [%i.next, %loop]
-  %existing = call i64 @llvm.smin.i64(i64 %i, i64 %last)
-  %line = add i64 %first, %existing
-  %channel = udiv i64 %line, %taps
-  %tap = urem i64 %line, %taps
-  %tap.at = getelementptr i64, ptr %table, i64 %tap
-  %tap.place = load i64, ptr %tap.at
-  %channel.place = mul i64 %channel, %channel_step
-  %offset = add i64 %channel.place, %tap.place
-  %offset.at = getelementptr i64, ptr %offsets, i64 %i
-  store i64 %offset, ptr %offset.at
-  %i.next = add i64 %i, 1
-  %more = icmp slt i64 %i.next, %wanted
-  br i1 %more, label %loop, label %finish
-
-finish:
-  ret void
 }
 
 ; The numbers of all lanes at one position side by side, for each position of the segments. What is
@@ -149,42 +151,22 @@ def _loads(vector: Vector, name: str, mask: str = "") -> list[str]:
     return lines
 
 
-def _exchanged(vector: Vector) -> list[str]:
-    """Stores the columns of a square of as many rows as lanes: each bit of a row's number is
-    exchanged with that of a lane's.
-    """
-    lanes, lines = vector.lanes, []
-    rows, half = [f"%row.{i}" for i in range(lanes)], lanes // 2
-    while half:
-        for i in range(lanes):
-            if i & half:
-                continue
-            both = f"{vector.type} {rows[i]}, {vector.type} {rows[i + half]}"
-            lower = [j + lanes - half if j & half else j for j in range(lanes)]
-            upper = [j + lanes if j & half else j + half for j in range(lanes)]
-            for row, order in ((i, lower), (i + half, upper)):
-                rows[row] = f"%exchanged.{half}.{row}"
-                mask = ", ".join(f"i32 {lane}" for lane in order)
-                lines.append(f"{rows[row]} = shufflevector {both}, <{lanes} x i32> <{mask}>")
-        half //= 2
-    for i, column in enumerate(rows):
-        lines += [vector.at(f"to.{i}", "%to", i), vector.store(column, f"%to.{i}")]
-    return lines
-
-
 def packing_text(vector: Vector) -> str:
     """The functions `divide`, `find` and `pack`."""
     rows = [
         f"%row.{i} = phi {vector.type} [%whole.{i}, %all], [%part.{i}, %some]"
         for i in range(vector.lanes)
     ]
+    exchanged, columns = vector.turned([f"%row.{i}" for i in range(vector.lanes)])
+    for i, column in enumerate(columns):
+        exchanged += [vector.at(f"to.{i}", "%to", i), vector.store(column, f"%to.{i}")]
     return fill(
-        _FUNCTIONS,
+        FIND + _FUNCTIONS,
         LANE_PLACES=line_places(vector, "%a", vector.lanes),
         WHOLE=_loads(vector, "whole"),
         PARTLY=[*vector.first_lanes("mask", "%taken"), *_loads(vector, "part", "%mask")],
         LOADED=rows,
-        EXCHANGED=_exchanged(vector),
+        EXCHANGED=exchanged,
         LANES=vector.lanes,
         ELEMENT=vector.element,
     )

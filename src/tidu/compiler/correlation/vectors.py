@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 BYTES = {"float": 4, "double": 8}
@@ -82,6 +82,19 @@ class Vector(NamedTuple):
             f"%{name} = icmp slt <{lanes} x i32> <{numbers}>, %{name}.all",
         ]
 
+    def turned(self, rows: list[str]) -> tuple[list[str], list[str]]:
+        """Lines that turn a square of as many rows as lanes around, and the registers with its
+        columns. Their names begin with `turned`.
+        """
+        rows, lines = list(rows), []
+        for step, (i, j, lower, upper) in enumerate(exchanges(self.lanes)):
+            both = f"{self.type} {rows[i]}, {self.type} {rows[j]}"
+            for row, order in ((i, lower), (j, upper)):
+                rows[row] = f"%turned.{step}.{row}"
+                mask = ", ".join(f"i32 {lane}" for lane in order)
+                lines.append(f"{rows[row]} = shufflevector {both}, <{self.lanes} x i32> <{mask}>")
+        return lines, rows
+
     def declarations(self) -> str:
         kind, lanes, suffix = self.type, self.lanes, self.suffix
         return f"""
@@ -101,6 +114,21 @@ def sizes_text(
         f"{images} images, {groups} groups, {rows} rows, {channels} channels,"
         f" {positions} positions, taps at {places}"
     )
+
+
+def exchanges(lanes: int) -> Iterator[tuple[int, int, list[int], list[int]]]:
+    """How a square of `lanes` vectors is turned around: each bit of a row's number changes places
+    with that of a lane's. Each step gives two rows, and which lanes of both, numbered one row after
+    the other, come to either.
+    """
+    half = lanes // 2
+    while half:
+        for i in range(lanes):
+            if not i & half:
+                lower = [j + lanes - half if j & half else j for j in range(lanes)]
+                upper = [j + lanes if j & half else j + half for j in range(lanes)]
+                yield i, i + half, lower, upper
+        half //= 2
 
 
 # Where an operand begins, and where a part of it is.

@@ -38,12 +38,14 @@ from tidu.ops.elementwise import rsqrt
 from tidu.ops.elementwise.fused import multiply_add
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import place, ranges_along, reshape, slice_along, whole_ranges
-from tidu.ops.reductions.in_order import EIGHT, dot_in_order, sum_in_eight
+from tidu.ops.reductions.in_order import dot_in_order
 from tidu.ops.reductions.reduce import sum_, sum_in_order
+from tidu.ops.reductions.rows import sum_in_lanes
 
 # Rows of at most so many channels are added up in float32, however few there are.
 _FEW_CHANNELS = 16
 _THREADS = 2
+_LANES = 8
 _CHANNELS = (0, 2)  # what is added up for a channel
 
 
@@ -140,26 +142,26 @@ def normalized(x: Any, weight: Any, bias: Any, mean: Any, inverse: Any) -> Any:
 
 def _plane_sums(x: Any) -> Any:
     """S: (n, c, i) -> (n, c, 1)"""
-    return (sum_in_order if x.shape[2] < EIGHT else sum_in_eight)(x, (2,), True)
+    return sum_in_order(x, (2,), True) if x.shape[2] < _LANES else sum_in_lanes(x, _LANES)
 
 
 def _plane_dots(centered: Any, g: Any) -> Any:
     """P: (n, c, i) -> (n, c, 1)"""
     size, product = g.shape[2], centered * g
-    rest = size % EIGHT
-    if size < EIGHT or not rest:
+    rest = size % _LANES
+    if size < _LANES or not rest:
         return _plane_sums(product)
     n, c, _ = g.shape
-    whole = reshape(slice_along(product, 2, 0, size - rest), (n, c, size // EIGHT, EIGHT))
+    whole = reshape(slice_along(product, 2, 0, size - rest), (n, c, size // _LANES, _LANES))
     lanes = sum_in_order(whole, (2,), False)
     lanes = multiply_add(_last(centered, rest), _last(g, rest), lanes)
-    return sum_in_eight(lanes, (2,), True)
+    return sum_in_lanes(lanes, _LANES)
 
 
 def _last(x: Any, rest: int) -> Any:
     """(n, c, i) -> (n, c, 8): the last elements of the planes, then zeros."""
     n, c, size = x.shape
-    shape = (n, c, EIGHT)
+    shape = (n, c, _LANES)
     last = slice_along(x, 2, size - rest, size)
     return place(last, shape, ranges_along(shape, 2, 0, rest))
 
@@ -183,7 +185,7 @@ def gradients(
         of_weight = as_dtype(dot * _wide(inverse), d)
     if training:
         slope = as_dtype(dot, d) * inverse * inverse / count
-        rest = channels % EIGHT if size == 1 else 0
+        rest = channels % _LANES if size == 1 else 0
         g = _lowered(g - as_dtype(total / count, d), centered, slope, rest)
     of_x = g * inverse
     return of_x if weight is None else of_x * weight, of_weight, as_dtype(total, d)

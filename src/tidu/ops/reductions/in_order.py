@@ -1,5 +1,4 @@
-"""More sums in an order of their own: of products, each multiplied and added with one rounding, one
-after the other; and of rows, as eight sums of every eighth element.
+"""Sums of products, each multiplied and added with one rounding, one after the other.
 
 `sum_in_order` in `reduce` is the plain one.
 """
@@ -13,20 +12,16 @@ import numpy as np
 
 from tidu.base import dtypes
 from tidu.base.shapes import reduced
-from tidu.ir.op import Array, Inferred, Lanes, Op, Sample, define
+from tidu.ir.op import Array, Inferred, Op, Sample, define
 from tidu.ops.cast import cast
 from tidu.ops.reductions.reduce import (
     Dims,
     element_count,
-    in_order_numpy,
-    infer_summed,
     reduction_samples,
     spread,
     sum_in_order,
 )
 from tidu.ops.rules import cast_to
-
-EIGHT = 8
 
 
 def _infer_wide(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -98,38 +93,4 @@ dot_in_order = define(
     ],
     dtypes="wide",
     reference=lambda torch, x, y, dims, keepdim: (x * y).sum(dims, keepdim),
-)
-
-
-def _in_eight_numpy(x: Any, dims: Dims, keepdim: bool) -> Any:
-    size = x.shape[-1]
-    whole = size - size % EIGHT
-    groups = x[..., :whole].reshape(*x.shape[:-1], whole // EIGHT, EIGHT)
-    lanes = in_order_numpy(groups, (groups.ndim - 2,), False)
-    lanes[..., : size - whole] += x[..., whole:]
-    count = EIGHT
-    while count > 1:
-        count //= 2
-        lanes = lanes[..., :count] + lanes[..., count:]
-    return lanes if keepdim else lanes[..., 0]
-
-
-# The sum over the last dimension, of 8 elements or more: element i is added to sum i % 8, in order,
-# and then the upper half of these sums to the lower one, of 8, of 4 and of 2.
-sum_in_eight = define(
-    "sum_in_eight",
-    attrs="dims keepdim",
-    kind="reduction",
-    infer=infer_summed,
-    numpy=_in_eight_numpy,
-    emit=lambda s, accumulator, x: s.add(accumulator, x),
-    identity=lambda d: 0,
-    lanes=Lanes(EIGHT, halved=True),
-    vjp=(lambda g, out, x, dims, keepdim: spread(g, x.shape, dims, keepdim),),
-    samples=lambda: [
-        Sample((Array((3, 8)), (1,), True)),
-        Sample((Array((2, 3, 29)), (2,), False)),
-        Sample((Array((200,)), (0,), False)),
-    ],
-    reference=lambda torch, x, dims, keepdim: torch.sum(x, dims, keepdim),
 )
