@@ -29,5 +29,10 @@ class Changes:
         if id(owner) in self.watched:
             self.count += 1
 
+    def asked(self, what: str) -> None:
+        """The program is told something that no condition of a replayed call covers."""
+        if self.recorder is not None:
+            self.recorder.refuse(f"it asks {what}")
+
 
 changes = Changes()

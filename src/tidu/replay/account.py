@@ -55,6 +55,7 @@ class Account:
 
     def text(self) -> str:
         """Fill the stages with what leaves the same behind; give an expression for the result."""
+        self._inputs.require_unchanged_arguments()
         slots = self._slots()
         found = memory.find()
         fresh_gradients = self._check_tensors(found.tensors)

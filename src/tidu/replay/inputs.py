@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tidu.ir.value import Value, leaf
 from tidu.replay.memory import Memory
 from tidu.replay.places import Place, Size
 from tidu.replay.recording import Names, Refusal
-from tidu.replay.runtime import contents, strides_unless_by_rows
+from tidu.replay.runtime import alike, contents, is_plain, strides_unless_by_rows
 from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
@@ -21,11 +22,30 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _Gradient = tuple["weakref.ref[Storage]", "weakref.ref[Tensor]", Tensor | None]
 
 
+def is_transparent(x: Any) -> bool:
+    """Whether an argument is one for what is in it: a list, dictionary or (named) tuple."""
+    return type(x) in (tuple, list, dict) or (isinstance(x, tuple) and hasattr(x, "_fields"))
+
+
+def objects_in(x: Any) -> Iterator[Any]:
+    """What stands in an argument."""
+    if is_transparent(x):
+        for part in x.values() if isinstance(x, dict) else x:
+            yield from objects_in(part)
+    else:
+        yield x
+
+
+def _contents(x: Any) -> list[Any]:
+    return [*x, *x.values()] if isinstance(x, dict) else [*x]
+
+
 class Inputs:
     """The texts by which a replayed call reaches tensors and memory, and checks its arguments.
 
     An argument may be another tensor in every call, of the same shape and dtype. One that requires
-    a gradient, or that the function also reaches through a variable, has to be the same one.
+    a gradient, has one, or has attributes of the user's, or that the function also reaches through
+    a variable, has to be the same one.
     """
 
     def __init__(
@@ -53,11 +73,14 @@ class Inputs:
         self._held: list[Any] = []
         self._accepted: list[str] = []  # arguments that may be other tensors in the next call
         self._with_gradients: list[str] = []
+        self._containers: list[tuple[Any, list[Any]]] = []  # arguments, and what is in them
         self.changeable: set[int] = set()  # memory that may be another one in the next call
         for place, x in enumerate(args):
             self._argument(x, f"args[{place}]")
         for name, x in kwargs.items():
             self._argument(x, f"kwargs[{name!r}]")
+        if len(self._accepted) > 1:
+            self._checks.append(f"are_different(({', '.join(self._accepted)}))")
         self._gradients = self._gradients_by_storage()
 
     def _argument(self, x: Any, text: str) -> None:
@@ -65,7 +88,8 @@ class Inputs:
             self._tensor_argument(x, text)
         elif isinstance(x, PLAIN):
             self._checks.append(f"same({text}, {self.constant(x)})")
-        elif isinstance(x, (tuple, list, dict)):
+        elif is_transparent(x):
+            self._containers.append((x, _contents(x)))
             self._checks.append(f"{text}.__class__ is {self.names.bind(type(x))}")
             if isinstance(x, dict):
                 self._checks.append(f"[*{text}] == [{', '.join(map(self.constant, x))}]")
@@ -75,6 +99,11 @@ class Inputs:
                 self._argument(x[key], f"{text}[{self.constant(key)}]")
         else:
             self._checks.append(f"{text} is {self.names.bind(x)}")
+
+    def require_unchanged_arguments(self) -> None:
+        """Raise Refusal if the call has put something else into one of its arguments."""
+        if not all(alike(_contents(x), before) for x, before in self._containers):
+            raise Refusal("it changes an argument")
 
     def require(self, condition: str) -> None:
         self._checks.append(condition)
@@ -139,12 +168,14 @@ class Inputs:
 
     def accept(self, tensor: Tensor, text: str, shape: tuple[int, ...]) -> str:
         """A line that takes the numbers of a tensor like this one; the name of the array."""
-        name = f"a{len(self.lines)}"
+        if not is_plain(tensor):
+            raise Refusal(f"a tensor that it is given has a gradient or attributes ({text})")
+        name, storage = f"a{len(self.lines)}", tensor._storage
         kind, d = self.names.bind(type(tensor)), self.names.bind(tensor.dtype)
         strides = strides_unless_by_rows(tensor, tensor._array())
         self.lines.append(
             f"{name} = accept({text}, {kind}, {tuple(shape)}, {strides}, {d}, "
-            f"{tensor.requires_grad})"
+            f"{tensor.requires_grad}, {storage.inference})"
         )
         return name
 
@@ -263,8 +294,14 @@ class Inputs:
                 self.around.registered, *map(id, self.around.registered)
             )
             texts.append(f"alike([*members({registers})], {registered})")
-        for entry in self.around.entries:
-            if entry.place.counted or id(entry) in exchanged:
+        # The function may ask whether an argument is one of the tensors that it knows.
+        entries = [entry for entry in self.around.entries if id(entry) not in exchanged]
+        known = frozenset(id(entry.value) for entry in entries if isinstance(entry.value, Tensor))
+        if known and self._accepted:
+            name = self.names.bind_alike(known, known)
+            texts += [f"id({text}) not in {name}" for text in self._accepted]
+        for entry in entries:
+            if entry.place.counted:
                 continue
             place = self.place_text(entry.place)
             if isinstance(entry.value, (*PLAIN, np.generic)) and entry.value is not None:

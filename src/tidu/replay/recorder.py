@@ -30,12 +30,12 @@ from tidu.replay import memory
 from tidu.replay.account import Account
 from tidu.replay.conduct import Conduct
 from tidu.replay.counts import Tallies
-from tidu.replay.inputs import Inputs
+from tidu.replay.inputs import Inputs, objects_in
 from tidu.replay.listening import Listening
 from tidu.replay.places import Unwatchable
 from tidu.replay.program import InPlaceSegment, Segment, Template
 from tidu.replay.recording import Names, Recording, Refusal
-from tidu.replay.runtime import entries_of
+from tidu.replay.runtime import entries_of, is_plain
 from tidu.replay.stages import Stages
 from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
@@ -295,8 +295,8 @@ class Recorder:
             this = reference()
             if this is not None:
                 around.add_object(this, f"a {type(this).__name__}")
-        for x in (*args, *kwargs.values()):
-            if not isinstance(x, Tensor):
+        for x in objects_in((args, kwargs)):
+            if not isinstance(x, Tensor) or x.requires_grad or not is_plain(x):
                 around.add_object(x, "an argument")
         return around
 

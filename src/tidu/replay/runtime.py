@@ -18,6 +18,7 @@ from tidu.execute import begin_in_place, lock, realize
 from tidu.ir.value import Value, leaf
 from tidu.replay.places import MISSING, members, same
 from tidu.tensor import Storage, Tensor
+from tidu.tensor.copying import OWN
 from tidu.tensor.storage import StridedStorage
 
 MISS = object()  # what replaying gives where the Python code has to run
@@ -43,6 +44,7 @@ GLOBALS = {
 _new = object.__new__
 value_of = operator.attrgetter("value")
 gradient_of = operator.attrgetter("_grad")
+_PLAIN = OWN - {"_grad"}
 
 
 def _count_without_holder() -> int:
@@ -75,9 +77,13 @@ def accept(
     strides: Strides | None,
     dtype: Any,
     requires_grad: bool,
+    inference: bool,
 ) -> Any:
     """The numbers of a tensor that was given to the call, if it is like the recorded one."""
-    if type(tensor) is not kind or tensor._storage.value.dtype is not dtype:
+    storage = tensor._storage
+    if type(tensor) is not kind or storage.value.dtype is not dtype:
+        raise Departure
+    if not is_plain(tensor) or storage.inference is not inference:
         raise Departure
     array = tensor._array()
     if array.shape != shape or tensor.requires_grad is not requires_grad:
@@ -85,6 +91,11 @@ def accept(
     if strides_unless_by_rows(tensor, array) != strides:
         raise Departure
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor has neither a gradient nor attributes that users have given it."""
+    return _PLAIN.issuperset(tensor.__dict__)
 
 
 def strides_unless_by_rows(tensor: Tensor, array: Any) -> Strides | None:
@@ -101,6 +112,11 @@ def strides_unless_by_rows(tensor: Tensor, array: Any) -> Strides | None:
 def alike(objects: Sequence[Any], known: Sequence[Any]) -> bool:
     """Whether two sequences hold the very same objects."""
     return len(objects) == len(known) and all(map(operator.is_, objects, known))
+
+
+def are_different(objects: Sequence[Any]) -> bool:
+    """Whether no object is there twice."""
+    return len({*map(id, objects)}) == len(objects)
 
 
 def entries_of(optimizer: Any) -> Iterator[Any]:

@@ -14,7 +14,8 @@ from tidu.tensor.laying import lay
 from tidu.tensor.storage import Storage, StridedStorage
 from tidu.tensor.tensor import Tensor, _new, from_array
 
-_OWN = {name for name in Tensor.__annotations__ if name.startswith("_")}
+# The attributes that a tensor may have which users have not given it.
+OWN = frozenset(name for name in Tensor.__annotations__ if name.startswith("_"))
 
 
 def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
@@ -60,7 +61,7 @@ def shallow_copy(self: Tensor) -> Tensor:
 
 def _of_the_user(self: Tensor) -> dict[str, Any]:
     """The attributes that users have given the tensor."""
-    return {name: x for name, x in self.__dict__.items() if name not in _OWN}
+    return {name: x for name, x in self.__dict__.items() if name not in OWN}
 
 
 # Classes that pickles name in this way, whatever module they say that they are from.

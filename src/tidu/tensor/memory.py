@@ -50,7 +50,7 @@ def as_strided(
 
     Raises RuntimeError where that would reach beyond the memory.
     """
-    offset = input.storage_offset() if storage_offset is None else storage_offset
+    offset = input._strides()[1] if storage_offset is None else storage_offset
     return as_strided_(_whole(input), flatten_sizes((size,)), flatten_sizes((stride,)), int(offset))
 
 
@@ -84,7 +84,7 @@ def resize_(self: Any, *size: Any, memory_format: Any = None, **named: Any) -> A
     shape = sizes_from(size, named, "size")
     if any(n < 0 for n in shape):
         raise RuntimeError(f"resize_: sizes must not be negative, but got {list(shape)}")
-    start = self.storage_offset()
+    start = self._strides()[1]
     memory = self._storage.in_order()
     flat = slice_(reshape(memory, (memory.numel(),)), ((start, memory.numel(), 1),))
     count = prod(shape)

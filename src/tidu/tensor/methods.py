@@ -131,6 +131,16 @@ def _reversed(self: Tensor) -> Tensor:
     return _transposed(self)
 
 
+def _is_view(self: Tensor) -> bool:
+    changes.asked("whether a tensor is a view")
+    return self._base is not None
+
+
+def _data_ptr(self: Tensor) -> int:
+    changes.asked("where a tensor lies in memory")
+    return id(self._storage)
+
+
 def _transposed(self: Tensor, name: str = "PermuteBackward0") -> Tensor:
     return permute.named(name, self, tuple(range(len(self._value.shape)))[::-1])  # type: ignore[no-any-return]
 
@@ -216,10 +226,10 @@ def bind_methods() -> None:
         "type_as": _says(
             "The tensor in the dtype of `other`.", lambda self, other: to(self, other.dtype)
         ),
-        "_is_view": lambda self: self._base is not None,
+        "_is_view": _is_view,
         "data_ptr": _says(
             "A number that tensors have in common if they share memory; not an address.",
-            lambda self: id(self._storage),
+            _data_ptr,
         ),
         "is_shared": _says("Whether other processes see its memory: never.", lambda self: False),
         "share_memory_": share_memory_,

@@ -161,6 +161,8 @@ class Tensor:
         return strides if dim is None else strides[dim]
 
     def storage_offset(self) -> int:
+        """At which element of its memory it begins."""
+        changes.asked("where in its memory a tensor begins")
         return self._strides()[1]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
@@ -358,6 +360,7 @@ class Tensor:
     def _version(self) -> int:
         if self._storage.inference:
             raise RuntimeError("Inference tensors do not track version counter.")
+        changes.asked("how often a tensor was written to")
         return self._edits.edits
 
     def _assign(self, result: Any) -> Tensor:

@@ -87,7 +87,7 @@ def view_as_dtype(input: Any, d: dtype) -> Any:
     if size < wanted:
         ratio = wanted // size
         _require_multiple("self.size(-1)", input.shape[-1], ratio, what)
-        _require_multiple("self.storage_offset()", input.storage_offset(), ratio, what)
+        _require_multiple("self.storage_offset()", input._strides()[1], ratio, what)
         for dim, step in enumerate(input.stride()[:-1]):
             _require_multiple(f"self.stride({dim})", step, ratio, what)
     return bits(plain, size, d)
