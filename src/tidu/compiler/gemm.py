@@ -33,7 +33,7 @@ _ROWS_TO_TURN, _COLUMNS_TO_TURN, _ROWS_TO_COPY = 32, 12, 256
 # Floating-point operations for which it pays to tell one worker from another.
 _WORTH_A_UNIT = 1_200_000
 # And for which a panel is made smaller than would be best for one worker.
-_WORTH_SPLITTING = 5_000_000
+_WORTH_SPLITTING = 2_000_000
 
 
 class Panels(NamedTuple):
