@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+import warnings
 from typing import Any
 
 import pytest
@@ -10,6 +12,9 @@ import pytest
 import tidu as torch
 from tests.replay.training import Training, both, losses, replayed
 from tidu import nn
+
+step = t = 0  # of a script; they have names that methods have, too
+scale = 0
 
 
 def test_train_and_eval_switch_a_replayed_step() -> None:
@@ -198,3 +203,54 @@ def test_numbers_that_cannot_be_told_from_constants_are_not_taken_for_some() -> 
             for _ in range(12):
                 compiled(torch.ones(1))
         assert replayed(compiled) == 0
+
+
+def test_a_global_with_the_name_of_a_method_is_no_part_of_a_call() -> None:
+    """The counter of most training loops is called `step`."""
+    global step, t
+    weight = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+
+    @torch.compile
+    def train(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (x.t() @ weight).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for step in range(12):  # noqa: B007 (that it is a global name is the point)
+        t = train(torch.ones(2, 3))
+    assert replayed(train) > 0
+
+
+def test_the_value_that_changes_is_named_once() -> None:
+    def scaled(x: Any) -> Any:
+        return x if scale % 2 else x * 2
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.epoch = 0
+
+        def run(self, x: Any) -> Any:
+            return x + 1 if self.epoch >= 0 else x
+
+    def change() -> None:
+        global scale
+        scale += 2
+        trainer.epoch += 1
+
+    trainer = Trainer()
+    for function, message in (
+        (scaled, r"because the global 'scale' changes from call to call \(\d+, then \d+\)"),
+        (trainer.run, r"because Trainer.epoch changes from call to call \(\d+, then \d+\)"),
+        (lambda x: x * scale, r"because a number at .* changes from call to call \(.*, then .*\)"),
+    ):
+        compiled = torch.compile(function)
+        with warnings.catch_warnings(record=True) as shown:
+            warnings.simplefilter("always")
+            for _ in range(100):
+                change()
+                compiled(torch.ones(1))
+        (warning,) = shown
+        assert re.search(message, str(warning.message)), warning.message

@@ -194,7 +194,7 @@ class Site:
                 self._recordings.remove(known)
                 self._use(Plan(recording))
                 return
-        difference = self._recordings[-1].difference(recording) if self._recordings else None
+        difference = recording.difference(self._recordings[-1]) if self._recordings else None
         self._recordings = [*self._recordings, recording][-_MOST_RECORDINGS:]
         if self._attempts <= 0:
             self._give_up(difference or "its calls differ")
@@ -236,8 +236,9 @@ class Site:
 
     def _tell(self, reason: str) -> None:
         self.reason = reason
-        if reason not in self._warned:
-            self._warned.add(reason)
+        kind = reason.partition(" (")[0]  # the numbers in it are others each time
+        if kind not in self._warned:
+            self._warned.add(kind)
             warn(
                 f"compile(): the Python code of '{self.name}' runs in every call, because {reason}."
                 " Its results are right, but each call takes as long as without compile()."

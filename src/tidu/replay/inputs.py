@@ -74,6 +74,7 @@ class Inputs:
         self._accepted: list[str] = []  # arguments that may be other tensors in the next call
         self._with_gradients: list[str] = []
         self._containers: list[tuple[Any, list[Any]]] = []  # arguments, and what is in them
+        self.known: list[tuple[str, Any]] = []  # numbers and words in places that are compared
         self.changeable: set[int] = set()  # memory that may be another one in the next call
         for place, x in enumerate(args):
             self._argument(x, f"args[{place}]")
@@ -87,7 +88,7 @@ class Inputs:
         if isinstance(x, Tensor):
             self._tensor_argument(x, text)
         elif isinstance(x, PLAIN):
-            self._checks.append(f"same({text}, {self.constant(x)})")
+            self._checks.append(self._same(text, text, x))
         elif is_transparent(x):
             self._containers.append((x, _contents(x)))
             self._checks.append(f"{text}.__class__ is {self.names.bind(type(x))}")
@@ -99,6 +100,11 @@ class Inputs:
                 self._argument(x[key], f"{text}[{self.constant(key)}]")
         else:
             self._checks.append(f"{text} is {self.names.bind(x)}")
+
+    def _same(self, text: str, place: str, value: Any) -> str:
+        """The condition that a number or a word is there, and what people call that place."""
+        self.known.append((place, value))
+        return f"same({text}, {self.constant(value)})"
 
     def require_unchanged_arguments(self) -> None:
         """Raise Refusal if the call has put something else into one of its arguments."""
@@ -305,7 +311,7 @@ class Inputs:
                 continue
             place = self.place_text(entry.place)
             if isinstance(entry.value, (*PLAIN, np.generic)) and entry.value is not None:
-                texts.append(f"same({place}, {self.constant(entry.value)})")
+                texts.append(self._same(place, entry.place.text, entry.value))
             else:
                 texts.append(f"{place} is {self.names.bind(entry.value)}")
         return list(dict.fromkeys(texts))

@@ -294,7 +294,7 @@ class Recorder:
         for _, reference in sorted(self._learned.selves.items()):
             this = reference()
             if this is not None:
-                around.add_object(this, f"a {type(this).__name__}")
+                around.add_object(this, type(this).__name__)
         for x in objects_in((args, kwargs)):
             if not isinstance(x, Tensor) or x.requires_grad or not is_plain(x):
                 around.add_object(x, "an argument")
@@ -316,7 +316,8 @@ class Recorder:
         accepts = [*self.inputs.lines, *self.trace.lines]
         text = stages.text(" and ".join(guards) or "True", accepts, body, result)
         programs = [f"p{number}" for number in range(self.regions)]
-        recording = Recording(text, self.names, self.constants, programs, changes.count)
+        known = self.inputs.known
+        recording = Recording(text, self.names, self.constants, known, programs, changes.count)
         recording.watched = {*account.around.tensors, *account.around.modules}
         recording.watched |= self.names.ids_of(Tensor)
         return recording

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
 from tidu.base.changes import changes
 from tidu.replay import runtime
+from tidu.replay.places import same
 
 
 class Refusal(Exception):  # noqa: N818 (not an error: the call has worked)
@@ -72,13 +74,16 @@ class Names:
 
 
 class Recording:
-    """The recorded call as text, with its names and the numbers that it took for constants."""
+    """The recorded call as text, with its names, the numbers that it took for constants, and the
+    values around the function that it depends on, with the place of each.
+    """
 
     def __init__(
         self,
         text: str,
         names: Names,
         constants: list[tuple[Any, str]],
+        around: list[tuple[str, Any]],
         programs: list[str],
         count: int,
     ) -> None:
@@ -87,6 +92,7 @@ class Recording:
         self.watched: set[int] = set()  # ids of the modules and tensors that it depends on
         self.names = names
         self.constants = constants
+        self.around = around
         self.set_count(count)
 
     def set_count(self, count: int) -> None:
@@ -99,20 +105,25 @@ class Recording:
         ours.update({name: x for name, x in theirs.items() if name in other.programs})
         self.set_count(theirs["COUNT"])
 
-    def difference(self, other: Recording) -> str | None:
+    def difference(self, earlier: Recording) -> str | None:
         """What makes this recording another one, in words; None if they are the same."""
-        if self.text != other.text:
-            ours, theirs = self.constants, other.constants
-            if len(ours) == len(theirs):
-                for (a, where), (b, _) in zip(ours, theirs, strict=True):
-                    if a != b and not (a != a and b != b):
-                        at = f" at {where}" if where else ""
-                        return f"a number{at} changes from call to call ({b!r}, then {a!r})"
-            return "the operations, or the values around the function, differ from call to call"
-        name = self.names.difference(other.names)
+        if self.text != earlier.text:
+            return self._difference_of_text(earlier)
+        name = self.names.difference(earlier.names)
         if name is None:
             return None
         return f"it works with another {_kind(self.names.table[name])} in each call"
+
+    def _difference_of_text(self, earlier: Recording) -> str:
+        if len(self.constants) == len(earlier.constants):
+            for (b, where), (a, _) in zip(self.constants, earlier.constants, strict=True):
+                if a != b and not (a != a and b != b):
+                    return _changes(f"a number at {where}" if where else "a number", a, b)
+        before = dict(earlier.around)
+        for place, b in self.around:
+            if place in before and not same(before[place], b):
+                return _changes(place, before[place], b)
+        return "the operations, or the values around the function, differ from call to call"
 
     def compile(self) -> Callable[[Any, Any], Any]:
         """The function: (args, kwargs) -> the result, or MISS."""
@@ -120,6 +131,10 @@ class Recording:
         exec(compile(self.text, "<replayed call>", "exec"), self.names.table)
         replay: Callable[[Any, Any], Any] = self.names.table["replay"]
         return replay
+
+
+def _changes(what: str, before: Any, after: Any) -> str:
+    return f"{what} changes from call to call ({reprlib.repr(before)}, then {reprlib.repr(after)})"
 
 
 def _kind(value: Any) -> str:

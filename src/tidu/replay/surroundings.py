@@ -42,7 +42,7 @@ from tidu.replay.conduct import (
     origin,
     variables_of,
 )
-from tidu.replay.operators import methods_of_operators
+from tidu.replay.mentions import globals_in, methods_of_operators
 from tidu.replay.origins import (
     file_of,
     file_of_function,
@@ -123,7 +123,7 @@ class Surroundings:
         code = function.__code__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             self._enter(Place("cell", cell, None, f"the variable '{name}'", False))
-        self._add_globals(code.co_names, function.__globals__)
+        self._add_globals(globals_in(code), function.__globals__)
         for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._stack.append((default, "a default argument", True))
         self._finish()
@@ -148,7 +148,7 @@ class Surroundings:
     def add_globals(self) -> None:
         """Follow the global names of all code that ran."""
         for code, variables in self._conduct.codes.items():
-            self._add_globals(code.co_names, variables)
+            self._add_globals(globals_in(code), variables)
         self._stack.append((Tensor, "Tensor", True))
         self._finish()
 
@@ -216,7 +216,7 @@ class Surroundings:
             for part in (value.func, value.args, value.keywords):
                 self._stack.append((part, text, True))
         elif isinstance(value, MethodType):
-            self._stack.append((value.__self__, text, True))
+            self._stack.append((value.__self__, type(value.__self__).__name__, True))
             self._stack.append((value.__func__, text, True))
         elif isinstance(value, (set, frozenset)):
             self._follow_set(value, text)

@@ -1,8 +1,9 @@
-"""Which methods stand behind the operators in a piece of code."""
+"""What a piece of code mentions: global variables, and the methods behind its operators."""
 
 from __future__ import annotations
 
 import dis
+import functools
 from collections.abc import Iterator
 from types import CodeType
 
@@ -19,6 +20,21 @@ _OTHERS = {
     "BINARY_SUBSCR": "getitem",
     "STORE_SUBSCR": "setitem",
 }
+_OF_GLOBALS = {
+    f"{verb}_{kind}" for verb in ("LOAD", "STORE", "DELETE") for kind in ("GLOBAL", "NAME")
+}
+
+
+@functools.cache
+def globals_in(code: CodeType) -> tuple[str, ...]:
+    """The names that it looks up, or sets, as global ones.
+
+    The names of attributes stand beside them in `co_names`: `optimizer.step()` has nothing to do
+    with a counter of the script's that is called `step`.
+    """
+    instructions = dis.get_instructions(code)
+    names = (x.argval for x in instructions if x.opname in _OF_GLOBALS)
+    return tuple(dict.fromkeys(names))
 
 
 def methods_of_operators(code: CodeType) -> Iterator[str]:
