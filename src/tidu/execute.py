@@ -366,14 +366,14 @@ def _proceed(start: Start, task: Task, ahead: bool) -> None:
         task.forget()
 
 
-def run_program(program: Program, leaves: list[Any], numbers: list[Any]) -> list[Any]:
+def run_program(program: Program, leaves: list[Any], numbers: Sequence[Any]) -> list[Any]:
     """The buffers that a compiled program makes of those of its leaves. Raises DeclinedError."""
     with lock:
         _clear_the_way()
         return program.run(leaves, numbers)
 
 
-def begin_in_place(run: InPlaceRun, leaves: list[Any], numbers: list[Any]) -> list[Any]:
+def begin_in_place(run: InPlaceRun, leaves: list[Any], numbers: Sequence[Any]) -> list[Any]:
     """The first part of such a run, for who holds the `lock` until after the second."""
     _clear_the_way()
     return run.begin(leaves, numbers)

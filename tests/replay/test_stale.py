@@ -380,3 +380,21 @@ def test_a_transposed_argument_is_not_taken_for_one_that_lies_by_rows(number: in
         compiled = torch.compile(times)
         assert run(compiled) == run(times)
         assert replayed(compiled) > 0
+
+
+def test_functions_that_differ_in_a_constant_share_a_program_without_mixing_them_up() -> None:
+    def by_two(x: Any) -> Any:
+        return (x * 2.0 + 1.0).sum()
+
+    def by_three(x: Any) -> Any:
+        return (x * 3.0 + 2.0).sum()
+
+    with tier(1):
+        two, three = torch.compile(by_two), torch.compile(by_three)
+        for i in range(12):
+            x = torch.ones(2) * i
+            assert (two(x).item(), three(x).item()) == (4.0 * i + 2.0, 6.0 * i + 4.0)
+            assert (x * 4.0 + 3.0).sum().item() == 8.0 * i + 6.0
+            assert (two(x).item(), two(x).item()) == (4.0 * i + 2.0, 4.0 * i + 2.0)
+        assert replayed(two) > 0
+        assert replayed(three) > 0

@@ -87,10 +87,10 @@ class TierZeroProgram:
     def __init__(self, template: Template) -> None:
         self._template = template
 
-    def run(self, leaves: list[Any], numbers: list[Any]) -> list[Any]:
+    def run(self, leaves: list[Any], numbers: Sequence[Any]) -> list[Any]:
         template = self._template
         made: list[Value] = []
-        sources: dict[Any, list[Any]] = {Made: made, Number: numbers}
+        sources: dict[Any, Sequence[Any]] = {Made: made, Number: numbers}
         sources[Leaf] = [leaf(x, d) for x, d in zip(leaves, template.dtypes, strict=True)]
         for (op, inputs, attrs, shape, dtype), position in zip(
             template.instructions, template.positions, strict=True
@@ -116,7 +116,7 @@ class Segment:
         self._template = template
         self.run: Callable[[list[Any], list[Any]], Sequence[Any]] = self._first
 
-    def _first(self, leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
+    def _first(self, leaves: list[Any], numbers: Sequence[Any]) -> Sequence[Any]:
         program = programs.made.get(self._key)
         if program is None:
             programs.make_way()
@@ -198,7 +198,7 @@ def _native(
     if not others:
         return partial(run_program, program)
 
-    def run(leaves: list[Any], numbers: list[Any]) -> Sequence[Any]:
+    def run(leaves: list[Any], numbers: Sequence[Any]) -> Sequence[Any]:
         results = run_program(program, leaves, numbers)
         for place, shape in others:
             results[place] = results[place].reshape(shape)

@@ -354,7 +354,8 @@ class Recorder:
             f"    settle(); l{number} = {texts}",
             f"    if not {arrays}: raise Departure",
         ]
-        numbers = f"[{', '.join(region.numbers)}]"
+        # A tuple: if all are constants, it is one, too, and need not be made in each call.
+        numbers = f"({''.join(f'{text}, ' for text in region.numbers)})"
         if not stages.pairs or number != self.regions - 1:
             return [*lines, f"o{number} = p{number}.run(l{number}, {numbers})"]
         program = f"p{number}"
