@@ -108,6 +108,11 @@ CONTAINERS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = 
     "list": (lambda batch: batch[0] * batch[1], lambda x, y: [x, y]),
     "dictionary": (lambda batch: batch["x"] * batch["y"], lambda x, y: {"x": x, "y": y}),
     "named tuple": (lambda batch: batch.x * batch.y, Batch),
+    "ordered dictionary": (
+        lambda batch: batch["x"] * batch["y"],
+        lambda x, y: collections.OrderedDict(x=x, y=y),
+    ),
+    "shape": (lambda batch: batch[0].view(batch[1]), lambda x, y: (x * y, y.shape)),
     "nested": (
         lambda batch: batch["a"][0][0] * batch["b"],
         lambda x, y: {"a": [(x, "text", 1)], "b": y},

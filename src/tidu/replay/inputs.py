@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -18,13 +19,16 @@ from tidu.replay.runtime import alike, contents, is_plain, strides_unless_by_row
 from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
+_CONTAINERS = (list, dict, collections.OrderedDict, collections.defaultdict)
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _Gradient = tuple["weakref.ref[Storage]", "weakref.ref[Tensor]", Tensor | None]
 
 
 def is_transparent(x: Any) -> bool:
-    """Whether an argument is one for what is in it: a list, dictionary or (named) tuple."""
-    return type(x) in (tuple, list, dict) or (isinstance(x, tuple) and hasattr(x, "_fields"))
+    """Whether an argument is nothing but what is in it: a list, a dictionary, a tuple with names or
+    without.
+    """
+    return type(x) in _CONTAINERS or (isinstance(x, tuple) and not hasattr(x, "__dict__"))
 
 
 def objects_in(x: Any) -> Iterator[Any]:
