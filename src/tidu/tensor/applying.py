@@ -11,6 +11,7 @@ import numpy as np
 from tidu.autograd.op_node import record
 from tidu.autograd.tape import FIRST, GradFn
 from tidu.base import dtypes
+from tidu.base.changes import changes
 from tidu.base.shapes import Shape
 from tidu.base.source import at, here
 from tidu.base.state import ThreadState, state
@@ -237,10 +238,48 @@ def _share_memory(
     made._storage = storage
     made._cached = out
     made._seen = storage.version
+    _belong(made, source, own)
+    if own.grad_enabled and not source._creation and grad_name in SEVERAL_VIEWS:
+        made._creation = SEVERAL
+    return True
+
+
+def row(source: Tensor, index: int) -> Tensor | None:
+    """`select_(source, 0, index)` of numbers that are there, which no tape asks for: a sample of
+    data. None where there is more to it. Datasets look at one sample after the other, and would
+    spend most of their time on recording what `tidu.parts` makes a leaf of anyway.
+    """
+    own = state.own
+    storage = source._storage
+    if (
+        source.__class__ is not Tensor
+        or source._chain is not None
+        or storage.__class__ is not Storage
+        or (own.grad_enabled and (source._leaf_requires_grad or source._grad_fn is not None))
+        or own.inference
+        or changes.recorder is not None
+    ):
+        return None
+    value = storage.value
+    numbers = value.buffer
+    if numbers.__class__ is not np.ndarray or not numbers.flags.c_contiguous:
+        return None
+    made = _new(Tensor)
+    made._chain = ((select_, (0, index)),)
+    made._storage = storage
+    made._cached = leaf(numbers[index, ...], value.dtype)
+    made._seen = storage.version
+    _belong(made, source, own)
+    return made
+
+
+def _belong(made: Tensor, source: Tensor, own: ThreadState) -> None:
+    """What a view has from the tensor that it is a view of."""
+    base = source._base
     made._base = source if base is None else base
     counter = source._counter
     if counter is None:
-        made._tracked = storage.edits
+        made._tracked = source._storage.edits
     else:
         made._counter = counter
         made._tracked = counter.edits
@@ -248,9 +287,6 @@ def _share_memory(
         made._creation = source._creation
     elif not own.grad_enabled:
         made._creation = INFERENCE if own.inference else NO_GRAD
-    elif grad_name in SEVERAL_VIEWS:
-        made._creation = SEVERAL
-    return True
 
 
 def _several(op: Op, out: Value, node: GradFn | None) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ from tidu.ops.moving.movement import reshape, slice_
 from tidu.ops.moving.sections import select
 from tidu.ops.moving.shaping import unsqueeze
 from tidu.ops.rules import class_name
-from tidu.tensor.applying import apply
+from tidu.tensor.applying import apply, row
 from tidu.tensor.laying import lay
 from tidu.tensor.tensor import Tensor, from_array
 
@@ -31,7 +31,8 @@ def getitem(x: Tensor, key: Any) -> Any:
         shape = x._value.shape
         if not shape or not -shape[0] <= key < shape[0]:
             parse(x, (key,))  # raises
-        return select(x, 0, key)
+        at_once = row(x, key if key >= 0 else key + shape[0])
+        return select(x, 0, key) if at_once is None else at_once
     view, indices, dims = parse(x, _as_tuple(key))
     if not dims:
         return view

@@ -450,9 +450,14 @@ class Tensor:
         not to be written or handed out.
         """
         array: np.ndarray[Any, Any]
-        if self._chain is not None:
+        if self._chain is not None and changes.recorder is None:
+            cached = self._cached
+            if cached is not None and self._seen == self._storage.version:
+                array = cached.buffer
+                if array.__class__ is np.ndarray:
+                    return array
             array = self._storage.value.buffer
-            if array.__class__ is np.ndarray and changes.recorder is None:
+            if array.__class__ is np.ndarray:
                 # A view of numbers that are there is read as such, not run: which part of a tensor
                 # somebody looks at, sample by sample, would be a new program every time.
                 for op, attrs in self._chain:
