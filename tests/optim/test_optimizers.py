@@ -324,3 +324,21 @@ def test_a_gradient_of_another_shape_names_the_parameter() -> None:
         r"gradient has shape \(3,\)",
     ):
         optimizer.step()
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+def test_parameters_that_share_memory_are_updated_one_after_the_other(name: str) -> None:
+    """`b.data = a.data.view(...)`: each update begins with what the one before has left there."""
+    found = []
+    for module in (torch, tidu):
+        a = module.nn.Parameter(module.arange(4.0))
+        b = module.nn.Parameter(module.zeros(2, 2))
+        b.data = a.data.view(2, 2)
+        optimizer = getattr(module.optim, name)([a, b], lr=0.1)
+        for _ in range(4):
+            optimizer.zero_grad()
+            ((a - 1).pow(2).sum() + (b * 2).pow(2).sum()).backward()
+            optimizer.step()
+        found.append(a.tolist())
+        assert b.flatten().tolist() == a.tolist()
+    assert found[1] == pytest.approx(found[0], rel=1e-5)

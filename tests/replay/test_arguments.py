@@ -9,6 +9,7 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tidu as torch
@@ -172,3 +173,36 @@ def test_a_function_runs_in_every_call_if_it_asks_what_no_condition_covers(quest
             x = rows[i % 4] if i > 8 else rows[0]
             assert compiled(x).tolist() == function(x).tolist()
     assert replayed(compiled) == 0
+
+
+def test_parts_of_one_tensor_are_arguments_of_their_own() -> None:
+    """Inputs and targets of a language model are parts of one batch, but need not be."""
+
+    def scenario(wrap: Wrap) -> list[Any]:
+        function = wrap(lambda x, y: (x * 2 + y).sum(0))
+        found = []
+        for i in range(12):
+            batch = torch.arange(8.0).view(2, 4) + i
+            x, y = batch[:, :-1], batch[:, 1:]
+            if i > 8:
+                x, y = torch.ones(2, 3) * i, batch[:, :3]
+            if i > 10:
+                x, y = x.contiguous(), torch.zeros(2, 3)
+            found.append(function(x, y).tolist())
+        whole = torch.arange(6.0).view(2, 3)
+        return [
+            *found,
+            function(whole, whole[:]).tolist(),
+            function(whole, whole.detach()).tolist(),
+        ]
+
+    assert_never_stale(scenario)
+
+
+def test_numbers_of_numpy_are_compared_like_pythons() -> None:
+    def scenario(wrap: Wrap) -> list[Any]:
+        function = wrap(lambda x, n: x * float(n))
+        numbers = [np.float32(2.0)] * 8 + [np.float32(3.0)] * 8
+        return [function(torch.ones(2), type(n)(n)).tolist() for n in numbers]
+
+    assert_never_stale(scenario)

@@ -102,12 +102,43 @@ def test_who_needs_the_old_numbers_has_them(hold: Any) -> None:
     np.testing.assert_array_equal(seen(), expected)
 
 
+_WRITTEN: dict[str, Callable[[Training], Any]] = {
+    "parameter": lambda t: t.model[0].weight,
+    "statistics": lambda t: t.model[1].running_mean,
+    "count": lambda t: t.model[1].num_batches_tracked,
+    "moment": lambda t: t.optimizer.state[t.model[0].weight]["exp_avg"],
+    "count of steps": lambda t: t.optimizer.state[t.model[0].weight]["step"],
+    "gradient": lambda t: t.model[0].weight.grad,
+}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("what", _WRITTEN)
+def test_an_array_that_shows_what_is_written_shows_it_without_and_with_compile(
+    what: str, number: int
+) -> None:
+    with tier(number):
+        plain = Training("Adam", lr=0.01)  # first: another optimizer makes all functions look again
+        losses(plain, 8)
+        t = _trained(optimizer="Adam", lr=0.01)
+        arrays = [_WRITTEN[what](x).detach().numpy() for x in (t, plain)]
+        for _ in range(3):
+            assert_same(losses(t, 1), losses(plain, 1))
+            assert_same(arrays[0].tolist(), arrays[1].tolist())
+        assert_same(t.numbers()[:-1], plain.numbers()[:-1])  # the last one are random
+        count = replayed(t.step)
+        del arrays
+        losses(t, 3)
+        assert replayed(t.step) > count
+
+
 @pytest.mark.parametrize("hold", [_array, _row])
 def test_who_looks_at_the_memory_of_a_parameter_sees_what_he_would_see_without_compile(
     hold: Any,
 ) -> None:
-    t, plain = _trained(), Training()
+    plain = Training("Adam", lr=0.01)
     losses(plain, 8)
+    t = _trained(optimizer="Adam", lr=0.01)
     seen = [hold(x.model[0].weight) for x in (t, plain)]
     for x in (t, plain):
         losses(x, 3)

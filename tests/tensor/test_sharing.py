@@ -89,7 +89,7 @@ def test_a_step_that_writes_to_shared_memory_is_not_replayed_and_right() -> None
         return found
 
     ordinary = run(False)
-    with pytest.warns(UserWarning, match="reads the number in a tensor"):
+    with pytest.warns(UserWarning, match="a NumPy array shares the memory that it writes to"):
         assert run(True) == ordinary
 
 

@@ -114,7 +114,8 @@ class Optimizer(Grouped, Stateful):
         own.grad_enabled, own.position = on_tape, here()
         try:
             for group in self.param_groups:
-                self._update(group, advance_on_tape if on_tape else advance)
+                for part in _one_after_the_other(group):
+                    self._update(part, advance_on_tape if on_tape else advance)
         finally:
             own.grad_enabled, own.position = before
         return loss
@@ -220,3 +221,13 @@ class Optimizer(Grouped, Stateful):
             lines.append("")
         lines[-1] = ")"
         return "\n".join(lines)
+
+
+def _one_after_the_other(group: Group) -> Iterable[Group]:
+    """The group, or its parameters one by one if some share memory (`b.data = a.data`): each update
+    begins with what the one before has left there.
+    """
+    parameters = group["params"]
+    if len({id(parameter._storage) for parameter in parameters}) == len(parameters):
+        return (group,)
+    return [{**group, "params": [parameter]} for parameter in parameters]

@@ -7,8 +7,6 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from tidu.autograd.function import FunctionNode
 from tidu.autograd.op_node import OpNode
 from tidu.autograd.slices import CopySlices
@@ -158,6 +156,7 @@ class Account:
             else:
                 self.stages.write(target, d, text)
         self._inputs.keep_apart(fixed)
+        self._inputs.require_unshared([*fixed, *(s for s in storages if id(s) in counted)])
         if quick:
             self.stages.write_in_place(*zip(*quick, strict=True))
             self.stages.pairs = self._recorder.pairs([storage for storage, _, _ in quick])
@@ -217,7 +216,7 @@ class Account:
         """An expression that makes a result like `x`."""
         if isinstance(x, Tensor):
             return self._tensor(x)
-        if isinstance(x, (*PLAIN, np.generic)):
+        if isinstance(x, PLAIN):
             return self._inputs.constant(x)
         if type(x) in (tuple, list):
             parts = "".join(f"{self._structure(part)}, " for part in x)

@@ -171,7 +171,11 @@ class Site:
         self._attempts -= 1
         start = time.perf_counter()
         recorder = Recorder(self._learned)
-        result, recording = recorder.run(self.function, args, kwargs)
+        try:
+            result, recording = recorder.run(self.function, args, kwargs)
+        except BaseException:
+            self._attempts += 1  # an interrupted call says nothing of the others
+            raise
         if isinstance(recording, Refusal):
             self._drop_those_due()
             self._refused(recording)

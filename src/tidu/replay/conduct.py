@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import dis
 import functools
 import inspect
@@ -12,6 +13,7 @@ from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, Mo
 from typing import Any
 
 from tidu.base.source import PACKAGE, describe
+from tidu.replay.mentions import may_look_anywhere, words_in
 
 INSIDE, STATELESS, LIBRARY, OUTSIDE = "inside", "stateless", "library", "outside"
 _STANDARD = os.path.dirname(inspect.__file__) + os.sep
@@ -89,6 +91,8 @@ class Conduct:
             kind = _origin_of(frame)
             if kind is OUTSIDE:
                 self._enter(frame, code)
+            elif kind is STATELESS and code.co_filename == dataclasses.__file__:
+                self.any_name = True  # asdict() and the like look at all fields
             elif kind is LIBRARY and self.reason is None and _called_from_outside(frame):
                 name = frame.f_globals.get("__name__", "?")
                 self.refuse(f"it calls {name}.{code.co_qualname}()", _outside(frame))
@@ -101,7 +105,7 @@ class Conduct:
 
     def _enter(self, frame: FrameType, code: CodeType) -> None:
         self.codes[code] = frame.f_globals
-        self.any_name = self.any_name or "__dict__" in code.co_names
+        self.any_name = self.any_name or may_look_anywhere(code)
         named_self = code.co_argcount > 0 and code.co_varnames[0] == "self"
         if not code.co_freevars and not named_self:
             return
@@ -123,7 +127,7 @@ class Conduct:
         found: set[str] = set()
         for code in self.codes:
             found.update(code.co_names)
-            found.update(x for x in code.co_consts if isinstance(x, str))
+            found.update(words_in(code))
         return frozenset(found)
 
     def sought(self) -> frozenset[str]:
@@ -131,8 +135,7 @@ class Conduct:
         found: set[str] = set()
         for code in self.codes:
             if not _LOOKING.isdisjoint(code.co_names):
-                words = (x for x in code.co_consts if isinstance(x, str))
-                found.update(filter(str.isidentifier, words))
+                found.update(filter(str.isidentifier, words_in(code)))
         return frozenset(found)
 
 

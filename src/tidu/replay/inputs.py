@@ -20,7 +20,7 @@ from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
 
 _CONTAINERS = (list, dict, collections.OrderedDict, collections.defaultdict)
-PLAIN = (type(None), bool, int, float, complex, str, bytes)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 _Gradient = tuple["weakref.ref[Storage]", "weakref.ref[Tensor]", Tensor | None]
 
 
@@ -136,6 +136,12 @@ class Inputs:
             name = self.names.bind_alike(ids, ids)
             self._checks += [f"id({text}._storage) not in {name}" for text in self._accepted]
 
+    def require_unshared(self, written: list[Storage]) -> None:
+        """Nobody may see memory that the call writes to under another name."""
+        if written:
+            name = self.names.bind_alike(tuple(written), *map(id, written))
+            self._checks.append(f"are_unshared({name})")
+
     def constant(self, x: Any) -> str:
         """A Python value as text."""
         if x is None or x.__class__ in (bool, int, str):
@@ -155,8 +161,8 @@ class Inputs:
             return
         self._paths[id(tensor)] = text
         storage = tensor._storage
-        if id(storage) in self.changeable:
-            raise Refusal("two of its arguments share memory")
+        if tensor._chain is None and id(storage) in self._arrays:
+            raise Refusal("two of its arguments are names for the same memory")
         self.changeable.add(id(storage))
         if tensor._chain is None:
             value = storage.value
@@ -304,6 +310,9 @@ class Inputs:
                 self.around.registered, *map(id, self.around.registered)
             )
             texts.append(f"alike([*members({registers})], {registered})")
+        for variables, names in self.around.absent.values():
+            absent = self.names.bind_alike(frozenset(names), *sorted(names))
+            texts.append(f"{absent}.isdisjoint({self.names.bind(variables)})")
         # The function may ask whether an argument is one of the tensors that it knows.
         entries = [entry for entry in self.around.entries if id(entry) not in exchanged]
         known = frozenset(id(entry.value) for entry in entries if isinstance(entry.value, Tensor))
@@ -314,7 +323,7 @@ class Inputs:
             if entry.place.counted:
                 continue
             place = self.place_text(entry.place)
-            if isinstance(entry.value, (*PLAIN, np.generic)) and entry.value is not None:
+            if isinstance(entry.value, PLAIN) and entry.value is not None:
                 texts.append(self._same(place, entry.place.text, entry.value))
             else:
                 texts.append(f"{place} is {self.names.bind(entry.value)}")

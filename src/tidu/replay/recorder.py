@@ -244,9 +244,9 @@ class Recorder:
         try:
             before = self._look_around(function, args, kwargs)
             self.inputs = Inputs(self, before, args, kwargs)
-        except (Refusal, Unwatchable) as problem:
+        except Exception as problem:  # also what objects raise that are asked for their attributes
             with gate.opened():
-                return function(*args, **kwargs), Refusal(str(problem))
+                return function(*args, **kwargs), _refusal(problem)
         listening = Listening(self, found)
         del found
         conduct = Conduct()
@@ -267,10 +267,8 @@ class Recorder:
             recording = self._finish(account)
             self._require_nothing_against(conduct)
             return result, recording
-        except Refusal as refusal:
-            return result, refusal
-        except Unwatchable as problem:
-            return result, Refusal(str(problem))
+        except Exception as problem:
+            return result, _refusal(problem)
 
     def _require_nothing_against(self, conduct: Conduct) -> None:
         reason = conduct.reason or self.reason
@@ -367,3 +365,12 @@ class Recorder:
             *stages.questions,
             f"o{number} = {program}.finish(way, begun, alone)",
         ]
+
+
+def _refusal(problem: Exception) -> Refusal:
+    """Why a call cannot be replayed, from what was raised when its surroundings were looked at."""
+    if isinstance(problem, Refusal):
+        return problem
+    if isinstance(problem, Unwatchable):
+        return Refusal(str(problem))
+    return Refusal(f"looking at what it depends on raises {type(problem).__name__}: {problem}")

@@ -19,6 +19,7 @@ from tidu.ir.value import Value, leaf
 from tidu.replay.places import MISSING, members, same
 from tidu.tensor import Storage, Tensor
 from tidu.tensor.copying import OWN
+from tidu.tensor.sharing import SHARED
 from tidu.tensor.storage import StridedStorage
 
 MISS = object()  # what replaying gives where the Python code has to run
@@ -112,6 +113,15 @@ def strides_unless_by_rows(tensor: Tensor, array: Any) -> Strides | None:
 def alike(objects: Sequence[Any], known: Sequence[Any]) -> bool:
     """Whether two sequences hold the very same objects."""
     return len(objects) == len(known) and all(map(operator.is_, objects, known))
+
+
+def are_unshared(storages: Sequence[Storage]) -> bool:
+    """Whether no NumPy array shows some memory, so that nobody sees what is in it meanwhile."""
+    if SHARED.isdisjoint(map(type, storages)):
+        return True
+    for storage in storages:
+        _ = storage.value  # finds out whether an array is still there
+    return SHARED.isdisjoint(map(type, storages))
 
 
 def are_different(objects: Sequence[Any]) -> bool:

@@ -59,8 +59,9 @@ class Stages:
 
     def write(self, storage: str, dtype: Any, buffer: str) -> None:
         """Let memory, given by a text, hold a new Value."""
-        number = len(self.prepare)  # for names that no other lines use
+        number = len(self.exchange)  # for names that no other lines use
         self.prepare.append(f"z{number} = {storage}")
+        self.prepare.append(f"if not are_unshared((z{number},)): raise Departure")
         self.prepare.append(f"y{number} = leaf({buffer}, {self._names.bind(dtype)})")
         self.exchange += [f"z{number}.value = y{number}", _count_write(f"z{number}")]
 
@@ -91,7 +92,8 @@ class Stages:
             *(f"    m{i} = h{i}._storage; v{i} = m{i}.value" for i in places),
             # A gradient is held by its owner, and by what remembers it.
             f"    unseen = {held_by(1, (f'{x}{i}' for i in places for x in 'mv'))} and "
-            f"{held_by(2, (f'h{i}' for i in places))}",
+            f"{held_by(2, (f'h{i}' for i in places))} and "
+            f"are_unshared(({''.join(f'm{i}, ' for i in places)}))",
         ]
         if free:
             self.before.append("if unseen:")

@@ -10,7 +10,10 @@ from __future__ import annotations
 import enum
 import functools
 import re
+import sys
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
+from importlib.util import resolve_name
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -42,7 +45,7 @@ from tidu.replay.conduct import (
     origin,
     variables_of,
 )
-from tidu.replay.mentions import globals_in, methods_of_operators
+from tidu.replay.mentions import globals_in, imports_in, methods_of_operators
 from tidu.replay.origins import (
     file_of,
     file_of_function,
@@ -68,6 +71,11 @@ _CONSTANT = (
     *(BuiltinFunctionType, Generator, GenericAlias, device, dtype, enum.Enum, layout),
     *(memory_format, np.dtype, np.ufunc, range, re.Pattern, slice, type(...), type(len)),
 )
+# What classes may be made from: what is in it is known, or followed.
+_KNOWN_BASES = {
+    *(object, list, dict, OrderedDict, defaultdict, tuple, set, frozenset, SimpleNamespace),
+    *NUMBERS,
+}
 _OF_ALL_MODULES = frozenset(vars(Module())) - {"training"}
 _MADE_BY_A_CLASS_STATEMENT = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _OF_GRADIENTS = {
@@ -104,6 +112,8 @@ class Surroundings:
         # Where modules keep their parts and parameters, and all that these held.
         self.registers: list[dict[str, Any]] = []
         self.registered: list[Any] = []
+        # Dictionaries of global variables, and names that were looked for there in vain.
+        self.absent: dict[int, tuple[dict[str, Any], set[str]]] = {}
         self._functions: set[int] = set()
         # Functions with the code of some that ran, but other variables, as they are now.
         self._others: list[tuple[CodeType, tuple[int, ...]]] = []
@@ -149,6 +159,9 @@ class Surroundings:
         """Follow the global names of all code that ran."""
         for code, variables in self._conduct.codes.items():
             self._add_globals(globals_in(code), variables)
+            for level, name in imports_in(code):
+                module = sys.modules.get(resolve_name("." * level + name, variables["__package__"]))
+                self._stack.append((module, name, True))
         self._stack.append((Tensor, "Tensor", True))
         self._finish()
 
@@ -161,6 +174,8 @@ class Surroundings:
         for name in names:
             if name in variables:
                 self._enter(Place("item", variables, name, f"the global '{name}'", False))
+            else:  # mostly a built-in function
+                self.absent.setdefault(id(variables), (variables, set()))[1].add(name)
 
     def _enter(self, place: Place) -> None:
         value = place.read()
@@ -172,7 +187,8 @@ class Surroundings:
     def _finish(self) -> None:
         while self._stack:
             value, text, counted = self._stack.pop()
-            if isinstance(value, NUMBERS) or id(value) in self._visited or value is MISSING:
+            plain = type(value) in NUMBERS or isinstance(value, np.generic)
+            if plain or id(value) in self._visited or value is MISSING:
                 continue
             self._visited[id(value)] = value
             self._follow(value, text, counted)
@@ -269,6 +285,7 @@ class Surroundings:
         self.sizes.append((value, text, keys if isinstance(value, dict) else len(value)))
         for key in keys:
             self._enter(Place("item", value, key, f"{text}[{key!r}]", False))
+            self._stack.append((key, f"a key of {text}", True))
 
     def _follow_library(self, module: ModuleType) -> None:
         """Compiled functions of libraries run unseen, and those of some give random numbers."""
@@ -365,6 +382,9 @@ class Surroundings:
             or not (slots or hasattr(value, "__dict__"))
         ):
             raise Unwatchable(f"{text} is a {kind.__name__}, whose changes cannot be noticed")
+        for base in kind.__mro__:
+            if not base.__flags__ & _MADE_BY_A_CLASS_STATEMENT and base not in _KNOWN_BASES:
+                raise Unwatchable(f"{text} is a {kind.__name__}, whose changes cannot be noticed")
         attributes = getattr(value, "__dict__", {})
         if hasattr(value, "__dict__"):
             # A new attribute may hide one of the class, or be what the code has looked for in vain.

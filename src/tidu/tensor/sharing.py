@@ -17,6 +17,7 @@ import numpy as np
 
 from tidu.autograd.slices import write_through
 from tidu.backends.base import Failure
+from tidu.base.changes import changes
 from tidu.base.dtypes import from_numpy
 from tidu.execute import buffer_of
 from tidu.ir.value import Value, leaf
@@ -92,7 +93,11 @@ def _look(storage: Any) -> None:
 def _numbers(value: Value) -> Any:
     """The buffer of a Value, run now if need be; raises what the op that makes it has raised."""
     buffer = value.buffer
-    return buffer if buffer.__class__ is np.ndarray else buffer_of(value)
+    if buffer.__class__ is np.ndarray:
+        return buffer
+    if changes.recorder is not None:
+        changes.recorder.refuse("a NumPy array shares the memory that it writes to")
+    return buffer_of(value)
 
 
 def _differ(a: Any, b: Any) -> bool:
@@ -135,3 +140,4 @@ _SHARED: dict[type[Storage], type[Storage]] = {
     for kind in (Storage, StridedStorage, InferenceStorage)
 }
 _PLAIN = {shared: kind for kind, shared in _SHARED.items()}
+SHARED = frozenset(_PLAIN)
