@@ -14,7 +14,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tidu.base import dtypes
 from tidu.compiler.instructions import Register
 from tidu.compiler.llvm import compile_module, load, vector_bytes
 from tidu.compiler.scalars import VectorScalars
+from tidu.ir.op import registry
 
 Array = np.ndarray[Any, Any]
 _numbers = itertools.count()
@@ -214,6 +215,38 @@ CASES = {
     "fmod": Case(np.fmod, (-100, 100), (-100, 100)),
 }
 PAIRS = ("atan2", "pow", "fmod")
+
+
+def _sigmoid_reference(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def _softplus_reference(x: Array) -> Array:
+    """By its definition: from 20 on it is its argument."""
+    return np.where(x > 20, x, np.log1p(np.exp(np.minimum(x, 21))))
+
+
+# Not functions of `VectorScalars`, but what operations emit.
+OPERATIONS = {
+    "sqrt": Case(np.sqrt, (0, 4), (0, 4)),
+    "rsqrt": Case(lambda x: 1 / np.sqrt(x), (0, 4), (0, 4)),
+    "reciprocal": Case(lambda x: 1 / x, (-4, 4), (-4, 4)),
+    "sigmoid": Case(_sigmoid_reference, (-105, 20), (-750, 40)),
+    "softplus": Case(_softplus_reference, (-105, 30), (-750, 30)),
+}
+_ATTRIBUTES = {"softplus": (1.0, 20.0)}
+_EVERY = CASES | OPERATIONS
+
+
+def function_of(name: str) -> Callable[..., Register]:
+    """What writes a function with the scalar instructions."""
+    if name in CASES:
+        return cast(Callable[..., Register], getattr(VectorScalars, name))
+    emit, attributes = registry[name].emit, _ATTRIBUTES.get(name, ())
+    assert emit is not None
+    return lambda s, x: emit(s, x, *attributes)
+
+
 SPECIAL = (
     *(0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 10.0, 1e-10, 1e-20, 1e10, 1e22, 128.0, 1024.0, np.inf),
     *(np.nan, 1e-45, 1e-40, 2.0**-126, 2.0**128 - 2.0**104, 2.0**104, 2.0**-149, 2.0**-130),
@@ -233,7 +266,7 @@ def points(name: str, kind: Any, count: int) -> tuple[Array, ...]:
     the special numbers (of two arguments: all pairs).
     """
     rng = np.random.default_rng(0)
-    case = CASES[name]
+    case = _EVERY[name]
     low, high = case.single if kind is np.float32 else case.double
     third = count // 3
 
@@ -288,34 +321,43 @@ def greatest_error(
 ) -> Result:
     arguments = points(name, kind, count)
     kinds = tuple(dtypes.from_numpy(a.dtype) for a in arguments)
-    got = Loop(getattr(VectorScalars, name), kinds, lanes, scales)(*arguments)
+    got = Loop(function_of(name), kinds, lanes, scales)(*arguments)
     with np.errstate(all="ignore"):
-        want = CASES[name].reference(*(a.astype(np.longdouble) for a in arguments))
+        want = _EVERY[name].reference(*(a.astype(np.longdouble) for a in arguments))
     errors = units(got, want)
     place = int(np.argmax(errors))
     return Result(float(errors[place]), tuple(a[place] for a in arguments), got[place], want[place])
 
 
+_WIDE = (
+    *("exp", "exp2", "expm1", "sin", "cos", "tan", "sinh", "cosh", "tanh", "erf", "erfc"),
+    *("sigmoid", "softplus"),
+)
+_AT_WORK = {
+    **{"acosh": (1, 3), "log": (0.1, 5), "pow": (0.1, 3)},
+    **dict.fromkeys(_WIDE, (-4, 4)),
+    **dict.fromkeys(("sqrt", "rsqrt", "reciprocal"), (0.1, 5)),
+}
+
+
 def speed(name: str, kind: Any) -> float:
     """Nanoseconds for one element, of numbers where the function is at work."""
     rng = np.random.default_rng(0)
-    low, high = {"acosh": (1, 3), "log": (0.1, 5), "pow": (0.1, 3)}.get(name, (-0.99, 0.99))
-    if name in ("exp", "sin", "cos", "tan", "tanh", "erf", "erfc", "exp2", "sinh", "cosh", "expm1"):
-        low, high = -4, 4
+    low, high = _AT_WORK.get(name, (-0.99, 0.99))
     arguments = [
         rng.uniform(low, high, 4096).astype(kind) for _ in range(2 if name in PAIRS else 1)
     ]
     if name.startswith("log"):
         arguments = [np.abs(a) + kind(0.1) for a in arguments]
     kinds = tuple(dtypes.from_numpy(a.dtype) for a in arguments)
-    return Loop(getattr(VectorScalars, name), kinds).nanoseconds(*arguments)
+    return Loop(function_of(name), kinds).nanoseconds(*arguments)
 
 
 def main(arguments: list[str]) -> None:
     count = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 1_000_000
     print("| function | dtype | greatest error (ulp) | at | ns per element |")
     print("| --- | --- | --- | --- | --- |")
-    for name in arguments or CASES:
+    for name in arguments or _EVERY:
         for kind in (np.float32, np.float64):
             result = greatest_error(name, kind, count)
             at = ", ".join(str(x) for x in result.at)

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.mathematics import CASES, Loop, erf_reference, erfc_reference, greatest_error, units
+from benchmarks.mathematics import (
+    CASES,
+    OPERATIONS,
+    Loop,
+    erf_reference,
+    erfc_reference,
+    greatest_error,
+    units,
+)
 
 from tidu.backends.numpy_scalars import NumpyScalars
 from tidu.base import dtypes
@@ -27,6 +35,14 @@ wide = pytest.mark.skipif(
 @KINDS
 @pytest.mark.parametrize("name", CASES)
 def test_errors_are_below_two_units_in_the_last_place(name: str, kind: Any) -> None:
+    worst = greatest_error(name, kind, POINTS)
+    assert worst.worst <= LIMIT, worst
+
+
+@wide
+@KINDS
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_roots_quotients_and_gates_are_as_exact(name: str, kind: Any) -> None:
     worst = greatest_error(name, kind, POINTS)
     assert worst.worst <= LIMIT, worst
 

@@ -140,3 +140,25 @@ def test_the_derivative_of_i1_at_denormals_is_a_half(kind: str) -> None:
         with tier(number):
             getattr(tidu.special, name)(x).sum().backward()
             assert x.grad.tolist() == [0.5] * 4
+
+
+def test_the_gradient_of_a_norm_does_not_overflow_in_a_half_type() -> None:
+    found = []
+    for module in (torch, tidu):
+        x = module.tensor([[1e-3, 0.0]], dtype=module.float16, requires_grad=True)
+        norm = x.norm(dim=1, keepdim=True)
+        (gradient,) = module.autograd.grad(norm, x, module.full_like(norm, -999.0))
+        found.append(gradient.tolist())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["bool", "int8", "uint8", "int32"])
+def test_quotients_are_cut_off_for_all_integers(kind: str) -> None:
+    numbers = {"bool": [True, False], "uint8": [0, 7, 250]}.get(kind, [-128, -7, 7, 127])
+    found = []
+    for module in (torch, tidu):
+        x = module.tensor(numbers, dtype=getattr(module, kind))
+        others = 2, module.tensor([3], dtype=module.int8), module.tensor(5, dtype=module.int32)
+        quotients = [module.div(x, y, rounding_mode="trunc") for y in others]
+        found.append([(str(q.dtype), q.tolist()) for q in quotients])
+    assert found[0] == found[1]

@@ -282,7 +282,8 @@ def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
         return div_floor(input, other)
     if dtypes.result_type((input, other)).is_floating_point:
         return div_trunc(input, other)
-    return floor_divide(sub(input, fmod(input, other)), other)  # of a multiple: exact
+    # Of a multiple, exact. Booleans can be added to, not subtracted from.
+    return floor_divide(add(input, neg(fmod(input, other))), other)
 
 
 remainder = define(

@@ -50,7 +50,12 @@ def _sigmoid_emit(s: Any, x: Any) -> Any:
     # exp of a number that is never positive cannot overflow.
     e = s.exp(s.neg(s.abs(x)))
     one = s.const(1, x)
-    return s.div(s.select(s.lt(x, s.const(0, x)), e, one), s.add(one, e))
+    below = s.lt(x, s.const(0, x))
+    whole = s.add(one, e)
+    lost = s.add(s.sub(one, whole), e)  # in the rounding of the sum: half a unit of the result
+    rounded = s.div(s.select(below, e, one), whole)
+    inverse = s.select(below, s.sub(one, rounded), rounded)  # of `whole`
+    return s.sub(rounded, s.mul(s.mul(rounded, lost), inverse))
 
 
 sigmoid = define_unary(

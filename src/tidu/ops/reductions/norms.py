@@ -61,7 +61,7 @@ def _norm_vjp(g: Any, out: Any, x: Any, order: float, dims: Dims, keepdim: bool)
     if order == 1:
         return g * sign(x)
     if order == 2:
-        return x * _over(g, norm, 1.0)
+        return g * _over(x, norm, 1.0)  # g / norm may be too large for a half type
     if math.isinf(order):
         reached = cast(logical_or(eq(abs_(x), norm), ne(x, x)), g.dtype)
         return g * (sign(x) * (reached / sum_(reached, dims, True)))
