@@ -24,11 +24,15 @@ _MOST_RECORDS = 1 << 14
 
 
 class Record:
-    """How often a structure was seen, and the seconds that NumPy has taken for it."""
+    """How often a structure was seen before there was a program for it, and the seconds that NumPy
+    has taken for it. To tell of it: where it comes from, and how many Values it has.
+    """
 
-    __slots__ = ("seconds", "uses")
+    __slots__ = ("position", "seconds", "uses", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key) -> None:
+        self.position = key.position
+        self.values = _size(key)
         self.uses = 0
         self.seconds = 0.0
 
@@ -50,7 +54,7 @@ class Ledger:
         if record is None:
             if len(self.records) >= _MOST_RECORDS:
                 self._forget_most()
-            record = self.records[hash(key)] = Record()
+            record = self.records[hash(key)] = Record(key)
         record.uses += 1
         return record
 

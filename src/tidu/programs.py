@@ -14,16 +14,18 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
 from tidu.backends.base import Program
 from tidu.base.deferred import DeferredModule
 from tidu.base.determinism import Determinism
+from tidu.base.environment import setting
+from tidu.base.source import describe
 from tidu.base.state import Pending, state
-from tidu.compiler.statistics import statistics
+from tidu.compiler.statistics import Structure, statistics
 from tidu.ir.structure import Key
 from tidu.ledger import Ledger
 
@@ -129,18 +131,6 @@ class Programs:
                 return False
             time.sleep(0.001)
         return True
-
-    @contextmanager
-    def apart(self, make: Callable[[Graph], Program]) -> Iterator[None]:
-        """Compile everything at once with `make` for a while, and forget it afterwards."""
-        self.wait()
-        before = self.ledger, self.made, self.immediate, self.make, self.keeps
-        self.ledger, self.made = Ledger(), OrderedDict()
-        self.immediate, self.make, self.keeps = True, make, False
-        try:
-            yield
-        finally:
-            self.ledger, self.made, self.immediate, self.make, self.keeps = before
 
     def after_fork(self) -> None:
         """The child has no compiling thread; what was waiting is ordered when it is seen again."""
@@ -266,6 +256,20 @@ class Programs:
         compiled = sum(program is not None for program in [*self.made.values()])
         return {"compiled": compiled, "numpy": len(self.ledger.records) - compiled}
 
+    def structures(self) -> list[Structure]:
+        """What is known of each structure, those first that were seen first."""
+        made = [*self.made.items()]  # the compiling thread may add to it
+        compiled = {hash(key) for key, program in made if program is not None}
+        return [
+            Structure(
+                line=describe(record.position),
+                values=record.values,
+                tier="compiled" if number in compiled else "numpy",
+                seen=record.uses,
+            )
+            for number, record in [*self.ledger.records.items()]
+        ]
+
 
 def _values(key: Key) -> int:
     """What the program of a structure takes, as if it were Values."""
@@ -308,12 +312,13 @@ def _without_machine_code(graph: Graph) -> Program:
     return null.NullProgram(graph)
 
 
-_null = os.environ.get("TIDU_BACKEND", "") == "null"
+_null = setting("TIDU_BACKEND") == "null"
 programs = Programs(
-    immediate=_null or os.environ.get("TIDU_TIER", "") == "1",
+    immediate=_null or setting("TIDU_TIER") == "1",
     make=_without_machine_code if _null else natively,
     # What is found on disk has passed by the verifier.
-    keeps=not _null and os.environ.get("TIDU_VERIFY", "") != "1",
+    keeps=not _null and setting("TIDU_VERIFY") != "1",
 )
 os.register_at_fork(after_in_child=programs.after_fork)
 statistics.tiers = programs.tiers
+statistics.structures = programs.structures

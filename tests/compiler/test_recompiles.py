@@ -61,6 +61,35 @@ def test_each_batch_size_has_one_program() -> None:
     assert 1 <= made <= 2
 
 
+def test_the_statistics_tell_line_size_and_tier_of_each_structure() -> None:
+    x = tidu.randn(300, 300)
+    for _ in range(3):
+        (x.exp() * 2.0).sum().item()  # this line
+    (x + 1.0).mean().item()
+    assert programs.wait()
+    found = tidu.compiler.stats()
+    often, once = found["structures"]
+    assert often.line.startswith("test_recompiles.py:")
+    assert often.line.endswith("# this line")
+    assert (often.values, often.tier, often.seen) == (3, "compiled", 2)
+    assert (once.values, once.tier, once.seen) == (2, "numpy", 1)
+    assert found["tiers"] == {"compiled": 1, "numpy": 1}
+
+
+def test_statistics_print_one_line_for_each_of_the_largest_structures() -> None:
+    for count in range(1, 31):
+        x = tidu.ones(300, 300)
+        for _ in range(count):
+            x = x * 2.0
+        x.sum().item()
+    found = tidu.compiler.stats()
+    assert len(found["structures"]) == 30
+    lines = str(found).splitlines()
+    assert all(any(line.startswith(name) for line in lines) for name in found)
+    assert "31 Values, seen   1 times: test_recompiles.py:" in str(found)
+    assert lines[-1] == "  and 10 smaller ones"
+
+
 class _Regions:
     """How many different structures the regions of a loop have."""
 

@@ -10,6 +10,7 @@ from itertools import chain, compress, count
 from operator import gt, is_, itemgetter
 from typing import Any
 
+from tidu.base.state import Position
 from tidu.ir.value import Value
 
 
@@ -22,12 +23,15 @@ _UNHELD = _baseline()
 
 
 class Key:
-    """The structure of a region, hashed once."""
+    """The structure of a region, hashed once. `position` is where the first of its Values was made
+    when it was seen first; the same structure may come from other lines, too.
+    """
 
-    __slots__ = ("_hash", "reshaped", "structure")
+    __slots__ = ("_hash", "position", "reshaped", "structure")
 
-    def __init__(self, structure: tuple[Any, ...]) -> None:
+    def __init__(self, structure: tuple[Any, ...], position: Position | None = None) -> None:
         self.structure = structure
+        self.position = position
         # Which results of its program have another shape than the held Values that they are for;
         # None until it is known.
         self.reshaped: list[int] | None = None
@@ -109,7 +113,8 @@ def _described(region: list[Value], references: list[int]) -> Described:
     shapes = tuple([(leaf.shape, leaf.dtype) for leaf in leaves])
     held = _held(references, [used + _UNHELD for used in uses])
     exact = _exact([value.attrs for value in region])
-    return Key((tuple(instructions), shapes, held, exact)), leaves, numbers
+    position = region[0].position if region else None
+    return Key((tuple(instructions), shapes, held, exact), position), leaves, numbers
 
 
 _INTEGERS, _NUMBERS = frozenset({int}), frozenset({bool, int, float})
