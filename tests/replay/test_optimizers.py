@@ -157,3 +157,16 @@ def test_an_optimizer_that_could_not_be_made_is_in_nobodys_way() -> None:
     losses = [compiled().item() for _ in range(8)]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
     assert halves
+
+
+def test_another_optimizer_is_no_reason_to_look_again() -> None:
+    t = Training("Adam", lr=0.01)
+    t.step = torch.compile(t.step)
+    losses(t, 8)
+    count = replayed(t.step)
+    other = Training("SGD")
+    losses(t, 3)
+    assert replayed(t.step) == count + 3
+    t.optimizer.add_param_group({"params": list(other.model.parameters())})
+    losses(t, 1)
+    assert replayed(t.step) == count + 3

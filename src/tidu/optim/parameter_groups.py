@@ -76,7 +76,7 @@ class Grouped:
 
         self._check_overlap(param_group)
         self.param_groups.append(param_group)
-        changes.count += 1
+        changes.of(self)
 
     def _check_parameter(self, parameter: Any) -> None:
         if not isinstance(parameter, Tensor):

@@ -111,7 +111,7 @@ class Stateful(Hooked):
             self._make_hooks()
             self._scalars = HostScalars()
         self._scalars.forget()
-        changes.count += 1
+        changes.of(self)
         # Options that came after the checkpoint was written, and step counts that were plain
         # numbers then.
         self.defaults.setdefault("differentiable", False)

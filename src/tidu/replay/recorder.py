@@ -317,7 +317,7 @@ class Recorder:
         known = self.inputs.known
         recording = Recording(text, self.names, self.constants, known, programs, changes.count)
         recording.watched = {*account.around.tensors, *account.around.modules}
-        recording.watched |= self.names.ids_of(Tensor)
+        recording.watched |= self.names.ids_of(Tensor) | self.optimizers.keys()
         return recording
 
     def leaf_storages(self) -> set[int]:
