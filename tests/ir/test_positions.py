@@ -38,7 +38,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "function": lambda x: tidu.tanh(x),
     "function of several": lambda x: tidu.cat([x, x]),
     "view": lambda x: x.view(2, 2),
-    "index": lambda x: x[1],
+    "index": lambda x: x[1:3],
     "assignment": _assign,
     "functional": lambda x: F.relu(x),
     "factory": lambda x: tidu.zeros_like(x),

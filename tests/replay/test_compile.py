@@ -13,6 +13,7 @@ import tidu as torch
 from tests.replay.training import Training, assert_same, losses, replayed
 from tidu import execute, nn
 from tidu.backends import in_place
+from tidu.backends.cpu import CpuProgram
 from tidu.programs import programs
 from tidu.replay import program
 
@@ -250,3 +251,25 @@ def test_a_deterministic_run_that_is_resumed_repeats_the_same_bits(
         assert bits(again) == bits(model)
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_a_small_step_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without compile(), regions as small as this are left to NumPy."""
+    monkeypatch.setattr(execute.engine, "tier", None)
+    weight = torch.ones(3, requires_grad=True)
+
+    @torch.compile
+    def step(x: Any) -> Any:
+        weight.grad = None
+        loss = (weight * x).tanh().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(12):
+        step(torch.arange(3.0))
+    assert programs.wait()
+    for _ in range(3):
+        step(torch.arange(3.0))
+    assert replayed(step) > 0
+    segment = step.site.plans[0].recording.names.table["p0"]
+    assert isinstance(programs.made[segment._key], CpuProgram)
