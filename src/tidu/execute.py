@@ -22,6 +22,7 @@ from tidu.backends.numpy import NumpyBackend
 from tidu.base.changes import changes
 from tidu.base.collector import passes, thresholds
 from tidu.base.deferred import DeferredModule
+from tidu.base.environment import setting
 from tidu.base.locks import pause_in_forks
 from tidu.base.state import Pending, state
 from tidu.headstart import Head, HeadStarts, Outlook, Past, Start, Task
@@ -29,7 +30,7 @@ from tidu.ir.region import alive, complete, cut, cut_after, has_many_elements, i
 from tidu.ir.structure import Key, region_key
 from tidu.ir.value import Value, pending
 from tidu.parts import take
-from tidu.programs import programs
+from tidu.programs import Programs, programs
 
 if TYPE_CHECKING:
     from tidu.backends import null
@@ -55,11 +56,11 @@ class Engine:
     """The running state: which backend, which structures were seen how often, and what was run."""
 
     def __init__(self) -> None:
-        self.backend: Backend = _BACKENDS[os.environ.get("TIDU_BACKEND", "numpy")]()
-        self.verify = os.environ.get("TIDU_VERIFY", "") == "1"
+        self.backend: Backend = _BACKENDS[setting("TIDU_BACKEND") or "numpy"]()
+        self.verify = setting("TIDU_VERIFY") == "1"
         # 0: everything by the backend; 1: everything compiled, at once; else what comes again.
-        tier = os.environ.get("TIDU_TIER", "")
-        self.tier = int(tier) if tier in ("0", "1") else None
+        tier = setting("TIDU_TIER")
+        self.tier = int(tier) if tier else None
         if self.backend.name == "null":
             self.tier = 1
         self.fewest = 1 if self.tier == 1 else _FEW_VALUES
@@ -82,14 +83,16 @@ if engine.verify:
 
 @contextmanager
 def compiling(make: Callable[[Graph], Program]) -> Iterator[None]:
-    """For a while, every region is compiled by `make` before it is run, however small it is."""
-    kept = engine.tier, engine.fewest
-    engine.tier, engine.fewest = 1, 1
+    """For a while, every region that this thread runs is compiled by `make` before it is run,
+    however small it is. What was made is forgotten afterwards.
+    """
+    programs.wait()  # what is being compiled would be in the way of measuring
+    own = state.own
+    kept, own.programs = own.programs, Programs(immediate=True, make=make)
     try:
-        with programs.apart(make):
-            yield
+        yield
     finally:
-        engine.tier, engine.fewest = kept
+        own.programs = kept
 
 
 def stats() -> dict[str, int]:
@@ -144,12 +147,15 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
     """Have the workers begin with what is pending, if it is known how such a region goes on. Called
     when a backward pass begins, with what it begins at and the cotangents there.
     """
-    recorded = state.own.pending
+    own = state.own
+    recorded = own.pending
     values = recorded.values
     if len(values) < engine.fewest and not (values and has_many_elements(values[0])):
         return
-    # A call that is recorded is run as it will be replayed.
+    # A call that is recorded is run as it will be replayed; what is looked at, from its beginning.
     if recorded.outlook is not None or engine.tier == 0 or changes.recorder is not None:
+        return
+    if own.programs is not None:
         return
     if recorded.parts:
         with lock:
@@ -207,7 +213,7 @@ def _take_parts(recorded: Pending) -> None:
     recorded for a replay, or compiled at first sight, stays as it was written.
     """
     shown, recorded.parts = recorded.parts, []
-    if engine.tier is None and changes.recorder is None:
+    if engine.tier is None and changes.recorder is None and state.own.programs is None:
         take(shown, land)
 
 
@@ -251,13 +257,17 @@ def _run(region: list[Value], ahead: bool, past: Past | None = None) -> None:
         _look_at(region)
         ahead = False
     key: Key | None = None
-    if engine.tier != 0 and (len(region) >= engine.fewest or is_large(region)):
+    asked_for = changes.recorder is not None
+    table: Programs = state.own.programs or programs
+    if table is not programs or (
+        engine.tier != 0 and (asked_for or len(region) >= engine.fewest or is_large(region))
+    ):
         key, leaves, numbers = region_key(region)
         held = key.held
-        program = programs.ready(
+        program = table.ready(
             key,
             lambda: graph.capture(region, leaves, held),
-            asked_for=changes.recorder is not None,
+            asked_for=asked_for,
         )
         if program is not None:
             task = Task(region, program, key, leaves, numbers)
@@ -270,7 +280,7 @@ def _run(region: list[Value], ahead: bool, past: Past | None = None) -> None:
     started = 0.0 if key is None else time.thread_time()
     error = engine.backend.run(region)
     if key is not None:
-        programs.ledger.ran(key, time.thread_time() - started)
+        table.ledger.ran(key, time.thread_time() - started)
     if error is not None:
         _note(error)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tidu.base.deferred import DeferredModule
+from tidu.base.environment import setting
 from tidu.programs import natively, programs
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def explain_compile(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     return explanation.explain(lambda: function(*args, **kwargs))
 
 
-if "kernels" in os.environ.get("TIDU_LOG", "").split(",") and programs.make is natively:
+if setting("TIDU_LOG") == "kernels" and programs.make is natively:
     programs.make = lambda graph: explanation.logged(graph)
     programs.keeps = False  # there are no expressions on disk to tell of

@@ -101,6 +101,27 @@ def test_a_file_with_any_byte_changed_is_a_miss_and_is_removed(folder: Path) -> 
         assert not path.exists()
 
 
+def test_a_file_under_the_name_of_another_is_a_miss_and_is_removed(folder: Path) -> None:
+    disk.write("key.object", b"code")
+    whole = only_file(folder).read_bytes()
+    (folder / "other.object").write_bytes(whole)
+    assert disk.read("other.object") is None
+    assert only_file(folder).name == "key.object"
+    assert disk.read("key.object") == b"code"
+
+
+def test_code_that_was_copied_under_the_key_of_another_is_compiled_anew(folder: Path) -> None:
+    other = IR.replace("answer", "question")
+    cache.object_code(IR)
+    path = only_file(folder)
+    whole = path.read_bytes()
+    path.unlink()
+    code = cache.object_code(other)
+    only_file(folder).write_bytes(whole)
+    assert cache.object_code(other) == code
+    assert llvm.load([cache.object_code(other)], ["question"])["question"]
+
+
 def test_damaged_code_is_compiled_anew(folder: Path) -> None:
     code = cache.object_code(IR)
     path = only_file(folder)

@@ -6,12 +6,15 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tidu
+from tests.compiler.tiers import forget_programs
+from tidu.base.state import state
 from tidu.execute import engine
 from tidu.programs import programs
 
@@ -98,6 +101,7 @@ def test_explaining_runs_the_function_once_and_changes_nothing_else() -> None:
     def settings() -> tuple[Any, ...]:
         return (
             engine.tier, engine.fewest, programs.immediate, programs.make, dict(programs.made),
+            state.own.programs,
         )  # fmt: skip
 
     x = tidu.ones(20, 20)
@@ -129,14 +133,77 @@ def test_several_programs_are_told_apart() -> None:
 
 
 def test_an_error_in_the_function_passes_and_leaves_the_compiler_as_it_was() -> None:
-    before = engine.tier, programs.make
+    assert state.own.programs is None
 
     def fail() -> None:
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
         tidu.explain_compile(fail)
-    assert before == (engine.tier, programs.make)
+    assert state.own.programs is None
+
+
+def test_only_what_the_calling_thread_needs_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_programs(monkeypatch)
+    monkeypatch.setattr(engine, "tier", None)
+    monkeypatch.setattr(engine, "fewest", 1)
+    y, begun, ended = tidu.randn(70, 70), threading.Event(), threading.Event()
+    sums: list[float] = []
+
+    def loop() -> None:
+        while not ended.is_set():
+            sums.append((y.sin() + y.cos() * y).sum().item())
+            begun.set()
+
+    x = tidu.randn(30, 30)
+    tidu.realize()
+    other = threading.Thread(target=loop)
+    other.start()
+
+    def run() -> float:
+        begun.clear()
+        assert begun.wait(60)
+        return float((x.exp() * x).sum().item())
+
+    try:
+        assert begun.wait(60)
+        explanation = tidu.explain_compile(run)
+        assert state.own.programs is None
+        seen = len(programs.ledger.records)
+    finally:
+        ended.set()
+        other.join()
+    (report,) = explanation.programs
+    assert "x.exp() * x" in str(report) and "y.sin()" not in str(report)
+    np.testing.assert_allclose(explanation.result, (x.exp() * x).sum().item(), rtol=1e-5)
+    assert seen == 1  # the region of the other thread, and not that of this one
+    assert np.ptp(sums) <= 1e-3 * abs(np.mean(sums))
+
+
+def test_threads_that_explain_at_the_same_time_get_their_own_programs() -> None:
+    x, barrier = tidu.randn(30, 30), threading.Barrier(2)
+    tidu.realize()
+    found: dict[str, Any] = {}
+
+    def explain(name: str) -> None:
+        def run() -> float:
+            barrier.wait(60)
+            result = getattr(x, name)().sum().item()
+            barrier.wait(60)
+            return float(result)
+
+        found[name] = tidu.explain_compile(run)
+        found[f"{name} afterwards"] = state.own.programs
+
+    threads = [threading.Thread(target=explain, args=(name,)) for name in ("exp", "cos")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name, other in (("exp", "cos"), ("cos", "exp")):
+        (report,) = found[name].programs
+        assert f"{name}(" in report.loops and f"{other}(" not in report.loops
+        assert found[f"{name} afterwards"] is None
 
 
 def test_calls_that_a_compiled_function_would_replay_are_explained_too() -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tidu.base.deferred import DeferredModule
+from tidu.base.environment import setting
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -128,10 +129,7 @@ def _processors() -> int:
 
 
 def _default_count() -> int:
-    text = os.environ.get("TIDU_NUM_THREADS", "")
-    if text and not (text.isdecimal() and int(text)):
-        raise ValueError(f"TIDU_NUM_THREADS must be a positive number, got {text!r}")
-    return min(int(text or _processors()), spmd.MAX_WORKERS)
+    return min(int(setting("TIDU_NUM_THREADS") or _processors()), spmd.MAX_WORKERS)
 
 
 _workers = _Workers()

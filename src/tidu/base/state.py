@@ -55,6 +55,7 @@ class ThreadState:
         "inference",
         "pending",
         "position",
+        "programs",
         "running",
         "saved_hooks",
         "saved_hooks_disabled",
@@ -75,6 +76,8 @@ class ThreadState:
         self.saved_hooks_disabled: str | None = None
         # The backward pass that is running: `tidu.autograd.engine.Running`.
         self.running: Any = None
+        # What compiles for this thread alone, as long as that is looked at: `programs.Programs`.
+        self.programs: Any = None
         self.pending = Pending.of_thread()
 
 

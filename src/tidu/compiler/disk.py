@@ -14,8 +14,10 @@ import time
 import warnings
 from pathlib import Path
 
+from tidu.base.environment import setting
+
 # Another layout of the files needs another magic: old files then count as damaged and are removed.
-_MAGIC = b"tidu-cache-2\n"
+_MAGIC = b"tidu-cache-3\n"
 _DIGEST_SIZE = 16
 _DEFAULT_SIZE = 1 << 30
 # The kinds of files.
@@ -65,8 +67,7 @@ def folder() -> Path | None:
 
 def size_limit() -> int:
     """The bytes that the files may take: `TIDU_CACHE_SIZE`, or 1 GiB."""
-    text = os.environ.get("TIDU_CACHE_SIZE", "")
-    return int(text) if text.isdecimal() else _DEFAULT_SIZE
+    return int(setting("TIDU_CACHE_SIZE") or _DEFAULT_SIZE)
 
 
 def names(kind: str) -> list[str]:
@@ -94,7 +95,7 @@ def read(name: str) -> bytes | None:
         return None
     head = len(_MAGIC) + _DIGEST_SIZE
     data = content[head:]
-    if content[:head] == _MAGIC + _digest(data):
+    if content[:head] == _MAGIC + _digest(name, data):
         _touch(path)
         return data
     _remove(path)
@@ -109,7 +110,7 @@ def write(name: str, data: bytes) -> None:
         return
     try:
         where.mkdir(parents=True, exist_ok=True)
-        _write(where / name, _MAGIC + _digest(data) + data)
+        _write(where / name, _MAGIC + _digest(name, data) + data)
     except OSError as error:
         _warn("write to", error)
         return
@@ -123,8 +124,11 @@ def remove(name: str) -> None:
         _remove(where / name)
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=_DIGEST_SIZE).digest()
+def _digest(name: str, data: bytes) -> bytes:
+    """Of the name as well: what was copied under another one is as good as damaged."""
+    digest = hashlib.blake2b(name.encode() + b"\n", digest_size=_DIGEST_SIZE)
+    digest.update(data)
+    return digest.digest()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -86,7 +86,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     if prod(source.shape) == 0 or prod(shape) == 0:
         return expand(positive(input), shape)
     mask = expand(mask, shape)
-    count = cumsum_(cast(reshape(mask, (-1,)), dtypes.int64), 0)
+    count = cumsum_(cast(reshape(mask, (-1,)), dtypes.int64), 0, False)
     # The first True takes element 0; before it the count is 0, and where() ignores what is read
     # there.
     places = where(reshape(mask, (-1,)), count - 1, 0)

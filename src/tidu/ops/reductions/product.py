@@ -1,8 +1,8 @@
 """Products: over dimensions, and of everything up to each place.
 
-Both have two derivatives. One is quick, and meant for numbers only. The other is itself to be
-differentiated, and consists of what PyTorch's does: it divides the result where no factor is zero,
-so that the result has a part in the second derivative, and else leaves each factor out in turn.
+Their derivatives consist of what PyTorch's do: they divide the result where no factor is zero, so
+that the result has a part in the second derivative, and else leave each factor out in turn. That of
+products over dimensions has a quicker form besides, which is meant for numbers only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tidu.ops.reductions.scan import (
     infer_accumulated,
     reversed_sum,
     scan_samples,
+    scanned,
     shifted,
 )
 
@@ -36,27 +37,26 @@ def _without_zeros(x: Any, quick: Any, exact: Any) -> Any:
     return where(any_(eq(x, 0), tuple(range(len(x.shape))), False), exact, quick)
 
 
-def _cumprod_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
-    """The product of what comes before, times Σ over later places of g and the factors between;
-    or, where nothing is zero, Σ over later places of g · out, divided by the factor.
+def _cumprod_vjp(g: Any, out: Any, x: Any, dim: int, wide: bool) -> Any:
+    """Where nothing is zero, Σ over later places of g · out, divided by the factor; else the
+    product of what comes before, times Σ over later places of g and the factors between.
     """
     if not x.shape:
         return g
-    if g.__class__ is Value:
-        return shifted(out, dim, 1.0) * backwards(x, g, dim)
     quick = reversed_sum(out * g, dim) / where(eq(x, 0), 1.0, x)
-    exact = shifted(cumprod_(x, dim), dim, 1.0) * backwards(x, g, dim)
+    exact = shifted(scanned(cumprod_, x, dim), dim, 1.0) * backwards(x, g, dim)
     return _without_zeros(x, quick, exact)
 
 
 cumprod_ = define(
     "cumprod",
-    attrs="dim",
+    attrs="dim wide",
     kind="host",
     infer=infer_accumulated,
     numpy=accumulated(np.multiply.accumulate),
     vjp=(_cumprod_vjp,),
     samples=scan_samples(0.5, 2.0),
+    reference=lambda torch, x, dim, wide: torch.cumprod(x, dim),
     tolerance=2.0,
 )
 
@@ -68,8 +68,8 @@ def _others(x: Any, dims: Dims) -> Any:
     moved = permute(x, order)
     rows = reshape(moved, (*(x.shape[d] for d in rest), prod(x.shape[d] for d in dims)))
     last = len(rest)
-    before = shifted(cumprod_(rows, last), last, 1.0)
-    after = flip(shifted(cumprod_(flip(rows, (last,)), last), last, 1.0), (last,))
+    before = shifted(scanned(cumprod_, rows, last), last, 1.0)
+    after = flip(shifted(scanned(cumprod_, flip(rows, (last,)), last), last, 1.0), (last,))
     back = tuple(order.index(d) for d in range(len(x.shape)))
     return permute(reshape(before * after, moved.shape), back)
 
@@ -141,4 +141,5 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     >>> torch.cumprod(torch.tensor([1, 2, 3]), 0)
     tensor([1, 2, 6])
     """
-    return as_dtype(cumprod_(as_dtype(input, dtype), wrap_dim(dim, len(input.shape))), dtype)
+    d = wrap_dim(dim, len(input.shape))
+    return as_dtype(scanned(cumprod_, as_dtype(input, dtype), d), dtype)

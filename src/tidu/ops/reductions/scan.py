@@ -18,22 +18,38 @@ from tidu.ops.results import CumMax, CumMin, Results
 from tidu.ops.rules import promote, same
 from tidu.ops.sources import full
 
+_SHAPES = [((3, 4), 0), ((3, 4), 1), ((2, 3, 4), 1), ((5,), 0), ((), 0), ((0, 3), 1)]
+
 
 def scan_samples(low: float = -2.0, high: float = 2.0) -> Any:
     def make() -> list[Sample]:
-        shapes = [((3, 4), 0), ((3, 4), 1), ((2, 3, 4), 1), ((5,), 0), ((), 0), ((0, 3), 1)]
-        return [Sample((Array(shape, low, high), dim)) for shape, dim in shapes]
+        samples = [Sample((Array(shape, low, high), dim, False)) for shape, dim in _SHAPES]
+        return [*samples, Sample((Array((3, 4), low, high), 1, True))]
 
     return make
 
 
 def accumulated(function_: Any) -> Any:
-    """A NumPy accumulation, which a 0-d array has none of."""
+    """A NumPy accumulation, which a 0-d array has none of. If it is `wide`, it goes on in float64,
+    and only its results are rounded.
+    """
 
-    def run(x: Any, dim: int) -> Any:
-        return function_(x, dim) if x.ndim else x
+    def run(x: Any, dim: int, wide: bool) -> Any:
+        return function_(x, dim, np.float64 if wide else None) if x.ndim else x
 
     return run
+
+
+def is_wide(x: Any) -> bool:
+    """Whether scans of `x` are `wide`: as in PyTorch, those of float32 are. Halves arrive in
+    float32, and stay in that.
+    """
+    return x.dtype is dtypes.float32
+
+
+def scanned(op: Op, x: Any, dim: int) -> Any:
+    """A scan of `x`, `wide` if it is to be."""
+    return op(x, dim, is_wide(x))
 
 
 def infer_accumulated(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -44,22 +60,25 @@ def infer_accumulated(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -
 
 
 def reversed_sum(g: Any, dim: int) -> Any:
-    return flip(cumsum_(flip(g, (dim,)), dim), (dim,)) if g.shape else g
+    return flip(scanned(cumsum_, flip(g, (dim,)), dim), (dim,)) if g.shape else g
 
 
 cumsum_ = define(
     "cumsum",
-    attrs="dim",
+    attrs="dim wide",
     kind="host",
     infer=infer_accumulated,
     numpy=accumulated(np.add.accumulate),
-    vjp=(lambda g, out, x, dim: reversed_sum(g, dim),),
+    vjp=(lambda g, out, x, dim, wide: reversed_sum(g, dim),),
     samples=scan_samples(),
+    reference=lambda torch, x, dim, wide: torch.cumsum(x, dim),
     tolerance=2.0,
 )
 
 
-def _recurrence_numpy(factor: Any, term: Any, dim: int) -> Any:
+def _recurrence_numpy(factor: Any, term: Any, dim: int, wide: bool) -> Any:
+    if wide:
+        factor, term = factor.astype(np.float64), term.astype(np.float64)
     factor, term = np.moveaxis(factor, dim, 0), np.moveaxis(term, dim, 0)
     out = np.empty_like(term)
     state = np.zeros_like(term[0]) if len(term) else None
@@ -80,7 +99,8 @@ def backwards(factor: Any, g: Any, dim: int) -> Any:
     """u_i = g_i + factor_{i+1} · u_{i+1}: how a cotangent runs back through a recurrence."""
     if not g.shape[dim]:
         return g
-    return flip(recurrence(shifted(flip(factor, (dim,)), dim, 0.0), flip(g, (dim,)), dim), (dim,))
+    before = shifted(flip(factor, (dim,)), dim, 0.0)
+    return flip(recurrence(before, flip(g, (dim,)), dim, is_wide(g)), (dim,))
 
 
 # y_i = factor_i · y_{i-1} + term_i along one dimension: what the derivatives of products of sums
@@ -88,20 +108,20 @@ def backwards(factor: Any, g: Any, dim: int) -> Any:
 recurrence = define(
     "recurrence",
     inputs="factor term",
-    attrs="dim",
+    attrs="dim wide",
     kind="host",
     infer=lambda op, inputs, attrs: (*(promote(inputs)[:1]), inputs[1].shape, inputs[1].dtype),
     numpy=_recurrence_numpy,
     vjp=(
-        lambda g, out, factor, term, dim: backwards(factor, g, dim) * shifted(out, dim, 0.0),
-        lambda g, out, factor, term, dim: backwards(factor, g, dim),
+        lambda g, out, factor, term, dim, wide: backwards(factor, g, dim) * shifted(out, dim, 0.0),
+        lambda g, out, factor, term, dim, wide: backwards(factor, g, dim),
     ),
     samples=lambda: [
-        Sample((Array((4, 3)), Array((4, 3)), 0)),
-        Sample((Array((2, 5)), Array((2, 5)), 1)),
+        Sample((Array((4, 3)), Array((4, 3)), 0, False)),
+        Sample((Array((2, 5)), Array((2, 5)), 1, True)),
     ],
     dtypes="float",
-    reference=lambda torch, factor, term, dim: _torch_recurrence(torch, factor, term, dim),
+    reference=lambda torch, factor, term, dim, wide: _torch_recurrence(torch, factor, term, dim),
 )
 
 
@@ -117,7 +137,7 @@ def _distance(a: Any, b: Any) -> Any:
     return where(logical_and(eq(a, b), isinf(a)), 0.0, a - b)
 
 
-def _logcumsumexp_vjp(g: Any, out: Any, x: Any, dim: int) -> Any:
+def _logcumsumexp_vjp(g: Any, out: Any, x: Any, dim: int, wide: bool) -> Any:
     """Σ over j >= i of g_j · exp(x_i - out_j), where `out` never decreases,
     so that no exponent is positive.
     """
@@ -137,13 +157,14 @@ def _logcumsumexp_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...])
 
 logcumsumexp_ = define(
     "logcumsumexp",
-    attrs="dim",
+    attrs="dim wide",
     kind="host",
     infer=_logcumsumexp_infer,
     numpy=accumulated(np.logaddexp.accumulate),
     vjp=(_logcumsumexp_vjp,),
     samples=scan_samples(),
     dtypes="float",
+    reference=lambda torch, x, dim, wide: torch.logcumsumexp(x, dim),
 )
 
 
@@ -167,7 +188,7 @@ def _cumulative_extreme(name: str, ufunc: Any) -> Op:
         kind="host",
         infer=lambda op, inputs, attrs: (inputs, inputs[0].shape, dtypes.int64),
         numpy=_extreme_places(ufunc),
-        samples=scan_samples(),
+        samples=lambda: [Sample((Array(shape, -2.0, 2.0), dim)) for shape, dim in _SHAPES],
         reference=lambda torch, x, dim: getattr(torch, name)(x, dim).indices,
     )
 
@@ -183,13 +204,14 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     >>> torch.tensor([1, 2, 3]).cumsum(0)
     tensor([1, 3, 6])
     """
-    return as_dtype(cumsum_(as_dtype(input, dtype), wrap_dim(dim, len(input.shape))), dtype)
+    d = wrap_dim(dim, len(input.shape))
+    return as_dtype(scanned(cumsum_, as_dtype(input, dtype), d), dtype)
 
 
 @function("torch.logcumsumexp Tensor.logcumsumexp")
 def logcumsumexp(input: Any, dim: int) -> Any:
     """log Σ exp(x) of the elements up to each place along `dim`, without overflow."""
-    return logcumsumexp_(input, wrap_dim(dim, len(input.shape)))
+    return scanned(logcumsumexp_, input, wrap_dim(dim, len(input.shape)))
 
 
 def _cumulative(places: Op, kind: type[Results], grad_name: str, input: Any, dim: int) -> Results:
