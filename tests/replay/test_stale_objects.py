@@ -51,6 +51,18 @@ def parts_exchanged_in_the_dictionary(wrap: Wrap) -> list[Any]:
     return found + go(function)
 
 
+def hooks_cleared_in_the_dictionary(wrap: Wrap) -> list[Any]:
+    layer = nn.Linear(3, 3)
+    layer.register_forward_hook(lambda module, args, out: out * 2)
+    layer.register_forward_pre_hook(lambda module, args: (args[0] + 1,))
+    function = wrap(lambda x: layer(x).detach())
+    found = go(function)
+    layer._forward_hooks.clear()
+    found += go(function)
+    layer._forward_pre_hooks.clear()
+    return found + go(function)
+
+
 def methods_of_an_optimizer_hidden(wrap: Wrap) -> list[Any]:
     w = nn.Parameter(torch.ones(3))
     optimizer = torch.optim.SGD([w], lr=0.1)
@@ -142,6 +154,7 @@ def attributes_looked_for_in_vain(wrap: Wrap) -> list[Any]:
 SCENARIOS = [
     attributes_of_modules_set_past_setattr,
     parts_exchanged_in_the_dictionary,
+    hooks_cleared_in_the_dictionary,
     methods_of_an_optimizer_hidden,
     modules_without_a_file,
     functions_that_dispatch,

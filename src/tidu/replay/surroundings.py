@@ -77,6 +77,11 @@ _KNOWN_BASES = {
     *NUMBERS,
 }
 _OF_ALL_MODULES = frozenset(vars(Module())) - {"training"}
+# Dictionaries of modules to which people write behind their backs: `_forward_hooks.clear()`.
+_REGISTERS = (
+    *("_modules", "_parameters", "_forward_hooks", "_forward_pre_hooks"),
+    *("_backward_hooks", "_backward_pre_hooks"),
+)
 _MADE_BY_A_CLASS_STATEMENT = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _OF_GRADIENTS = {
     *("grad", "zero_grad", "step", "unscale_", "get_total_norm"),
@@ -258,7 +263,7 @@ class Surroundings:
         """
         self.modules[id(module)] = module
         state = vars(module)
-        for register in (state.get("_modules"), state.get("_parameters")):
+        for register in map(state.get, _REGISTERS):
             if register:
                 self.registers.append(register)
                 self.registered.extend(register.values())
