@@ -217,11 +217,12 @@ def product(p: Pool, first: int, second: int, how: int) -> Item | None:
     scale = 1.0 / math.sqrt(max(a.shape[-1], 1))
     choices = [
         lambda: (a @ b) * scale,
-        lambda: (a @ b).tanh(),
+        # Where tanh is nearly 1, its slope is made of the last bits of that.
+        lambda: ((a @ b) * scale).tanh(),
         lambda: F.linear(a, a) * scale if a.dim() == 2 else a,
         lambda: tidu.einsum("...i,...i->...", a, a) * scale,
         lambda: (a.flip(-1) @ b) * scale,
-        lambda: (a @ b + 1.0).sigmoid(),
+        lambda: ((a @ b) * scale + 1.0).sigmoid(),
         lambda: tidu.outer(a, a) if a.dim() == 1 else (a.transpose(-1, -2) @ a) * scale,
     ]
     return inexact(choices[how % len(choices)]())
