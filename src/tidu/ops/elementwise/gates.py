@@ -52,10 +52,11 @@ def _sigmoid_emit(s: Any, x: Any) -> Any:
     one = s.const(1, x)
     below = s.lt(x, s.const(0, x))
     whole = s.add(one, e)
-    lost = s.add(s.sub(one, whole), e)  # in the rounding of the sum: half a unit of the result
     rounded = s.div(s.select(below, e, one), whole)
-    inverse = s.select(below, s.sub(one, rounded), rounded)  # of `whole`
-    return s.sub(rounded, s.mul(s.mul(rounded, lost), inverse))
+    # Below 0, the errors of e and of the sum come together: what the sum lost is brought back.
+    lost = s.add(s.sub(one, whole), e)
+    exact = s.sub(rounded, s.mul(s.mul(rounded, lost), s.sub(one, rounded)))
+    return s.select(below, exact, rounded)
 
 
 sigmoid = define_unary(
