@@ -83,7 +83,7 @@ def test_a_step_that_writes_to_shared_memory_is_not_replayed_and_right() -> None
 
         call = tidu.compile(step) if compiled else step
         found = []
-        for number in range(8):
+        for number in range(16):
             a[0] = number % 3
             found.append((call().item(), shown.tolist()))
         return found
