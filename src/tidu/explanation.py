@@ -9,7 +9,6 @@ from typing import Any
 
 from tidu.backends.cpu import CpuProgram, plan_of
 from tidu.backends.timing import seconds_of_calls
-from tidu.compiler.control import set_stance
 from tidu.compiler.graph import Graph
 from tidu.compiler.program import Plan
 from tidu.compiler.render import render
@@ -79,7 +78,7 @@ def explain(function: Callable[[], Any]) -> Explanation:
     """Call a function, and tell of every program that it needs."""
     realize()
     found: list[ProgramReport] = []
-    with set_stance("force_eager"), compiling(lambda graph: _Measured(graph, found.append)):
+    with compiling(lambda graph: _Measured(graph, found.append)):
         result = function()
         realize()
     return Explanation(result, found)

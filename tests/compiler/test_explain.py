@@ -14,6 +14,7 @@ import pytest
 
 import tidu
 from tests.compiler.tiers import forget_programs
+from tidu.base.changes import changes
 from tidu.base.state import state
 from tidu.execute import engine
 from tidu.programs import programs
@@ -204,6 +205,7 @@ def test_threads_that_explain_at_the_same_time_get_their_own_programs() -> None:
         (report,) = found[name].programs
         assert f"{name}(" in report.loops and f"{other}(" not in report.loops
         assert found[f"{name} afterwards"] is None
+    assert changes.stance == "default"  # compiled functions are replayed again
 
 
 def test_calls_that_a_compiled_function_would_replay_are_explained_too() -> None:

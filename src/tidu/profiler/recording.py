@@ -9,7 +9,6 @@ from typing import Any
 
 from tidu.backends import threads
 from tidu.backends.cpu import CpuProgram, plan_of
-from tidu.compiler.control import set_stance
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.graph import Graph
 from tidu.compiler.steps import Correlate, HostCall
@@ -30,7 +29,6 @@ class Recorder:
     def prepare(self) -> None:
         """Have everything compiled at once from here on, so that its calls can be measured."""
         realize()
-        self._started.enter_context(set_stance("force_eager"))
         self._started.enter_context(compiling(self._compile))
 
     def start(self) -> None:

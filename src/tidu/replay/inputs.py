@@ -67,6 +67,7 @@ class Inputs:
             f"own.inference is {own.inference}",
             f"own.autocast is {self.constant(own.autocast)}",
             "not own.saved_hooks",
+            "own.programs is None",
             "not Anomaly.enabled",
             f"len(args) == {len(args)}",
             f"[*kwargs] == {list(kwargs)!r}" if kwargs else "not kwargs",
