@@ -15,6 +15,9 @@ import pytest
 import tidu as torch
 from tests.replay.training import Wrap, assert_never_stale, go, replayed
 from tidu import nn
+from tidu.compiler import plain
+from tidu.compiler.steps import Buffer
+from tidu.replay.conduct import Conduct
 
 
 def a_module_imported_by_the_function(wrap: Wrap) -> list[Any]:
@@ -119,6 +122,15 @@ def a_global_that_hides_a_built_in_function(wrap: Wrap) -> list[Any]:
     return found + go(function)
 
 
+def code_that_is_in_no_module(wrap: Wrap) -> list[Any]:
+    variables: dict[str, Any] = {"scale": 2.0}
+    exec("def scaled(x):\n    import math\n    return x * math.floor(scale)", variables)
+    function = wrap(variables["scaled"])
+    found = go(function)
+    variables["scale"] = 5.0
+    return found + go(function)
+
+
 SCENARIOS = [
     a_module_imported_by_the_function,
     attributes_in_patterns,
@@ -126,6 +138,7 @@ SCENARIOS = [
     attributes_of_the_keys_of_a_dictionary,
     attributes_of_a_number,
     a_global_that_hides_a_built_in_function,
+    code_that_is_in_no_module,
 ]
 
 
@@ -182,3 +195,12 @@ def test_a_step_count_that_is_written_between_calls_is_followed() -> None:
         return [*found, weight.tolist()]
 
     assert_never_stale(run)
+
+
+def test_the_fields_that_the_compiler_itself_looks_at_are_not_the_users() -> None:
+    plain._fields.cache_clear()
+    with Conduct() as ours:
+        plain._fields(Buffer)
+    with Conduct() as theirs:
+        dataclasses.asdict(Options())
+    assert (ours.any_name, theirs.any_name) == (False, True)

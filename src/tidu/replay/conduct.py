@@ -91,7 +91,7 @@ class Conduct:
             kind = _origin_of(frame)
             if kind is OUTSIDE:
                 self._enter(frame, code)
-            elif kind is STATELESS and code.co_filename == dataclasses.__file__:
+            elif code.co_filename == dataclasses.__file__ and _called_from_outside(frame):
                 self.any_name = True  # asdict() and the like look at all fields
             elif kind is LIBRARY and self.reason is None and _called_from_outside(frame):
                 name = frame.f_globals.get("__name__", "?")

@@ -164,8 +164,9 @@ class Surroundings:
         """Follow the global names of all code that ran."""
         for code, variables in self._conduct.codes.items():
             self._add_globals(globals_in(code), variables)
+            package = variables.get("__package__")  # code made by exec() is in none
             for level, name in imports_in(code):
-                module = sys.modules.get(resolve_name("." * level + name, variables["__package__"]))
+                module = sys.modules.get(resolve_name("." * level + name, package))
                 self._stack.append((module, name, True))
         self._stack.append((Tensor, "Tensor", True))
         self._finish()
