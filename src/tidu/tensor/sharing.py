@@ -31,17 +31,41 @@ MOST_BYTES = 1 << 16
 class Link:
     """An array, and the movements that lead from the memory to what it shows."""
 
-    __slots__ = ("array", "chain")
+    __slots__ = ("_mark", "array", "chain")
 
-    def __init__(self, array: np.ndarray[Any, Any], chain: Any) -> None:
+    def __init__(
+        self, array: np.ndarray[Any, Any], chain: Any, storage: weakref.ref[Storage]
+    ) -> None:
         self.array = weakref.ref(array)
         self.chain = chain
+        self._mark = _Mark(_whole(array))
+        self._mark.storage = storage
+
+    def neighbors(self) -> list[Storage]:
+        """The storages that share this array, or another name of all of it."""
+        whole = self._mark()
+        marks = () if whole is None else weakref.getweakrefs(whole)
+        found = [mark.storage() for mark in marks if mark.__class__ is _Mark]
+        return [storage for storage in found if storage is not None]
 
     def part_of(self, numbers: Any) -> Any:
         """What the array has to show, of the numbers in memory."""
         for op, attrs in self.chain:
             numbers = op.numpy(numbers, *attrs)
         return numbers
+
+
+class _Mark(weakref.ref[Any]):
+    """What is found at an array: a storage that shares it."""
+
+    __slots__ = ("storage",)
+    storage: weakref.ref[Storage]
+
+
+def _whole(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array whose memory this is, if it is all of it."""
+    base = array.base
+    return base if isinstance(base, np.ndarray) and base.nbytes == array.nbytes else array
 
 
 _links: weakref.WeakKeyDictionary[Storage, list[Link]] = weakref.WeakKeyDictionary()
@@ -53,7 +77,7 @@ def link(storage: Storage, array: np.ndarray[Any, Any], chain: Any = ()) -> None
     """Keep the memory and an array, which has the same numbers, equal from now on."""
     if not array.flags.writeable or 0 in array.strides:
         return
-    _links.setdefault(storage, []).append(Link(array, chain))
+    _links.setdefault(storage, []).append(Link(array, chain, weakref.ref(storage)))
     storage.__class__ = _SHARED.get(storage.__class__, storage.__class__)
 
 
@@ -66,14 +90,20 @@ def linked(storage: Storage, chain: Any) -> Any:
     return None
 
 
-def _look(storage: Any) -> None:
-    """Take over what somebody has written to an array."""
+def _look(storage: Any, asked: tuple[Storage, ...] = ()) -> None:
+    """Take over what somebody has written to an array; storages that share one with this look
+    first, for what was written to theirs.
+    """
     alive = []
+    asked = (*asked, storage)
     for there in _links.get(storage, ()):
         array = there.array()
         if array is None:
             continue
         alive.append(there)
+        for neighbor in there.neighbors():
+            if not any(neighbor is other for other in asked):
+                _look(neighbor, asked)
         value = _content.__get__(storage)
         if value.buffer.__class__ is Failure:  # there is nothing that the array could differ from
             continue
