@@ -13,6 +13,7 @@ from tidu.backends import threads
 from tidu.backends.cpu import multipliers
 from tidu.base.dtypes import dtype, float32, float64
 from tidu.compiler import gemm, llvm
+from tidu.compiler.strips import MOST_DEPTH
 
 SHAPES = [
     (1, 1, 1),
@@ -110,9 +111,9 @@ class Case:
 
 
 def cuts(m: int, n: int, k: int) -> list[gemm.Panels]:
-    """The whole, panels that fit, panels that leave a rest, and the usual choice."""
+    """All rows and columns, panels that fit, panels that leave a rest, and the usual choice."""
     return [
-        gemm.Panels(m, n, max(k, 1), 1),
+        gemm.Panels(m, n, min(max(k, 1), MOST_DEPTH), 1),
         gemm.Panels(2, 3, 5, 1),
         gemm.Panels(16, 7, 64, 3),
         gemm.panels(m, n, k, 6),

@@ -234,7 +234,7 @@ def test_plans_for_something_else_are_not_used(
         if other == "edition":
             patch.setattr(shelf, "edition", lambda since: "0" * 32)
         elif other == "processor":
-            patch.setattr(edition, "_processor", lambda: b"another")
+            patch.setattr(edition, "processor", lambda: b"another")
             patch.setattr(shelf, "edition", edition.edition.__wrapped__)
         elif other == "default dtype":
             tidu.set_default_dtype(tidu.float64)

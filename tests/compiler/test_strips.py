@@ -111,7 +111,7 @@ def test_panels_are_no_deeper_than_it_takes(m: int, n: int, k: int, transposed: 
         assert (m, n, transposed) == (48, 48, False)
 
 
-@pytest.mark.parametrize("m, n, k", [(32, 20, 7), (48, 64, 150), (100, 100, 301), (64, 256, 784)])
+@pytest.mark.parametrize("m, n, k", [(32, 20, 7), (48, 64, 150), (100, 100, 301), (128, 256, 784)])
 @pytest.mark.parametrize("trans_a", [False, True])
 @pytest.mark.parametrize("trans_b", [False, True])
 def test_products_have_the_bits_of_pytorch(

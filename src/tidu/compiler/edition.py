@@ -12,9 +12,9 @@ from functools import cache
 import ml_dtypes
 import numpy as np
 
+from tidu.base.processor import processor
+
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
-# Lines of /proc/cpuinfo that are the same at all times and on all processors of a kind.
-_LASTING = (b"flags", b"Features", b"model name", b"CPU implementer", b"CPU part")
 
 
 @cache
@@ -40,7 +40,7 @@ def edition(since: float) -> str | None:
     if not paths:
         return None
     parts = (sys.version, np.__version__, ml_dtypes.__version__, platform.machine())
-    digest.update("\n".join(parts).encode() + _processor())
+    digest.update("\n".join(parts).encode() + processor())
     return digest.hexdigest()
 
 
@@ -50,13 +50,3 @@ def _sources(folder: str) -> Iterator[str]:
             yield entry.path
         elif entry.is_dir() and entry.name != "__pycache__":
             yield from _sources(entry.path)
-
-
-def _processor() -> bytes:
-    """What the system says of the first processor; nothing where it does not say it in a file."""
-    try:
-        with open("/proc/cpuinfo", "rb") as file:
-            first = file.read(1 << 14).partition(b"\n\n")[0]
-    except OSError:
-        return b""
-    return b"\n".join(line for line in first.split(b"\n") if line.startswith(_LASTING))

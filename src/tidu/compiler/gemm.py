@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tidu.ir import product_order
 from tidu.ir.product_order import chain_length
 
 # The kernel for each dtype, by the name that LLVM has for its elements.
@@ -27,9 +28,8 @@ _UNPACKED = 1_000_000
 _UNPACKED_BESIDE_TRANSPOSE = 1024
 # Bytes of B beyond which reading it once for every 48 rows costs more than packing it.
 _CACHED = 3 << 20
-# Rows and columns from which on `strips.py` multiplies with a transposed B, and rows from which on
-# with a large one.
-_ROWS_TO_TURN, _COLUMNS_TO_TURN, _ROWS_TO_COPY = 32, 12, 256
+# Rows from which on `strips.py` multiplies with a large B.
+_ROWS_TO_COPY = 256
 # Floating-point operations for which it pays to tell one worker from another.
 _WORTH_A_UNIT = 1_200_000
 # And for which a panel is made smaller than would be best for one worker.
@@ -137,11 +137,12 @@ def is_in_strips(m: int, n: int, k: int, trans_a: bool, trans_b: bool) -> bool:
     """Whether the function in `strips.py` multiplies, and not BLAS."""
     if trans_a:
         return False
+    rows, columns = product_order.least_in_chains()
+    chained = m >= rows and n >= columns
     if trans_b:
-        return m >= _ROWS_TO_TURN and n >= _COLUMNS_TO_TURN
+        return chained
     # OpenBLAS adds up in another order in up to 8 columns beside whole vectors.
-    beside = m >= _ROWS_TO_TURN and n >= _COLUMNS_TO_TURN and 1 <= n % 16 <= 8
-    return beside or (m > _ROWS_TO_COPY and 4 * n * k > _CACHED)
+    return (chained and 1 <= n % 16 <= 8) or (m > _ROWS_TO_COPY and 4 * n * k > _CACHED)
 
 
 def _power_of_two(units: int) -> int:
@@ -188,7 +189,8 @@ def _vector_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
 
 
 def _unpacked_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
-    """48 × 64 × 192 for large sizes; where one is smaller, the next is greater."""
+    """48 × 64 for large sizes, with as much of k as a chain takes; where one is smaller, the
+    next is greater."""
     depth = chain_length(k)
     rows = even_part(m, max(48, min(2048, 3072 // n)), 4)
     columns = _UNPACKED // (rows * depth)
@@ -205,7 +207,7 @@ def _transposed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
 
 
 def _strip_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
-    """384 × 64 × 192: many rows for what is laid out once."""
+    """384 × 64 with a chain of k: many rows for what is laid out once."""
     return even_part(m, 384, 4), min(n, 64), chain_length(k)
 
 

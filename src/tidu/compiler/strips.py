@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tidu.compiler.correlation.vectors import BYTES, Vector, fill
 
 # What it takes of k at most.
-MOST_DEPTH = 320
+MOST_DEPTH = 384
 _ELEMENTS = ("float", "double")
 _MEMCPY = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
 

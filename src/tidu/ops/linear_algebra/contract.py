@@ -10,11 +10,14 @@ import numpy as np
 from tidu.base.shapes import broadcast
 from tidu.ir.op import Array, Inferred, Op, Sample, define, function
 from tidu.ir.precision import in_given_precision, in_lower_precision
-from tidu.ir.product_order import chain_length
+from tidu.ir.product_order import chain_length, least_in_chains
 from tidu.ops.cast import cast
 from tidu.ops.moving.movement import permute, reshape, swap
 from tidu.ops.reductions.reduce import sum_
 from tidu.ops.rules import class_name
+
+# Elements that may be laid by columns for the sake of the order in which they are added up.
+_WORTH_A_COPY = 1 << 20
 
 
 def _matmul_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
@@ -85,10 +88,21 @@ def matmul_numpy(x: Any, y: Any) -> Any:
         return _sum_of_chains(x, y)
     if x.ndim > 2 and y.ndim == 2 and x.flags.c_contiguous:
         # One large product instead of a batch of small ones.
-        return np.matmul(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y).reshape(
-            *x.shape[:-1], y.shape[-1]
-        )
+        rows = matmul_numpy(x.reshape(prod(x.shape[:-1]), x.shape[-1]), y)
+        return rows.reshape(*x.shape[:-1], y.shape[-1])
+    if x.dtype == np.float32 and x.ndim == y.ndim == 2 and _is_cut(x, y):
+        x = np.asfortranarray(x)
     return np.matmul(x, y)
+
+
+def _is_cut(x: Any, y: Any) -> bool:
+    """Whether OpenBLAS would make several chains of each sum, as it does where the left operand
+    lies by rows and the right one by columns, or where up to 8 columns are left beside vectors.
+    """
+    rows, columns = least_in_chains()
+    if x.shape[0] < rows or y.shape[1] < columns or x.size > _WORTH_A_COPY:
+        return False
+    return bool(y.strides[0] < y.strides[1] or 1 <= y.shape[1] % 16 <= 8)
 
 
 def _sum_of_chains(x: Any, y: Any) -> Any:

@@ -118,8 +118,8 @@ def _linear_weight_numpy(x: Any, g: Any) -> Any:
     depth, columns = x.shape
     cut = rows_of_blas(rows, depth, columns) if x.dtype == np.float32 else rows
     if cut == rows:
-        return np.matmul(left, x)
-    return np.concatenate([np.matmul(left[:cut], x), product_one_by_one_numpy(left[cut:], x)])
+        return matmul_numpy(left, x)
+    return np.concatenate([matmul_numpy(left[:cut], x), product_one_by_one_numpy(left[cut:], x)])
 
 
 def _linear_vjp_bias(g: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Products of small matrices in the order in which PyTorch adds on x86, with two threads.
+"""Products of small matrices in the order in which PyTorch adds on AMD's processors, with two
+threads. On Intel's, nearly all products are added up as large ones are.
 
 Where a result has at least 4 rows and 12 columns, each of its elements is a chain of fused
 multiplications and additions, as in any BLAS. Otherwise products are rounded before they are added.
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tidu.ir.product_order import small_have_their_own
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import reshape, slice_along
 from tidu.ops.reductions.reduce import in_order_numpy, sum_in_order
@@ -30,7 +32,12 @@ _LANES, _LANES_OF_LAST = 4, 8
 
 def _is_small(rows: int, depth: int, columns: int) -> bool:
     few = rows < _ROWS or columns < _COLUMNS
-    return few and min(rows, columns) > 1 and rows * depth * columns <= _MOST
+    return (
+        small_have_their_own()
+        and few
+        and min(rows, columns) > 1
+        and rows * depth * columns <= _MOST
+    )
 
 
 def in_lanes(rows: int, depth: int, columns: int) -> bool:
@@ -41,7 +48,7 @@ def in_lanes(rows: int, depth: int, columns: int) -> bool:
 
 def rows_of_blas(rows: int, depth: int, columns: int) -> int:
     """How many rows of a product of other operands are not added up one by one."""
-    if columns % _ALIGNED:
+    if not small_have_their_own() or columns % _ALIGNED:
         return rows
     if rows < _ROWS or columns < _COLUMNS:
         return 0 if _is_small(rows, depth, columns) else rows

@@ -1,0 +1,74 @@
+"""Both ways in which PyTorch's products are added up, whichever the processor here asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tidu
+from tests.compiler.tiers import tier
+from tidu.ir import product_order
+
+# Rows, inputs and outputs of a linear layer: plans of one order do not serve the other.
+LAYERS = {True: [(33, 64, 10), (29, 96, 7), (40, 500, 21)],
+          False: [(35, 64, 10), (27, 96, 7), (36, 500, 21)]}  # fmt: skip
+CASES = [(by_amd, layer) for by_amd, layers in LAYERS.items() for layer in layers]
+
+
+def _normal(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def _layer(rows: int, inputs: int, outputs: int) -> list[Any]:
+    """A linear layer without a bias: what it gives, and the gradients of input and weight."""
+    leaves = [
+        tidu.from_numpy(x).requires_grad_()
+        for x in (_normal(rows, inputs), _normal(outputs, inputs, seed=1))
+    ]
+    out = tidu.nn.functional.linear(*leaves)
+    out.backward(tidu.from_numpy(_normal(rows, outputs, seed=2)))
+    return [out.detach().numpy(), *(x.grad.numpy() for x in leaves)]
+
+
+def _chains(a: Any, b: Any, longest: int) -> Any:
+    total = None
+    for start in range(0, a.shape[1], longest):
+        chain = np.zeros((len(a), b.shape[1]), np.float32)
+        for i in range(start, min(start + longest, a.shape[1])):
+            exact = a[:, None, i].astype(np.float64) * b[None, i]
+            chain = (chain + exact).astype(np.float32)
+        total = chain if total is None else total + chain
+    return total
+
+
+@pytest.mark.parametrize(("by_amd", "layer"), CASES)
+def test_both_tiers_add_in_the_same_order(
+    by_amd: bool, layer: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product_order, "_BY_AMD", by_amd)
+    found = []
+    for number in (0, 1):
+        with tier(number):
+            found.append(_layer(*layer))
+    for ours, others in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, others)
+
+
+@pytest.mark.parametrize("layer", LAYERS[False])
+def test_as_on_processors_of_intel_every_product_is_made_of_chains(
+    layer: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product_order, "_BY_AMD", False)
+    rows, inputs, outputs = layer
+    x, weight, g = (
+        _normal(rows, inputs),
+        _normal(outputs, inputs, seed=1),
+        _normal(rows, outputs, seed=2),
+    )
+    with tier(1):
+        found = _layer(*layer)
+    wanted = [_chains(x, weight.T, 250), _chains(g, weight, 250), _chains(g.T, x, 250)]
+    for ours, chained in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, chained)
