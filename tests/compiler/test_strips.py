@@ -15,7 +15,11 @@ from tests.compiler.tiers import tier
 from tidu.compiler import gemm, llvm, strips
 
 ELEMENTS = {"float": (np.float32, ctypes.c_float), "double": (np.float64, ctypes.c_double)}
-ROWS, COLUMNS, DEPTHS = (1, 3, 4, 5, 48), (1, 7, 16, 33, 64, 65, 130), (1, 5, 16, 17, 50, 320)
+ROWS, COLUMNS, DEPTHS = (
+    (1, 3, 4, 5, 7, 8, 10, 49),
+    (1, 7, 16, 33, 64, 65, 130),
+    (1, 5, 16, 17, 50, 320),
+)
 
 
 @cache
@@ -41,11 +45,12 @@ def functions(vector_bytes: int) -> dict[str, Any]:
 def multiply(
     vector_bytes: int, element: str, a: Any, b: Any, c: Any, beta: float, transposed: bool
 ) -> None:
-    """c = a·b + beta·c, or a·bᵀ, for views of matrices by rows."""
-    rows = [x.strides[0] // x.itemsize for x in (a, b, c)]
+    """c = a·b + beta·c, or a·bᵀ, for views of matrices by rows; a may be by columns."""
+    by_columns = a.strides[0] == a.itemsize != a.strides[1]
+    rows = [max(a.strides) // a.itemsize, *(x.strides[0] // x.itemsize for x in (b, c))]
     at = [x.ctypes.data for x in (a, b, c)]
     functions(vector_bytes)[element](
-        101, 111, 111 + transposed, *c.shape, a.shape[1],
+        101, 111 + by_columns, 111 + transposed, *c.shape, a.shape[1],
         1.0, at[0], rows[0], at[1], rows[1], beta, at[2], rows[2],
     )  # fmt: skip
 
@@ -61,15 +66,14 @@ def framed(rng: Any, kind: Any, rows: int, columns: int) -> tuple[Any, Any]:
 @pytest.mark.parametrize("vector_bytes", [16, 32, 64])
 @pytest.mark.parametrize("element", ELEMENTS)
 @pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("by_columns", [False, True])
 def test_products_agree_with_numpy_and_stay_within_bounds(
-    transposed: bool, element: str, vector_bytes: int
+    by_columns: bool, transposed: bool, element: str, vector_bytes: int
 ) -> None:
     rng, kind = np.random.default_rng(0), ELEMENTS[element][0]
     for m, n, k in itertools.product(ROWS, COLUMNS, DEPTHS):
-        (a, _), (b, _) = (
-            framed(rng, kind, m, k),
-            framed(rng, kind, *((n, k) if transposed else (k, n))),
-        )
+        a = framed(rng, kind, k, m)[0].T if by_columns else framed(rng, kind, m, k)[0]
+        b, _ = framed(rng, kind, *((n, k) if transposed else (k, n)))
         c, whole = framed(rng, kind, m, n)
         before = whole.copy()
         exact = a.astype(np.float64) @ (b.T if transposed else b).astype(np.float64)

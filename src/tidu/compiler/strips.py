@@ -1,8 +1,8 @@
 """Products by a function of our own, where BLAS is slow: with a transposed right operand, and where
 B is large.
 
-It is called like cblas_?gemm, for matrices by rows, with alpha = 1 and with beta 0 or 1; A is not
-transposed. As many columns of C as a tile has are made at a time. What they need of B, a strip of
+It is called like cblas_?gemm, for matrices by rows, with alpha = 1 and with beta 0 or 1. As many
+columns of C as a tile has are made at a time. What they need of B, a strip of
 it, is laid into rows one behind the other, which a transposed B is turned around for, square by
 square in registers. All rows of A are then multiplied with that, a few at a time. Each element of C
 is one chain of fused multiplications and additions.
@@ -14,10 +14,19 @@ from typing import NamedTuple
 
 from tidu.compiler.correlation.vectors import BYTES, Vector, fill
 
+# How many steps along k the next elements of A are fetched ahead, which in a transposed A are in
+# lines far apart.
+_AHEAD = 16
 # What it takes of k at most.
 MOST_DEPTH = 384
 _ELEMENTS = ("float", "double")
+_PREFETCH = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
 _MEMCPY = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+
+
+# Rows of a tile. With six, three of four registers hold sums, and what is read of a strip serves
+# for most; four are for what six do not divide.
+_TALL, _SHORT = 6, 4
 
 
 class _Tile(NamedTuple):
@@ -26,12 +35,8 @@ class _Tile(NamedTuple):
     vector: Vector
 
     @property
-    def rows(self) -> int:
-        return 4
-
-    @property
     def vectors(self) -> int:
-        return self.vector.registers // 8  # half of the registers hold sums
+        return self.vector.registers // 8
 
     @property
     def width(self) -> int:
@@ -49,25 +54,26 @@ def text(vector_bytes: int) -> str:
     declarations = dict.fromkeys(
         line for tile in tiles for line in tile.vector.declarations().splitlines()
     )
-    declarations[_MEMCPY] = None
+    declarations |= {_MEMCPY: None, _PREFETCH: None}
     return "".join(map(_module, tiles)) + "\n".join(declarations)
 
 
 def _module(tile: _Tile) -> str:
-    sizes = range(1, tile.vectors + 1)
+    sizes = [(rows, v) for rows in (_TALL, _SHORT) for v in range(1, tile.vectors + 1)]
     main = fill(
         _FUNCTION,
-        CASES=" ".join(f"i64 {v - 1}, label %tile.{v}" for v in sizes[:-1]),
-        CALLS="".join(fill(_CALL, VECTORS=v) for v in sizes),
+        CASES=" ".join(f"i64 {i}, label %tile.{r}.{v}" for i, (r, v) in enumerate(sizes)),
+        CALLS="".join(fill(_CALL, ROWS=r, VECTORS=v) for r, v in sizes),
         SCRATCH=(MOST_DEPTH + tile.vector.lanes) * tile.width,
         VECTORS=tile.vectors,
+        TALL=_TALL,
+        SHORT=_SHORT,
     )
     return fill(
-        main + _COPY + _turn(tile) + "".join(_tile(tile, v) for v in sizes),
+        main + _COPY + _turn(tile) + "".join(_tile(tile, r, v) for r, v in sizes),
         FUNCTION=name(tile.vector.element),
         WIDTH=tile.width,
         LANES=tile.vector.lanes,
-        HEIGHT=tile.rows,
         ELEMENT=tile.vector.element,
         BYTES=BYTES[tile.vector.element],
     )
@@ -81,6 +87,9 @@ entry:
   %strip = alloca [SCRATCH x ELEMENT], align 64
   %adds = fcmp une ELEMENT %beta, 0.0
   %straight = icmp eq i32 %b.order, 111
+  %a.straight = icmp eq i32 %a.order, 111
+  %a.down = select i1 %a.straight, i64 %lda, i64 1
+  %a.along = select i1 %a.straight, i64 1, i64 %lda
   br label %columns.loop
 
 columns.loop:
@@ -111,14 +120,21 @@ rows:
 
 rows.loop:
   %row = phi i64 [0, %rows], [%row.next, %rows.done]
-  %row.next = add i64 %row, HEIGHT
   %rows.left = sub i64 %m, %row
-  %height = call i64 @llvm.smin.i64(i64 %rows.left, i64 HEIGHT)
-  %a.place = mul i64 %row, %lda
+  %few = icmp sle i64 %rows.left, SHORT
+  %more.than.tall = icmp sgt i64 %rows.left, TALL
+  %for.two = icmp sle i64 %rows.left, 8
+  %two.short = and i1 %more.than.tall, %for.two
+  %short = or i1 %few, %two.short
+  %height = select i1 %short, i64 SHORT, i64 TALL
+  %row.next = add i64 %row, %height
+  %a.place = mul i64 %row, %a.down
   %a.rows = getelementptr ELEMENT, ptr %a, i64 %a.place
   %c.place = mul i64 %row, %ldc
   %c.rows = getelementptr ELEMENT, ptr %c.columns, i64 %c.place
-  switch i64 %vectors.before, label %tile.VECTORS [CASES]
+  %first.of.short = select i1 %short, i64 VECTORS, i64 0
+  %tile = add i64 %vectors.before, %first.of.short
+  switch i64 %tile, label %rows.done [CASES]
 CALLS
 rows.done:
   %rows.more = icmp slt i64 %row.next, %m
@@ -134,9 +150,9 @@ finish:
 """
 
 _CALL = """
-tile.VECTORS:
-  call void @tile.VECTORS.ELEMENT(ptr %a.rows, i64 %lda, ptr %strip, i64 %k, i64 %last,
-                                  ptr %c.rows, i64 %ldc, i64 %height, i1 %adds)
+tile.ROWS.VECTORS:
+  call void @tile.ROWS.VECTORS.ELEMENT(ptr %a.rows, i64 %a.down, i64 %a.along, ptr %strip, i64 %k,
+                                       i64 %last, ptr %c.rows, i64 %ldc, i64 %rows.left, i1 %adds)
   br label %rows.done
 """
 
@@ -243,22 +259,30 @@ def _turn(tile: _Tile) -> str:
 
 
 _TILE = """
-; A tile of VECTORS vectors, of which the last has `last` elements: c = Σ a·b, or c += Σ a·b.
-define internal void @tile.VECTORS.ELEMENT(ptr %a, i64 %lda, ptr %b, i64 %k, i64 %last, ptr %c,
-                                           i64 %ldc, i64 %height, i1 %adds) noinline nounwind {
+; A tile of up to HEIGHT rows and of VECTORS vectors, of which the last has `last` elements:
+; c = Σ a·b, or c += Σ a·b. `down` and `along` are the distances between elements of A.
+define internal void @tile.HEIGHT.VECTORS.ELEMENT(
+    ptr %a, i64 %down, i64 %along, ptr %b, i64 %k, i64 %last, ptr %c, i64 %ldc, i64 %rows, i1 %adds
+) noinline nounwind {
 entry:
-  %row.last = sub i64 %height, 1
+  %row.last = sub i64 %rows, 1
+  %far = mul i64 %along, AHEAD
 MASK
-ROWS
+STARTS
   br label %loop
 
 loop:
   %i = phi i64 [0, %entry], [%i.next, %loop]
+  %a.i = phi i64 [0, %entry], [%a.i.next, %loop]
 SUMS
   %b.line = mul i64 %i, WIDTH
   %b.i = getelementptr ELEMENT, ptr %b, i64 %b.line
+  %a.soon = add i64 %a.i, %far
+  %a.ahead = getelementptr ELEMENT, ptr %a, i64 %a.soon
+  call void @llvm.prefetch.p0(ptr %a.ahead, i32 0, i32 3, i32 1)
 PRODUCTS
   %i.next = add i64 %i, 1
+  %a.i.next = add i64 %a.i, %along
   %more = icmp slt i64 %i.next, %k
   br i1 %more, label %loop, label %store.0
 STORES
@@ -270,7 +294,7 @@ store.HEIGHT:
 # One row of a tile into C, and on to the next if there is one.
 _STORE = """
 store.THIS:
-  %exists.THIS = icmp sgt i64 %height, THIS
+  %exists.THIS = icmp sgt i64 %rows, THIS
   br i1 %exists.THIS, label %start.THIS, label %store.HEIGHT
 
 start.THIS:
@@ -289,21 +313,21 @@ RESULTS
 """
 
 
-def _tile(tile: _Tile, vectors: int) -> str:
-    """The function for tiles of so many vectors."""
-    vector, rows, products = tile.vector, [], []
-    for i in range(tile.rows):
-        rows += [
+def _tile(tile: _Tile, height: int, vectors: int) -> str:
+    """The function for tiles of so many rows and vectors."""
+    vector, starts, products = tile.vector, [], []
+    for i in range(height):
+        starts += [
             # A row that does not exist: the last one once more.
             f"%row.{i} = call i64 @llvm.smin.i64(i64 {i}, i64 %row.last)",
-            f"%a.place.{i} = mul i64 %row.{i}, %lda",
+            f"%a.place.{i} = mul i64 %row.{i}, %down",
             f"%a.row.{i} = getelementptr {vector.element}, ptr %a, i64 %a.place.{i}",
         ]
     for j in range(vectors):
         products += [vector.at(f"b.at.{j}", "%b.i", j), vector.load(f"b.{j}", f"%b.at.{j}")]
-    for i in range(tile.rows):
+    for i in range(height):
         products += [
-            f"%a.at.{i} = getelementptr {vector.element}, ptr %a.row.{i}, i64 %i",
+            f"%a.at.{i} = getelementptr {vector.element}, ptr %a.row.{i}, i64 %a.i",
             f"%a.scalar.{i} = load {vector.element}, ptr %a.at.{i}",
             *vector.splat(f"a.{i}", f"%a.scalar.{i}"),
             *(
@@ -313,16 +337,18 @@ def _tile(tile: _Tile, vectors: int) -> str:
         ]
     sums = [
         f"%sum.{i}.{j} = phi {vector.type} [zeroinitializer, %entry], [%next.{i}.{j}, %loop]"
-        for i in range(tile.rows)
+        for i in range(height)
         for j in range(vectors)
     ]
     return fill(
         _TILE,
         MASK=vector.first_lanes("mask", "%last"),
-        ROWS=rows,
+        STARTS=starts,
         SUMS=sums,
         PRODUCTS=products,
-        STORES="".join(_store(vector, vectors, i) for i in range(tile.rows)),
+        STORES="".join(_store(vector, vectors, i) for i in range(height)),
+        HEIGHT=height,
+        AHEAD=_AHEAD,
         VECTORS=vectors,
     )
 

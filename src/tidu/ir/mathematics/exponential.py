@@ -6,11 +6,12 @@ x is n log 2 + r with |r| <= log(2)/2; exp(r) is a polynomial, and n goes into t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from tidu.base.dtypes import float32
 from tidu.ir.mathematics import coefficients
-from tidu.ir.mathematics.parts import clamped, format_of, polynomial, table, to_integer
+from tidu.ir.mathematics.parts import format_of, polynomial, table, to_integer
 from tidu.ir.scalar import Builder
 
 
@@ -27,6 +28,19 @@ def scaled(s: Builder, x: Any, exponent: Any) -> Any:
 def _limits(s: Builder, x: Any) -> tuple[float, float]:
     """Where exp is 0 and ∞; the exponents of 2 are still those of numbers."""
     return (-104.0, 88.8) if s.kind(x) is float32 else (-746.0, 709.9)
+
+
+def _negligible(s: Builder, x: Any) -> Any:
+    """Where exp is nothing beside 1, and still a normal number."""
+    return s.const(-80 if s.kind(x) is float32 else -700, x)
+
+
+def _zero_below(s: Builder, low: float, x: Any, function: Callable[[Any], Any]) -> Any:
+    """A function of x that is 0 below `low`. It is not computed there: processors take a hundred
+    times as long for a result that is too small for a normal number, as of the -∞ of a mask.
+    """
+    gone, zero = s.lt(x, s.const(low, x)), s.const(0, x)
+    return s.select(gone, zero, function(s.select(gone, zero, x)))
 
 
 def exp_parts(s: Builder, x: Any) -> tuple[Any, Any]:
@@ -55,14 +69,20 @@ def exp_between(s: Builder, x: Any) -> Any:
 
 
 def exp(s: Builder, x: Any) -> Any:
-    return exp_between(s, clamped(s, x, *_limits(s, x)))
+    low, high = _limits(s, x)
+    bounded = s.min(x, s.const(high, x))
+    return _zero_below(s, low, bounded, lambda y: exp_between(s, y))
 
 
 def exp_of_softmax(s: Builder, x: Any) -> Any:
     """exp within 1 ulp, of float32 with the bits that it has in PyTorch's softmax."""
     if s.kind(x) is not float32:
         return s.exp(x)
-    x = clamped(s, x, -104.0, 100.0)
+    bounded = s.min(x, s.const(100.0, x))
+    return _zero_below(s, -104.0, bounded, lambda y: _exp_of_softmax(s, y))
+
+
+def _exp_of_softmax(s: Builder, x: Any) -> Any:
     product = s.mul(x, s.const(1 / math.log(2), x))
     count, integer = to_integer(s, product, 1.0)
     head, tail = coefficients.LOG_2_OF_SOFTMAX
@@ -75,7 +95,11 @@ def exp_of_softmax(s: Builder, x: Any) -> Any:
 def exp2(s: Builder, x: Any) -> Any:
     """2**x."""
     low, high = (-151.0, 130.0) if s.kind(x) is float32 else (-1076.0, 1026.0)
-    x = clamped(s, x, low, high)
+    bounded = s.min(x, s.const(high, x))
+    return _zero_below(s, low, bounded, lambda y: _exp2_between(s, y))
+
+
+def _exp2_between(s: Builder, x: Any) -> Any:
     count, integer = to_integer(s, x, 1.0)
     r = s.sub(x, count)
     curve = s.mul(s.mul(r, r), table(s, r, coefficients.EXP2))
@@ -85,7 +109,7 @@ def exp2(s: Builder, x: Any) -> Any:
 
 def expm1(s: Builder, x: Any) -> Any:
     """exp(x) - 1, with small relative error about 0."""
-    bounded = clamped(s, x, *_limits(s, x))
+    bounded = s.max(s.min(x, s.const(_limits(s, x)[1], x)), _negligible(s, x))
     r, tail, integer = exp_terms(s, bounded, s.const(0, x))
     # Half of it, as 2**n alone would overflow: 2**(n-1) exp(r) - 1/2.
     power = s.ldexp(s.const(0.5, x), integer)
@@ -120,8 +144,7 @@ def tanh(s: Builder, x: Any) -> Any:
     """A polynomial where |x| < 0.6, and 1 - 2 / (1 + exp(2|x|)) elsewhere."""
     square, y = s.mul(x, x), s.abs(x)
     near = s.fma(s.mul(x, square), table(s, square, coefficients.TANH), x)
-    low, _ = _limits(s, x)
     one = s.const(1, x)
-    e = exp_between(s, s.max(s.mul(y, s.const(-2, x)), s.const(low, x)))
+    e = exp_between(s, s.max(s.mul(y, s.const(-2, x)), _negligible(s, x)))
     far = s.sub(one, s.div(s.add(e, e), s.add(e, one)))
     return s.copysign(s.select(s.lt(y, s.const(0.6, x)), near, far), x)
