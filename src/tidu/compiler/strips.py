@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from tidu.compiler.correlation.vectors import BYTES, Vector, fill
 
-# How many steps along k the next elements of A are fetched ahead, which in a transposed A are in
-# lines far apart.
-_AHEAD = 16
+# How many steps along k elements of A are fetched ahead, which in a transposed A are in lines far
+# apart: those of a tile's last row, since the line of the first has been there for the tile before.
+_AHEAD = 12
 # What it takes of k at most.
 MOST_DEPTH = 384
 _ELEMENTS = ("float", "double")
@@ -278,7 +278,7 @@ SUMS
   %b.line = mul i64 %i, WIDTH
   %b.i = getelementptr ELEMENT, ptr %b, i64 %b.line
   %a.soon = add i64 %a.i, %far
-  %a.ahead = getelementptr ELEMENT, ptr %a, i64 %a.soon
+  %a.ahead = getelementptr ELEMENT, ptr %a.row.LAST, i64 %a.soon
   call void @llvm.prefetch.p0(ptr %a.ahead, i32 0, i32 3, i32 1)
 PRODUCTS
   %i.next = add i64 %i, 1
@@ -349,6 +349,7 @@ def _tile(tile: _Tile, height: int, vectors: int) -> str:
         STORES="".join(_store(vector, vectors, i) for i in range(height)),
         HEIGHT=height,
         AHEAD=_AHEAD,
+        LAST=height - 1,
         VECTORS=vectors,
     )
 
