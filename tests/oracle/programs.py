@@ -148,7 +148,8 @@ def _special(machine: Machine, a: Any, b: Any, how: int) -> Any:
 
     def second_order() -> Any:
         (g,) = m.autograd.grad(a.sum(), b, create_graph=True, allow_unused=True)
-        return None if g is None else g.clone()
+        # Gradients lie by rows, where PyTorch's may lie as results on the way did.
+        return None if g is None else g.clone(memory_format=m.contiguous_format)
 
     def set_data() -> None:
         if a.shape == b.shape and a._base is None:
