@@ -83,6 +83,20 @@ def data_of_views(torch: Any, show: Any, fails: Any) -> None:
     show(x, v)
 
 
+def data_of_a_view_of_itself(torch: Any, show: Any, fails: Any) -> None:
+    w = torch.tensor(0.5, requires_grad=True)
+    x = torch.zeros(3)
+    v = x.reshape(-1)
+    x.data = v.data
+    v.add_(w)
+    x.sum().backward()
+    show(x, v, w.grad)
+    u = x.detach()[1:]
+    u.data = u.data
+    u.mul_(3)
+    show(x, u)
+
+
 def data_assigned_views_stay(torch: Any, show: Any, fails: Any) -> None:
     x = torch.arange(4.0)
     v = x[1:3]

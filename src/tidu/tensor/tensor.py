@@ -149,6 +149,11 @@ class Tensor:
     def layout(self) -> layout:
         return strided
 
+    def _lies_as(self, other: Tensor) -> bool:
+        """Whether these are the same numbers of one memory."""
+        same = self.shape == other.shape and self.dtype is other.dtype
+        return same and self._strides() == other._strides()
+
     def _strides(self) -> tuple[tuple[int, ...], int]:
         """Strides and offset, in elements, that the chain of movements leaves behind."""
         storage = self._storage
@@ -348,6 +353,8 @@ class Tensor:
                 "data set to a tensor that requires gradients must be floating point or complex "
                 f"dtype, but got {other.dtype}{at(here())}"
             )
+        if other._storage is self._storage and self._lies_as(other):
+            return  # it is this memory already, perhaps as a view of this tensor
         changes.of(self)
         self._storage = other._storage
         self._chain, self._cached, self._seen = other._chain, other._cached, other._seen
