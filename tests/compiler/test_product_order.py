@@ -12,9 +12,9 @@ from tests.compiler.tiers import tier
 from tidu.ir import product_order
 
 # Rows, inputs and outputs of a linear layer: plans of one order do not serve the other.
-LAYERS = {True: [(33, 64, 10), (29, 96, 7), (40, 500, 21)],
-          False: [(35, 64, 10), (27, 96, 7), (36, 500, 21)]}  # fmt: skip
-CASES = [(by_amd, layer) for by_amd, layers in LAYERS.items() for layer in layers]
+LAYERS = {False: [(33, 64, 10), (29, 96, 7), (40, 500, 21)],
+          True: [(35, 64, 10), (27, 96, 7), (36, 500, 21)]}  # fmt: skip
+CASES = [(by_intel, layer) for by_intel, layers in LAYERS.items() for layer in layers]
 
 
 def _normal(*shape: int, seed: int = 0) -> Any:
@@ -43,11 +43,11 @@ def _chains(a: Any, b: Any, longest: int) -> Any:
     return total
 
 
-@pytest.mark.parametrize(("by_amd", "layer"), CASES)
+@pytest.mark.parametrize(("by_intel", "layer"), CASES)
 def test_both_tiers_add_in_the_same_order(
-    by_amd: bool, layer: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+    by_intel: bool, layer: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(product_order, "_BY_AMD", by_amd)
+    monkeypatch.setattr(product_order, "_BY_INTEL", by_intel)
     found = []
     for number in (0, 1):
         with tier(number):
@@ -56,11 +56,11 @@ def test_both_tiers_add_in_the_same_order(
         np.testing.assert_array_equal(ours, others)
 
 
-@pytest.mark.parametrize("layer", LAYERS[False])
+@pytest.mark.parametrize("layer", LAYERS[True])
 def test_as_on_processors_of_intel_every_product_is_made_of_chains(
     layer: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(product_order, "_BY_AMD", False)
+    monkeypatch.setattr(product_order, "_BY_INTEL", True)
     rows, inputs, outputs = layer
     x, weight, g = (
         _normal(rows, inputs),

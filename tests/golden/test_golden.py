@@ -31,7 +31,7 @@ UPDATE = os.environ.get("TIDU_UPDATE_GOLDEN", "") == "1"
 def verified(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "watchers", [verify_form])
     # The same texts everywhere: which products are added up otherwise depends on the processor.
-    monkeypatch.setattr(product_order, "_BY_AMD", True)
+    monkeypatch.setattr(product_order, "_BY_INTEL", False)
 
 
 def sections(name: str) -> Iterator[str]:

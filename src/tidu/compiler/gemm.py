@@ -28,8 +28,9 @@ _UNPACKED = 1_000_000
 _UNPACKED_BESIDE_TRANSPOSE = 1024
 # Bytes of B beyond which reading it once for every 48 rows costs more than packing it.
 _CACHED = 3 << 20
-# Rows from which on `strips.py` multiplies with a B that is not transposed.
-_ROWS_TO_COPY = 24
+# Rows from which on `strips.py` multiplies with a B that is not transposed: on Intel's processors,
+# and elsewhere with a large one.
+_ROWS_TO_COPY, _ROWS_TO_COPY_LARGE = 24, 256
 # Floating-point operations for which it pays to tell one worker from another.
 _WORTH_A_UNIT = 1_200_000
 # And for which a panel is made smaller than would be best for one worker.
@@ -137,15 +138,16 @@ def is_in_strips(m: int, n: int, k: int, trans_a: bool, trans_b: bool) -> bool:
     """Whether the function in `strips.py` multiplies, and not BLAS."""
     rows, columns = product_order.least_in_chains()
     chained = m >= rows and n >= columns
-    on_intel = not product_order.small_have_their_own()
     if trans_a:
-        return chained and on_intel  # where it is faster than OpenBLAS
+        return chained and product_order.on_intel()  # where it is faster than OpenBLAS
     if trans_b:
         return chained
     # OpenBLAS adds up in another order in up to 8 columns beside whole vectors.
     if chained and 1 <= n % 16 <= 8:
         return True
-    return m >= _ROWS_TO_COPY if on_intel else m > 256 and 4 * n * k > _CACHED
+    if product_order.on_intel():
+        return m >= _ROWS_TO_COPY
+    return m > _ROWS_TO_COPY_LARGE and 4 * n * k > _CACHED
 
 
 def _power_of_two(units: int) -> int:

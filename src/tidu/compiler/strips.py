@@ -1,11 +1,11 @@
-"""Products by a function of our own, where BLAS is slow: with a transposed right operand, and where
-B is large.
+"""Products by a function of our own, where BLAS is slow: with a transposed right operand, where B
+is large, and on Intel's processors nearly everywhere.
 
 It is called like cblas_?gemm, for matrices by rows, with alpha = 1 and with beta 0 or 1. As many
-columns of C as a tile has are made at a time. What they need of B, a strip of
-it, is laid into rows one behind the other, which a transposed B is turned around for, square by
-square in registers. All rows of A are then multiplied with that, a few at a time. Each element of C
-is one chain of fused multiplications and additions.
+columns of C as a tile has are made at a time. What they need of B, a strip of it, is laid into rows
+one behind the other, which a transposed B is turned around for, square by square in registers. All
+rows of A are then multiplied with that, a few at a time. Each element of C is one chain of fused
+multiplications and additions.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ MOST_DEPTH = 384
 _ELEMENTS = ("float", "double")
 _PREFETCH = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
 _MEMCPY = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-
-
 # Rows of a tile. With six, three of four registers hold sums, and what is read of a strip serves
 # for most; four are for what six do not divide.
 _TALL, _SHORT = 6, 4

@@ -90,20 +90,30 @@ def linked(storage: Storage, chain: Any) -> Any:
     return None
 
 
-def _look(storage: Any, asked: tuple[Storage, ...] = ()) -> None:
-    """Take over what somebody has written to an array; storages that share one with this look
-    first, for what was written to theirs.
+def _look(storage: Any) -> None:
+    """Take over what somebody has written to an array, be it one of a storage that shares another
+    with this: the farthest take over first, and hand it on to those nearer.
     """
+    found = [storage]
+    known = {id(storage)}
+    for near in found:  # which grows meanwhile
+        for there in _links.get(near, ()):
+            for neighbor in there.neighbors():
+                if id(neighbor) not in known:
+                    known.add(id(neighbor))
+                    found.append(neighbor)
+    for one in reversed(found):
+        _take_over(one)
+
+
+def _take_over(storage: Any) -> None:
+    """Take over what somebody has written to the storage's own arrays."""
     alive = []
-    asked = (*asked, storage)
     for there in _links.get(storage, ()):
         array = there.array()
         if array is None:
             continue
         alive.append(there)
-        for neighbor in there.neighbors():
-            if not any(neighbor is other for other in asked):
-                _look(neighbor, asked)
         value = _content.__get__(storage)
         if value.buffer.__class__ is Failure:  # there is nothing that the array could differ from
             continue

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tidu.ir.product_order import small_have_their_own
+from tidu.ir.product_order import on_intel
 from tidu.ops.moving.joining import cat_
 from tidu.ops.moving.movement import reshape, slice_along
 from tidu.ops.reductions.reduce import in_order_numpy, sum_in_order
@@ -32,12 +32,7 @@ _LANES, _LANES_OF_LAST = 4, 8
 
 def _is_small(rows: int, depth: int, columns: int) -> bool:
     few = rows < _ROWS or columns < _COLUMNS
-    return (
-        small_have_their_own()
-        and few
-        and min(rows, columns) > 1
-        and rows * depth * columns <= _MOST
-    )
+    return not on_intel() and few and min(rows, columns) > 1 and rows * depth * columns <= _MOST
 
 
 def in_lanes(rows: int, depth: int, columns: int) -> bool:
@@ -48,7 +43,7 @@ def in_lanes(rows: int, depth: int, columns: int) -> bool:
 
 def rows_of_blas(rows: int, depth: int, columns: int) -> int:
     """How many rows of a product of other operands are not added up one by one."""
-    if not small_have_their_own() or columns % _ALIGNED:
+    if on_intel() or columns % _ALIGNED:
         return rows
     if rows < _ROWS or columns < _COLUMNS:
         return 0 if _is_small(rows, depth, columns) else rows
