@@ -145,10 +145,10 @@ def test_a_write_that_fails_raises_at_once_and_leaves_tensor_and_array_as_they_w
 
 def test_many_tensors_of_one_array_are_each_asked_once() -> None:
     a = np.ones(3)
-    tensors = [tidu.from_numpy(a) for _ in range(2000)]
+    tensors = [tidu.from_numpy(a) for _ in range(200)]
     shown = tensors[7][1:].numpy()
     shown[0] = 5.0  # which the others have to learn without going every way there is
-    assert [x.tolist() for x in tensors[::50]] == [[1.0, 5.0, 1.0]] * 40
+    assert [x.tolist() for x in tensors[::5]] == [[1.0, 5.0, 1.0]] * 40
 
 
 STEPS = st.lists(
