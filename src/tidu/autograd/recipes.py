@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from operator import attrgetter, gt, is_
+from operator import gt
 from typing import Any, NamedTuple
 
 from tidu.autograd.anomaly import Anomaly
@@ -33,8 +33,6 @@ _MOST_NODES = 4096
 # many is looked at.
 _MOST_RECIPES, _MOST_MISSES, _RARELY = 4, 8, 64
 _MOST_LINES = 64
-
-_new = object.__new__
 
 
 def repeat_backward(roots: Sequence[tuple[Edge, Any]], *, retain_graph: bool) -> bool:
@@ -69,7 +67,7 @@ def repeat_backward(roots: Sequence[tuple[Edge, Any]], *, retain_graph: bool) ->
             tape = recipe.match(root)
             if tape is not None:
                 known.misses = 0
-                return recipe.follow(tape, g, own, retain_graph=retain_graph)
+                return recipe.follow(tape, g, own, retain_graph)
     known.learn(root, g)
     return False
 
@@ -139,71 +137,62 @@ class _Tape(NamedTuple):
 
     operations: list[Any]
     leaves: list[Any]
-    positions: tuple[Any, ...]
+    positions: list[Any]
     saved: list[Any]
 
 
-class _Found(NamedTuple):
-    """The operations that a root leads to, and the leaves; and by which edges all but the root were
-    found: the number of the operation, and which of its edges.
+class _Look(NamedTuple):
+    """What an operation looks like, and where its edges lead: to operations and leaves by their
+    numbers, in the order in which they are found.
     """
 
-    operations: list[Any]
-    leaves: list[Any]
-    reached: list[tuple[int, int]]
-    leaf_places: list[tuple[int, int]]
+    op: Op
+    shape: Any
+    dtype: Any
+    places: Any
+    ends: list[int]
 
 
-_columns_of = attrgetter(
-    "op", "nodes", "places", "shape", "dtype", "attrs", "watchers", "number", "position", "saved"
-)
-_USUAL = {OpNode}  # the class of nodes that nobody has looked at
+# Among `ends`, leaves are counted down from here, and this is where nothing needs a gradient.
+_FIRST_LEAF, _NOWHERE = -2, -1
 _LEAVES = {AccumulateGrad}
 
 
 class Recipe:
-    """What a tape looked like, in columns, and what its backward pass made."""
+    """What a tape looked like, and what its backward pass made."""
 
     __slots__ = (
-        "arities",
         "attrs",
         "constants",
         "count",
-        "dtypes",
-        "edges",
         "kinds",
-        "leaf_dtypes",
-        "leaf_places",
-        "leaf_shapes",
-        "ops",
+        "leaves",
+        "looks",
         "order",
         "others",
         "pick_others",
-        "pick_values",
         "pick_zeros",
-        "places",
-        "reached",
         "released",
-        "shapes",
         "stretches",
-        "value_dtypes",
-        "value_shapes",
+        "values",
         "zeros",
     )
 
-    def __init__(self, found: _Found, script: Script) -> None:
-        operations, leaves, self.reached, self.leaf_places = found
-        self.ops, nodes, self.places, self.shapes, self.dtypes, attrs, _, numbers, _, saved = zip(
-            *map(_columns_of, operations), strict=True
-        )
-        self.attrs = Attributes(attrs)
+    def __init__(
+        self, operations: Sequence[OpNode], leaves: Sequence[AccumulateGrad], script: Script
+    ) -> None:
+        ends: dict[Any, int] = {None: _NOWHERE}
+        ends.update({node: number for number, node in enumerate(operations)})
+        ends.update({leaf: _FIRST_LEAF - number for number, leaf in enumerate(leaves)})
+        self.looks = [
+            _Look(x.op, x.shape, x.dtype, x.places, [ends[target] for target in x.nodes])
+            for x in operations
+        ]
+        self.leaves = [(leaf.shape, leaf.dtype) for leaf in leaves]
+        self.attrs = Attributes(tuple([x.attrs for x in operations]))
+        numbers = [x.number for x in operations]
         self.order = picker(sorted(range(len(numbers)), key=lambda n: -numbers[n]))
-        self.arities = list(map(len, nodes))
-        self.leaf_shapes = [leaf.shape for leaf in leaves]
-        self.leaf_dtypes = [leaf.dtype for leaf in leaves]
-        known = {node: place for place, node in enumerate((*operations, *leaves, None))}
-        self.edges = picker(known[target] for target in chain.from_iterable(nodes))
-        self._describe(saved, set(script.arguments))
+        self._describe([x.saved for x in operations], set(script.arguments))
         self.constants = script.constants
         self.released = picker(script.released)
         self.count = len(script.makings) + len(script.arrivals)
@@ -214,17 +203,16 @@ class Recipe:
             self.stretches.append(_Stretch(steps, node, leaf - len(operations), gradient))
             done = after
 
-    def _describe(self, saved: Sequence[tuple[Any, ...]], arguments: set[int]) -> None:
+    def _describe(self, saved: Sequence[Any], arguments: set[int]) -> None:
         """What the operations saved, without their Values."""
         row = list(chain.from_iterable(saved))
         self.kinds = list(map(type, row))
-        values = [place for place, x in enumerate(row) if x.__class__ is Value]
-        others = [
-            n for n in range(len(row)) if row[n].__class__ is not Value and n not in arguments
+        self.values = [
+            (place, x.shape, x.dtype) for place, x in enumerate(row) if x.__class__ is Value
         ]
-        self.pick_values, self.pick_others = picker(values), picker(others)
-        self.value_shapes = [row[place].shape for place in values]
-        self.value_dtypes = [row[place].dtype for place in values]
+        self.pick_others = picker(
+            [n for n in range(len(row)) if row[n].__class__ is not Value and n not in arguments]
+        )
         self.others = self.pick_others(row)
         zeros = [n for n, x in enumerate(self.others) if x.__class__ is float and x == 0]
         self.pick_zeros = picker(zeros)  # 0.0 and -0.0 are equal, and not the same
@@ -233,73 +221,88 @@ class Recipe:
     def match(self, root: OpNode) -> _Tape | None:
         """The tape that leads to `root`, if it looks like the one of this recipe."""
         operations: list[Any] = [root]
-        try:
-            for number, place in self.reached:
-                operations.append(operations[number].nodes[place])
-            leaves = [operations[number].nodes[place] for number, place in self.leaf_places]
-        except (AttributeError, IndexError):
-            return None
-        if set(map(type, leaves)) != _LEAVES:  # mostly so where a tape goes on
-            return None
-        if set(map(type, operations)) != _USUAL and not all(
-            [isinstance(node, OpNode) for node in operations]
-        ):
-            return None
-        ops, nodes, places, shapes, dtypes, attrs, watchers, numbers, positions, saved = zip(
-            *map(_columns_of, operations)
-        )
-        if (
-            ops != self.ops
-            or shapes != self.shapes
-            or dtypes != self.dtypes
-            or places != self.places
-            or not self.attrs.are(attrs)
-            or any(watchers)
-            or list(map(len, nodes)) != self.arities
-        ):
-            return None
+        leaves: list[Any] = []
+        attrs: list[Any] = []
+        positions: list[Any] = []
+        numbers: list[Any] = []
+        row: list[Any] = []
+        node = root
+        for number, (op, shape, dtype, places, ends) in enumerate(self.looks):
+            if not isinstance(operations[number], OpNode):
+                return None
+            node = operations[number]
+            nodes, saved = node.nodes, node.saved
+            if (
+                node.op is not op
+                or node.dtype != dtype
+                or node.watchers is not None
+                or saved.__class__ is not tuple  # it has been freed, or packed
+                or node.shape != shape
+                or node.places != places
+                or len(nodes) != len(ends)
+            ):
+                return None
+            for target, end in zip(nodes, ends):
+                if end >= 0:
+                    if end == len(operations):
+                        operations.append(target)
+                    elif target is not operations[end]:
+                        return None
+                elif end == _NOWHERE:
+                    if target is not None:
+                        return None
+                elif _FIRST_LEAF - end == len(leaves):
+                    leaves.append(target)
+                elif target is not leaves[_FIRST_LEAF - end]:
+                    return None
+            attrs.append(node.attrs)
+            positions.append(node.position)
+            numbers.append(node.number)
+            row += saved
+        # What is found once has a number of its own.
         newest = self.order(numbers)
-        if not all(map(gt, newest, newest[1:])):
-            return None
-        targets = list(chain.from_iterable(nodes))
-        if not all(map(is_, targets, self.edges((*operations, *leaves, None)))):
-            return None
-        row = self._matching_row(saved)
-        if row is None or not self._matching_leaves(leaves):
+        if (
+            not all(map(gt, newest, newest[1:]))
+            or not self.attrs.are(tuple(attrs))
+            or not self._has_saved(row)
+            or not self._has_leaves(leaves)
+        ):
             return None
         return _Tape(operations, leaves, positions, row)
 
-    def _matching_row(self, saved: tuple[Any, ...]) -> list[Any] | None:
-        """What was saved, if it is what it was but for what is inside of Values and for the numbers
+    def _has_saved(self, row: list[Any]) -> bool:
+        """Whether what was saved is what it was, but for what is inside of Values and for numbers
         that derivatives only hand on.
         """
-        try:
-            row = list(chain.from_iterable(saved))
-        except TypeError:  # it has been freed
-            return None
         others = self.pick_others(row)
         if (
             list(map(type, row)) != self.kinds
             or others != self.others
             or (self.zeros and list(map(repr, self.pick_zeros(others))) != self.zeros)
         ):
-            return None
-        values = self.pick_values(row)
-        if [x.shape for x in values] != self.value_shapes:
-            return None
-        return row if [x.dtype for x in values] == self.value_dtypes else None
+            return False
+        for place, shape, dtype in self.values:
+            value = row[place]
+            if value.dtype != dtype or value.shape != shape:  # tuples for several results
+                return False
+        return True
 
-    def _matching_leaves(self, leaves: list[Any]) -> bool:
+    def _has_leaves(self, leaves: list[Any]) -> bool:
         """Whether these are different leaves like those there were, without hooks."""
         different = set(leaves)
-        return (
-            len(different) == len(leaves)
-            and [leaf.shape for leaf in leaves] == self.leaf_shapes
-            and [leaf.dtype for leaf in leaves] == self.leaf_dtypes
-            and not any([leaf.watchers or leaf.post_hooks for leaf in leaves])
-        )
+        if len(different) != len(leaves) or set(map(type, different)) != _LEAVES:
+            return False
+        for leaf, (shape, dtype) in zip(leaves, self.leaves):
+            if (
+                leaf.dtype is not dtype
+                or leaf.shape != shape
+                or leaf.watchers is not None
+                or leaf.post_hooks
+            ):
+                return False
+        return True
 
-    def follow(self, tape: _Tape, g: Value, own: ThreadState, *, retain_graph: bool) -> bool:
+    def follow(self, tape: _Tape, g: Value, own: ThreadState, retain_graph: bool) -> bool:
         """Make everything, and give the leaves their gradients, if there is room for so many Values
         before some have to be run. Whether there was.
         """
@@ -313,7 +316,7 @@ class Recipe:
         try:
             for steps, last, leaf, gradient in self.stretches:
                 for op, attrs, shape, dtype, node, inputs, alone in steps:
-                    made = _new(Value)
+                    made = Value.__new__(Value)
                     made.op = op
                     made.inputs = inputs(sources) if alone is None else (sources[alone],)
                     made.attrs = attrs
@@ -335,21 +338,15 @@ class Recipe:
 
 def _found_out(root: OpNode, g: Value) -> Recipe | None:
     """The recipe for the backward pass that begins at `root`; None if it cannot be repeated."""
-    found = _Found([root], [], [], [])
-    operations, leaves, reached, leaf_places = found
-    seen: set[Any] = {root}
-    for number, node in enumerate(operations):
-        for place, target in enumerate(node.nodes):
-            if target is None or target in seen:
-                continue
-            seen.add(target)
-            if target.__class__ is AccumulateGrad:
-                leaves.append(target)
-                leaf_places.append((number, place))
-            else:
-                operations.append(target)
-                reached.append((number, place))
+    operations: list[Any] = [root]
+    leaves: list[Any] = []
+    seen: set[Any] = {root, None}
+    for node in operations:
+        for target in node.nodes:
+            if target not in seen:
+                seen.add(target)
+                (leaves if target.__class__ is AccumulateGrad else operations).append(target)
         if len(seen) > _MOST_NODES:
             return None
     script = rehearse(operations, leaves, g)
-    return None if script is None else Recipe(found, script)
+    return None if script is None else Recipe(operations, leaves, script)

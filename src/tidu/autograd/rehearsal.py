@@ -106,7 +106,7 @@ class _Copy:
             )
 
     def _node(self, number: int, node: Any) -> Any:
-        copy = _new(node.__class__)
+        copy = node.__class__.__new__(node.__class__)
         copy.shape, copy.dtype, copy.places = node.shape, node.dtype, node.places
         copy.number, copy.watchers = node.number, None
         copy.position = (_Copy.__init__.__code__, number)  # so that every Value tells whose it is
