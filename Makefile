@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 PROGRAMS ?= 20000
 # What `make test` also runs compiled; `make test-compiled` runs everything so, which takes longer:
 # graphs of a hundred thousand operations are compiled before they are run.
+# The same tests run interpreted what was compiled when tidu was installed: the rest runs that.
 # Recording a function looks at all objects of the process, of which the whole suite leaves very many:
 # tests/replay has a process of its own. Object code made by tests is kept out of the home folder.
 test test-compiled random-programs: export TIDU_CACHE_DIR := $(CURDIR)/$(VENV)/kernels
@@ -29,7 +30,8 @@ test: $(VENV)/.test
 	$(BIN)/ruff format --check --quiet --output-format concise
 	$(BIN)/ruff check --quiet --output-format concise
 	$(BIN)/mypy
-	TIDU_TIER=1 $(BIN)/python -m pytest $(COMPILED)
+	TIDU_AHEAD=0 TIDU_TIER=1 $(BIN)/python -m pytest $(COMPILED)
+	TIDU_AHEAD=0 $(BIN)/python -m pytest tests/replay
 	$(BIN)/python -m pytest tests/replay
 	$(BIN)/python -m pytest --ignore tests/replay
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from math import e, inf, nan, pi
 from types import ModuleType as _ModuleType
 
+import tidu.base as _base  # first: it has compiled modules loaded where there are some
 import tidu.tensor as _tensor
 from tidu import autograd, backends, compiler, cuda, linalg, nn, optim, special, utils
 from tidu.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled

@@ -274,7 +274,7 @@ def _run(region: list[Value], ahead: bool, past: Past | None = None) -> None:
             if _run_compiled(task, ahead, past):
                 return
             del task
-        del leaves
+        leaves = []
     if engine.flight is not None or engine.start is not None:
         land()
     started = 0.0 if key is None else time.thread_time()

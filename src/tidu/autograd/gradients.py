@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from tidu.autograd.recipes import repeat_backward
 from tidu.autograd.tape import Edge, GradFn, Tape
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.base.source import at, here
+from tidu.base.source import at, here, warn
 from tidu.ir.value import Value, leaf
 from tidu.ops.moving.joining import stack
 from tidu.ops.moving.sections import select
@@ -54,11 +53,7 @@ def backward(
     tensor([2., 4.])
     """
     if grad_variables is not None:
-        warnings.warn(
-            "`grad_variables` is deprecated. Use `grad_tensors` instead.",
-            FutureWarning,
-            stacklevel=2,
-        )
+        warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning)
         if grad_tensors is not None:
             raise RuntimeError(
                 "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to "
@@ -114,11 +109,10 @@ def grad(
             "allow_unused=False."
         )
     if not only_inputs:
-        warnings.warn(
+        warn(
             "only_inputs argument is deprecated and is ignored now (defaults to True). To "
             "accumulate gradient for other parts of the graph, please use torch.autograd.backward.",
             FutureWarning,
-            stacklevel=2,
         )
     outputs, inputs = _several(outputs), _several(inputs)
     if not inputs:
@@ -272,4 +266,6 @@ def _given(number: int, gradient: Any, shape: Shape, create_graph: bool) -> Any:
 @functools.cache
 def _one(shape: Shape, d: dtype) -> Value:
     """The cotangent that a scalar loss starts from. Values never change, so one serves all."""
-    return leaf(np.ones(shape, d.numpy), d)
+    one = np.empty(shape, d.numpy)
+    one.fill(1)
+    return leaf(one, d)

@@ -272,7 +272,7 @@ def record(
     own: ThreadState,
 ) -> OpNode:
     """Put one operation on the tape. Only what its derivatives read is kept alive."""
-    node: OpNode = _new(OpNode)  # what `GradFn(...)` does, at a lower price
+    node = OpNode.__new__(OpNode)  # what `GradFn(...)` does, at a lower price
     node.op = op
     node.grad_name = grad_name
     node.shape = out.shape

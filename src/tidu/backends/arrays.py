@@ -93,7 +93,7 @@ class _Asked:
         for place, array in enumerate(every[:count]):
             if id(type(array)) != ndarray or not array.flags.c_contiguous:
                 return place
-            slots[place] = array.ctypes.data
+            slots[place] = array.__array_interface__["data"][0]
         return count
 
 

@@ -92,7 +92,7 @@ class CpuProgram(Program):
         self.integers = [i for i, kind in enumerate(kinds) if kind is not float]
         self.arguments = {n: first + i for i, n in enumerate((*self.floats, *self.integers))}
         self.table = np.zeros(first + len(kinds), np.int64)
-        self.address = self.table.ctypes.data
+        self.address = self.table.__array_interface__["data"][0]
         self.number_format = Struct(f"{len(self.floats)}d{len(self.integers)}q")
         self.number_slots = self.table[first:].data
         self.filled: tuple[Any, ...] | None = None  # the numbers there, if they cannot change
@@ -102,7 +102,7 @@ class CpuProgram(Program):
         self.new_results = Results((b.shape, b.dtype.numpy) for b in buffers).take
         self.constants = {n: np.ascontiguousarray(a) for n, a in plan.constants.items()}
         for number, array in self.constants.items():
-            self.table[slots[number]] = array.ctypes.data
+            self.table[slots[number]] = array.__array_interface__["data"][0]
         self.nested = plan.nested
         addresses = kernels.get(plan.functions)
         runnable = [
@@ -367,15 +367,14 @@ class CpuProgram(Program):
         inputs = tuple(self._input(x, known, numbers) for x in call.inputs)
         made = Value(value.op, inputs, value.attrs, value.shape, value.dtype, value.position)
         try:
-            with np.errstate(all="ignore"):
-                tier_zero.run_value(made)
+            tier_zero.run_quietly(made)
         except Exception as error:
             raise DeclinedError from error
         buffers = made.buffer if made.buffer.__class__ is tuple else (made.buffer,)
         for buffer, array in zip(call.results, buffers, strict=True):
             array = np.ascontiguousarray(array).reshape(buffer.shape)
             known[buffer.number] = array
-            self.table[self.slots[buffer.number]] = array.ctypes.data
+            self.table[self.slots[buffer.number]] = array.__array_interface__["data"][0]
 
     def _input(self, x: Any, known: dict[int, Any], numbers: Sequence[Any]) -> Any:
         if isinstance(x, (FloatArgument, IntArgument)):
@@ -392,7 +391,9 @@ class CpuProgram(Program):
         found = known.get(buffer.number)
         if found is None:
             start = (
-                self.plan.offsets[buffer.number] + self.arena_address - _arena.memory.ctypes.data
+                self.plan.offsets[buffer.number]
+                + self.arena_address
+                - _arena.memory.__array_interface__["data"][0]
             )
             size = buffer.size * buffer.dtype.itemsize
             found = _arena.memory[start : start + size].view(buffer.dtype.numpy)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from itertools import chain, starmap
+from math import prod
 from operator import itemgetter
 from typing import Any
 
@@ -94,7 +95,7 @@ class Results:
         others: list[int] = []
         self._others: list[Kind] = []
         for place, kind in enumerate(kinds):
-            size = np.dtype(kind[1]).itemsize * np.prod(kind[0], dtype=np.int64)
+            size = np.dtype(kind[1]).itemsize * prod(kind[0])
             if _LEAST_BYTES < size <= _MOST_BYTES:
                 places.setdefault(kind, []).append(place)
             else:

@@ -171,6 +171,12 @@ def of_number(number: bool | int | float) -> dtype:
     return int64 if isinstance(number, int) else _default
 
 
+def rounded(number: float, d: dtype) -> float:
+    """The number that an element of a dtype holds that is set to `number`."""
+    with np.errstate(over="ignore"):
+        return float(d.numpy.type(number))
+
+
 def result_type(operands: Iterable[Any]) -> dtype:
     """The dtype in which operands meet;
     each has ``.shape`` and ``.dtype`` or is a Python number.

@@ -9,6 +9,7 @@ import re
 
 # What each variable may be set to, in words and as a pattern.
 _ALLOWED = {
+    "TIDU_AHEAD": ("0 or 1", "[01]"),
     "TIDU_BACKEND": ("numpy or null", "numpy|null"),
     "TIDU_CACHE_SIZE": ("a number of bytes", r"\d+"),
     "TIDU_LOG": ("kernels", "kernels"),

@@ -12,15 +12,22 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, TypeVar
 
+from tidu.base import ahead
+from tidu.base.ahead import Ahead
 from tidu.base.state import Position, state
 
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PREFIX = ahead.PACKAGE + os.sep
 _internal: dict[str, bool] = {}
 _LINE = re.compile(r" \(at [^\n]*?:\d+")  # what `at` makes
 
 
+def is_ours(filename: str) -> bool:
+    """Whether it is the file of code of this package."""
+    return filename.startswith(_PREFIX) or ahead.is_compiled(filename)
+
+
 def _is_internal(filename: str) -> bool:
-    inside = filename.startswith((PACKAGE, "<frozen"))
+    inside = is_ours(filename) or filename.startswith("<frozen")
     _internal[filename] = inside
     return inside
 
@@ -41,12 +48,13 @@ def outside(inner: int) -> Position | None:
     """The position of the first frame outside this package: (code object, instruction offset).
 
     The `inner` innermost frames, this one included, are known to be ours. Stepping over them at
-    once spares the interpreter from making frame objects for them.
+    once spares the interpreter from making frame objects for them. Not all of them exist where some
+    functions are compiled.
     """
     global _recent
     recent = _recent
     known, offset = recent
-    frame = sys._getframe(inner)
+    frame = sys._getframe(1 if Ahead.active else inner)
     while frame is not None:
         code = frame.f_code
         if code is known:  # mostly: it is not asked again whether it is outside

@@ -13,9 +13,9 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
+from tidu.base.source import is_ours
 from tidu.tensor import Tensor
 
-PACKAGE_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 # Packages that load PyTorch's native library.
 COMPANIONS = {"torchaudio", "torchtext", "torchvision"}
 COMMAND_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -45,7 +45,7 @@ def visible_frames(traceback: TracebackType | None) -> TracebackType | None:
     inside = False  # tidu, or a library on its behalf
     while traceback is not None:
         file = _file(traceback)
-        if file.startswith(PACKAGE_FOLDER):
+        if is_ours(file):
             inside = True
         elif not (inside and file.startswith((*LIBRARY_FOLDERS, "<frozen "))):
             inside = False

@@ -204,13 +204,15 @@ class Op:
         try:
             inputs, shape, result = self.infer(self, inputs, attrs)
         except Exception as error:
+            if isinstance(error, AttributeError):
+                error.call = (self, inputs)  # type: ignore[attr-defined]
             locate(error, self._shapes(inputs, str(error)))
             raise
         inner = 4  # frames: that of `outside`, this one, the caller, and its caller
         if own is None:
             own = state.own
             inner = 3
-        made = _new(Value)  # what `Value(...)` does, for half the price
+        made = Value.__new__(Value)  # what `Value(...)` does, for half the price
         made.op = self
         made.inputs = inputs
         made.attrs = attrs
@@ -234,7 +236,7 @@ class Op:
         inputs: tuple[Any, ...] = ()
         try:
             for inputs in rows:
-                made = _new(Value)
+                made = Value.__new__(Value)
                 made.op = self
                 made.inputs, made.shape, made.dtype = infer(self, inputs, ())
                 made.attrs = ()

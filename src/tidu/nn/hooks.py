@@ -5,12 +5,12 @@ What backward hooks put onto the tape is in `backward_hooks`.
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from tidu.autograd.hooks import Handle, Hooks, register
+from tidu.base.source import warn
 from tidu.base.state import state
 from tidu.nn.backward_hooks import Crossing
 from tidu.tensor import Tensor
@@ -227,10 +227,9 @@ class Hooked:
                 else:
                     hook(self, args, None)
             except Exception as error:
-                warnings.warn(
+                warn(
                     "module forward hook with ``always_call=True`` raised an exception that was "
-                    f"silenced as another error was raised in forward: {error}",
-                    stacklevel=2,
+                    f"silenced as another error was raised in forward: {error}"
                 )
 
     def _hook_last_node(self, output: Any) -> None:

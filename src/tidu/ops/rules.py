@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from tidu.base import dtypes
 from tidu.base.dtypes import FLOAT, dtype
 from tidu.base.limits import require_in_range
@@ -180,8 +178,7 @@ def comparison(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
     """As `arithmetic` for the inputs; the result is bool."""
     inputs, shape, d = arithmetic(op, inputs, attrs)
     if d.is_half:  # a number is compared as the half that it would be stored as
-        with np.errstate(over="ignore"):
-            inputs = tuple(float(d.numpy.type(x)) if is_number(x) else x for x in inputs)
+        inputs = tuple(dtypes.rounded(x, d) if is_number(x) else x for x in inputs)
     return inputs, shape, dtypes.bool_
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from tidu.base.changes import changes
-from tidu.base.source import located
+from tidu.base.source import located, warn
 from tidu.tensor import Tensor
 
 Group: TypeAlias = dict[str, Any]
@@ -95,10 +94,9 @@ class Grouped:
         """No parameter is in two groups, and all groups have names or none has."""
         identities = {id(parameter) for parameter in param_group["params"]}
         if len(identities) != len(param_group["params"]):
-            warnings.warn(
+            warn(
                 "optimizer contains a parameter group with duplicate parameters; in future, "
-                "this will cause an error",
-                stacklevel=4,
+                "this will cause an error"
             )
         for group in self.param_groups:
             if ("param_names" in param_group) != ("param_names" in group):

@@ -12,7 +12,7 @@ import weakref
 from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
-from tidu.base.source import PACKAGE, describe
+from tidu.base.source import describe, is_ours
 from tidu.replay.mentions import may_look_anywhere, words_in
 
 INSIDE, STATELESS, LIBRARY, OUTSIDE = "inside", "stateless", "library", "outside"
@@ -44,7 +44,7 @@ _PLAIN = (
 @functools.cache
 def origin(filename: str) -> str:
     """Whose code a file holds: this package's, the standard library's, or somebody else's."""
-    if filename.startswith((PACKAGE, "<frozen importlib")):
+    if is_ours(filename) or filename.startswith("<frozen importlib"):
         return INSIDE
     if filename.startswith("<frozen"):
         return STATELESS if filename[8:-1] in _STATELESS else LIBRARY

@@ -85,7 +85,9 @@ def apply(
         if own.inference and not recording:
             made._storage = InferenceStorage(out)
         else:
-            made._storage = storage = _new(Storage)  # what `Storage(out)` does, at a lower price
+            made._storage = storage = Storage.__new__(
+                Storage
+            )  # what `Storage(out)` does, at a lower price
             storage.value = out
             storage.version = storage.edits = 0
         if not by_rows and op.strides is not None:
@@ -142,7 +144,7 @@ def apply_pair(op: Op, x: Any, y: Any) -> Any:
     inputs = (a, b)
     out = op.value(inputs, (), own)
     made = _new(Tensor)
-    made._storage = storage = _new(Storage)
+    made._storage = storage = Storage.__new__(Storage)
     storage.value = out
     storage.version = storage.edits = 0
     if not by_rows and op.strides is not None:

@@ -45,7 +45,9 @@ def lay(tensor: Tensor, strides: Strides | None) -> Tensor:
     if storage.inference:
         tensor._storage = InferenceStorage(storage.value, strides)
     else:
-        tensor._storage = made = _new(StridedStorage)  # as `StridedStorage(...)`, but quicker
+        tensor._storage = made = StridedStorage.__new__(
+            StridedStorage
+        )  # as `StridedStorage(...)`, but quicker
         made.value, made.strides = storage.value, strides
         made.version = made.edits = 0
     return tensor

@@ -38,6 +38,7 @@ _ITSELF = {
     *("__rshift__", "__getitem__", "__setitem__", "__len__", "__bool__", "__float__", "__int__"),
     *("__index__", "__contains__", "__repr__", "__str__", "__format__", "__array__"),
 }
+_FUNCTIONS = (FunctionType, type(Tensor.detach))  # which may be a compiled one
 # Properties that are tensors.
 _TENSORS = ("T", "mT", "H", "mH", "data")
 # Part of how tensors work here rather than functions of them.
@@ -165,7 +166,7 @@ def _methods() -> dict[str, Any]:
     made: dict[str, Any] = {"__iter__": lambda self: iter(self.unbind(0))}
     made.update({name: _asking_property(name) for name in _TENSORS})
     for name, method in vars(Tensor).items():
-        if not isinstance(method, FunctionType) or name in _OURS:
+        if not isinstance(method, _FUNCTIONS) or name in _OURS:
             continue
         if name in _SAME_AS:
             made[name] = _asking(getattr(Tensor, _SAME_AS[name]), method, name)
@@ -200,7 +201,7 @@ def bind_overriding() -> None:
     know them.
     """
     for name, method in vars(Tensor).items():
-        if isinstance(method, FunctionType) and method.__name__ not in vars(Tensor):
+        if isinstance(method, _FUNCTIONS) and method.__name__ not in vars(Tensor):
             method.__name__ = name
     for name, method in (
         ("__torch_function__", classmethod(_torch_function)),

@@ -94,7 +94,8 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
         copy = allocate(array.shape, array.dtype)
     else:  # it lies in memory as the tensor does
         sizes = tuple([array.shape[d] for d in order])
-        copy = allocate(sizes, array.dtype).transpose(np.argsort(order))
+        places = sorted(range(len(order)), key=order.__getitem__)
+        copy = allocate(sizes, array.dtype).transpose(places)
     copy[...] = array
     link(self._storage, copy, self._chain or ())
     return copy

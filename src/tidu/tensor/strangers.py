@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.source import at, here
-from tidu.ir.op import Op, class_of, functions
+from tidu.ir.op import class_of, functions
 from tidu.tensor.tensor import Tensor
 
 _REMEDIES = {
@@ -37,7 +37,8 @@ def not_a_tensor(error: Exception) -> TypeError | None:
         if found is not None:
             return found
         trace = trace.tb_next
-    return None
+    op, inputs = getattr(error, "call", (None, ()))  # what `Op.value` was given
+    return None if op is None else stranger(error, op.name, op.input_names, inputs)
 
 
 def stranger(
@@ -68,9 +69,6 @@ def _is_reason(error: Exception, x: Any) -> bool:
 def _in_frame(error: Exception, frame: FrameType) -> TypeError | None:
     code = frame.f_code
     variables = frame.f_locals
-    if code is Op.__call__.__code__:
-        op = variables["self"]
-        return stranger(error, op.name, op.input_names, variables.get("inputs", ()))
     known = _known_functions().get(code)
     if known is None:
         return None

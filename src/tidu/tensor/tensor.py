@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from tidu.base.devices import CPU, device, layout, strided
 from tidu.base.dtypes import dtype
 from tidu.base.memory_formats import contiguous_format
 from tidu.base.shapes import Size
-from tidu.base.source import at, here
+from tidu.base.source import at, here, warn
 from tidu.base.state import state
 from tidu.base.strides import strides_like
 from tidu.execute import buffer_of
@@ -289,14 +288,12 @@ class Tensor:
         tensor([2., 4.])
         """
         if self._grad is None and self._grad_fn is not None and not self.retains_grad:
-            warnings.warn(
+            warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
                 ".grad attribute won't be populated during autograd.backward(). If you indeed want "
                 "the .grad field to be populated for a non-leaf Tensor, use .retain_grad() on the "
                 "non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure you "
-                "access the leaf Tensor instead.",
-                UserWarning,
-                stacklevel=2,
+                "access the leaf Tensor instead."
             )
         return self._grad
 
@@ -487,7 +484,7 @@ def from_value(value: Value) -> Tensor:
     if state.own.inference:
         made._storage = InferenceStorage(value)
     else:
-        made._storage = storage = _new(Storage)
+        made._storage = storage = Storage.__new__(Storage)
         storage.value = value
         storage.version = storage.edits = 0
     return made

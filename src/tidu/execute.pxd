@@ -1,0 +1,3 @@
+from tidu.ir.value cimport Value
+
+cpdef buffer_of(Value value)
