@@ -310,7 +310,7 @@ class Inputs:
             registered = self.names.bind_alike(
                 self.around.registered, *map(id, self.around.registered)
             )
-            texts.append(f"alike([*members({registers})], {registered})")
+            texts.append(f"hold({registers}, {registered})")
         for variables, names in self.around.absent.values():
             absent = self.names.bind_alike(frozenset(names), *sorted(names))
             texts.append(f"{absent}.isdisjoint({self.names.bind(variables)})")

@@ -32,10 +32,10 @@ from tidu.replay.conduct import Conduct
 from tidu.replay.counts import Tallies
 from tidu.replay.inputs import Inputs, objects_in
 from tidu.replay.listening import Listening
-from tidu.replay.places import Unwatchable
+from tidu.replay.places import Unwatchable, members
 from tidu.replay.program import InPlaceSegment, Segment, Template
 from tidu.replay.recording import Names, Recording, Refusal
-from tidu.replay.runtime import entries_of, is_plain
+from tidu.replay.runtime import is_plain
 from tidu.replay.stages import Stages
 from tidu.replay.surroundings import Surroundings
 from tidu.tensor import Storage, Tensor
@@ -195,9 +195,9 @@ class Recorder:
         if id(optimizer) in self.optimizers:
             return
         self.optimizers[id(optimizer)] = optimizer
-        entries = [*entries_of(optimizer)]
+        entries = [*members(optimizer.state.values())]
         known = self.names.bind_alike(entries, *map(id, entries))
-        self.trace.require(f"alike([*entries_of({self.names.bind(optimizer)})], {known})")
+        self.trace.require(f"hold({self.names.bind(optimizer)}.state.values(), {known})")
 
     def option(self, group: dict[str, Any], name: str) -> Any:
         """An option of a parameter group: a traced number, or a value that must stay the same."""

@@ -3,3 +3,6 @@ from tidu.ir.value cimport Value
 
 @cython.locals(value=Value)
 cpdef fresh(array, dtype, strides=*)
+
+@cython.locals(place=Py_ssize_t, count=Py_ssize_t)
+cpdef bint hold(containers, known)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tidu.base.state import state
 from tidu.base.strides import Strides, strides_like
 from tidu.execute import begin_in_place, lock, realize
 from tidu.ir.value import Value, leaf
-from tidu.replay.places import MISSING, members, same
+from tidu.replay.places import MISSING, same
 from tidu.tensor import Storage, Tensor
 from tidu.tensor.copying import OWN
 from tidu.tensor.sharing import SHARED
@@ -38,7 +38,6 @@ GLOBALS = {
     "changes": changes,
     "count": sys.getrefcount,
     "lock": lock,
-    "members": members,
     "same": same,
     "state": state,
 }
@@ -119,6 +118,17 @@ def alike(objects: Sequence[Any], known: Sequence[Any]) -> bool:
     return len(objects) == len(known) and all(map(operator.is_, objects, known))
 
 
+def hold(containers: Iterable[dict[Any, Any]], known: Sequence[Any]) -> bool:
+    """Whether several dictionaries hold the very same objects, all in all."""
+    place, count = 0, len(known)
+    for container in containers:
+        for x in container.values():
+            if place == count or x is not known[place]:
+                return False
+            place += 1
+    return place == count
+
+
 def are_unshared(storages: Sequence[Storage]) -> bool:
     """Whether no NumPy array shows some memory, so that nobody sees what is in it meanwhile."""
     if SHARED.isdisjoint(map(type, storages)):
@@ -131,11 +141,6 @@ def are_unshared(storages: Sequence[Storage]) -> bool:
 def are_different(objects: Sequence[Any]) -> bool:
     """Whether no object is there twice."""
     return len({*map(id, objects)}) == len(objects)
-
-
-def entries_of(optimizer: Any) -> Iterator[Any]:
-    """What the state of an optimizer holds, parameter by parameter."""
-    return chain.from_iterable(map(dict.values, optimizer.state.values()))
 
 
 def have_no_gradients(owners: Iterable[Tensor]) -> bool:
