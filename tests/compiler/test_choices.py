@@ -15,11 +15,13 @@ from tests.compiler.tiers import assert_same_in_both_tiers, tier
 from tests.golden.programs import graphs
 from tidu import Tensor
 from tidu.backends.null import VECTOR_BYTES
+from tidu.compiler import strips
 from tidu.compiler.fuse import Kernel
 from tidu.compiler.pipeline import Lowered, forms
 from tidu.compiler.program import NativeCall, Plan
 from tidu.compiler.render import render
 from tidu.compiler.steps import Correlate, Product, Root
+from tidu.ir import product_order
 from tidu.nn import functional as F
 
 
@@ -327,3 +329,30 @@ def test_every_so_many_elements_are_read_and_written_without_gathers(size: int, 
         if size >= 40:
             assert "masked.gather" not in kernel_text(run)
             assert "masked.scatter" not in kernel_text(run)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_weights_of_many_small_products_are_laid_out_once(
+    transposed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w = numbers(128, 128)
+    rows = [numbers(32, 128, seed=i) for i in range(8)]
+
+    def run() -> list[Tensor]:
+        return [x @ (w.T if transposed else w) for x in rows]
+
+    def found() -> tuple[list[Product], list[Root]]:
+        steps = passes(run)["lower"].steps.steps
+        products = [step for step in steps if isinstance(step, Product)]
+        return products, [step for step in steps if isinstance(step, Root)]
+
+    monkeypatch.setattr(product_order, "_BY_INTEL", False)
+    products, copies = found()
+    assert [(p.m, p.n, p.batch, p.b.transposed) for p in products] == [(32, 128, (), False)] * 8
+    assert [copy.buffer.shape for copy in copies] == [(1, 128, 128)] * transposed
+    monkeypatch.setattr(product_order, "_BY_INTEL", True)
+    width = strips.width("float", VECTOR_BYTES)
+    products, copies = found()
+    assert [copy.buffer.shape for copy in copies] == [(128 // width, 128, width)]
+    assert [(p.m, p.n, p.batch) for p in products] == [(16, width, (2, 128 // width))] * 8
+    assert {p.b.buffer.number for p in products} == {copies[0].buffer.number}

@@ -32,6 +32,32 @@ def _layer(rows: int, inputs: int, outputs: int) -> list[Any]:
     return [out.detach().numpy(), *(x.grad.numpy() for x in leaves)]
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("by_intel", [False, True])
+@pytest.mark.parametrize("kind, inputs", [("f4", 32), ("f4", 400), ("f8", 24)])
+def test_many_small_products_with_one_operand_have_the_bits_of_each_alone(
+    kind: str, inputs: int, by_intel: bool, transposed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their right operand is laid out once, by rows or in strips."""
+    monkeypatch.setattr(product_order, "_BY_INTEL", by_intel)
+    shape = (128, inputs) if transposed else (inputs, 128)
+    w = tidu.from_numpy(_normal(*shape, seed=3).astype(kind))
+    rows = [tidu.from_numpy(_normal(48, inputs, seed=i).astype(kind)) for i in range(8)]
+
+    def product(x: Any) -> Any:
+        return x @ (w.T if transposed else w)
+
+    with tier(1):
+        products = list(map(product, rows))  # in one region
+        together = [y.numpy() for y in products]
+        alone = [product(x).numpy() for x in rows]
+    with tier(0):
+        by_numpy = [product(x).numpy() for x in rows]
+    for found, one, expected in zip(together, alone, by_numpy, strict=True):
+        np.testing.assert_array_equal(found, one)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=3e-4 if kind == "f4" else 1e-12)
+
+
 def _chains(a: Any, b: Any, longest: int) -> Any:
     total = None
     for start in range(0, a.shape[1], longest):

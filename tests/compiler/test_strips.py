@@ -84,6 +84,27 @@ def test_products_agree_with_numpy_and_stay_within_bounds(
         np.testing.assert_array_equal(whole, before)
 
 
+@pytest.mark.parametrize("vector_bytes", [16, 32, 64])
+@pytest.mark.parametrize("element", ELEMENTS)
+@pytest.mark.parametrize("m, k", [(1, 1), (7, 50), (16, 320)])
+def test_an_operand_in_strips_is_read_where_it_is(
+    m: int, k: int, element: str, vector_bytes: int
+) -> None:
+    """Rows as long as a strip's, without a gap, of which a last strip may have fewer columns."""
+    rng, kind = np.random.default_rng(2), ELEMENTS[element][0]
+    width = strips.width(element, vector_bytes)
+    for n in (width, width - 1):
+        a, _ = framed(rng, kind, m, k)
+        lines = rng.standard_normal((k, width)).astype(kind)
+        c, whole = framed(rng, kind, m, n)
+        before = whole.copy()
+        multiply(vector_bytes, element, a, lines[:, :n], c, 0.0, transposed=False)
+        exact = a.astype(np.float64) @ lines[:, :n]
+        np.testing.assert_allclose(c, exact, rtol=0, atol=2e3 * np.finfo(kind).eps)
+        whole[:m, :n] = before[:m, :n]
+        np.testing.assert_array_equal(whole, before)
+
+
 def test_what_was_there_does_not_matter_without_beta() -> None:
     a, b, c = np.ones((5, 3), "f4"), np.ones((70, 3), "f4"), np.full((5, 70), np.nan, "f4")
     multiply(64, "float", a, b, c, 0.0, transposed=True)

@@ -30,7 +30,7 @@ _UNPACKED_BESIDE_TRANSPOSE = 1024
 _CACHED = 3 << 20
 # Rows from which on `strips.py` multiplies with a B that is not transposed: on Intel's processors,
 # and elsewhere with a large one.
-_ROWS_TO_COPY, _ROWS_TO_COPY_LARGE = 24, 256
+_ROWS_TO_COPY, _ROWS_TO_COPY_LARGE = 16, 256
 # Floating-point operations for which it pays to tell one worker from another.
 _WORTH_A_UNIT = 1_200_000
 # And for which a panel is made smaller than would be best for one worker.

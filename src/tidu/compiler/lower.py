@@ -28,7 +28,7 @@ from tidu.compiler.indexing import lower_indexing
 from tidu.compiler.joins import Joins
 from tidu.compiler.layouts import UnviewableError
 from tidu.compiler.lowering import Lowering, Rule
-from tidu.compiler.operands import straighten
+from tidu.compiler.operands import lay_out
 from tidu.compiler.pieces import lower_pieces
 from tidu.compiler.products import lower_product
 from tidu.compiler.reductions import lower_reduction
@@ -92,7 +92,7 @@ def lower(graph: Graph, vector_bytes: int) -> tuple[Steps, Expressions]:
         run.lower(value)
     run.outputs()
     steps, make = run.lowering.steps, run.lowering.make
-    straighten(steps, make)
+    lay_out(steps, make, vector_bytes)
     write_at_destinations(steps, make)
     repeat_what_is_far(steps, make)
     return steps, make

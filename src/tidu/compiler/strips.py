@@ -3,9 +3,9 @@ is large, and on Intel's processors nearly everywhere.
 
 It is called like cblas_?gemm, for matrices by rows, with alpha = 1 and with beta 0 or 1. As many
 columns of C as a tile has are made at a time. What they need of B, a strip of it, is laid into rows
-one behind the other, which a transposed B is turned around for, square by square in registers. All
-rows of A are then multiplied with that, a few at a time. Each element of C is one chain of fused
-multiplications and additions.
+one behind the other, which a transposed B is turned around for, square by square in registers. A B
+of which that many columns lie so already is read where it is. All rows of A are then multiplied
+with that, a few at a time. Each element of C is one chain of fused multiplications and additions.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ class _Tile(NamedTuple):
     @property
     def width(self) -> int:
         return self.vectors * self.vector.lanes
+
+
+def width(element: str, vector_bytes: int) -> int:
+    """How many columns a strip has."""
+    return _Tile(Vector(element, vector_bytes)).width
 
 
 def name(element: str) -> str:
@@ -100,10 +105,16 @@ columns.loop:
   %lanes.full = mul i64 %vectors.before, LANES
   %last = sub i64 %width, %lanes.full
   %c.columns = getelementptr ELEMENT, ptr %c, i64 %column
-  br i1 %straight, label %copy, label %turn
+  %b.straight = getelementptr ELEMENT, ptr %b, i64 %column
+  br i1 %straight, label %by.rows, label %turn
+
+by.rows:
+  %lines = icmp eq i64 %ldb, WIDTH
+  %all = icmp eq i64 %width, WIDTH
+  %is.strip = and i1 %lines, %all
+  br i1 %is.strip, label %rows, label %copy
 
 copy:
-  %b.straight = getelementptr ELEMENT, ptr %b, i64 %column
   call void @copy.ELEMENT(ptr %b.straight, i64 %ldb, i64 %width, i64 %k, ptr %strip)
   br label %rows
 
@@ -114,6 +125,7 @@ turn:
   br label %rows
 
 rows:
+  %from = phi ptr [%b.straight, %by.rows], [%strip, %copy], [%strip, %turn]
   br label %rows.loop
 
 rows.loop:
@@ -149,7 +161,7 @@ finish:
 
 _CALL = """
 tile.ROWS.VECTORS:
-  call void @tile.ROWS.VECTORS.ELEMENT(ptr %a.rows, i64 %a.down, i64 %a.along, ptr %strip, i64 %k,
+  call void @tile.ROWS.VECTORS.ELEMENT(ptr %a.rows, i64 %a.down, i64 %a.along, ptr %from, i64 %k,
                                        i64 %last, ptr %c.rows, i64 %ldc, i64 %rows.left, i1 %adds)
   br label %rows.done
 """
