@@ -14,6 +14,8 @@ from tidu.compiler.steps import Root, loaded
 
 # What a unit of work shall cost, in units of one operation on one element.
 _UNIT_WORK = 1 << 17
+# What an element costs that lies around others, in a cache line that is written for it alone.
+_APART = 400
 _MOST_UNITS = 64
 # How much longer an element takes where there is no dimension to compute in vectors.
 _WITHOUT_VECTORS = 8
@@ -249,7 +251,8 @@ def _work_of_one(kernel: Kernel) -> int:
     """
     instructions = sum(cost(root.expression, kernel.space).instructions for root in kernel.roots)
     operations = max(kernel.operations, int(instructions) // 2)
-    return 1 + operations + 2 * len(kernel.reads())
+    apart = _APART * sum(root.around for root in kernel.roots)
+    return 1 + operations + 2 * len(kernel.reads()) + apart
 
 
 def units_of(work: int, size: int, step: int) -> tuple[int, int]:
