@@ -52,7 +52,7 @@ _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _LOWEST_INT64 = -(1 << 63)
 
-_CHUNK = 1 << 14  # words converted at a time: the temporaries stay in cache
+_CHUNK = 1 << 17  # words converted at a time: few calls, and the temporaries stay in cache
 _WIDE_RANGE = 1 << 28  # from here on a modulo of 32-bit words is too uneven, and 64 bits are drawn
 _LARGE_PERMUTATION = 0xFFFFFFFF // 20
 _STATE = np.dtype(
