@@ -63,7 +63,11 @@ def _is_reason(error: Exception, x: Any) -> bool:
     """
     if isinstance(x, np.ndarray):
         return True
-    return isinstance(error, AttributeError) and x is error.obj and not isinstance(x, Tensor)
+    if not isinstance(error, AttributeError) or isinstance(x, Tensor):
+        return False
+    if error.obj is None:  # it was None, or compiled code, which does not say what it was
+        return str(error).startswith(f"'{type(x).__name__}' object has no attribute")
+    return x is error.obj
 
 
 def _in_frame(error: Exception, frame: FrameType) -> TypeError | None:
