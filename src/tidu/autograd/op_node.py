@@ -18,7 +18,6 @@ from tidu.ir.value import Value
 from tidu.ops.pick import pick
 from tidu.ops.sources import full
 
-_new = object.__new__
 _new_tuple = tuple.__new__
 
 

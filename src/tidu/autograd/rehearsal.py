@@ -24,8 +24,6 @@ _PLAIN = frozenset({Value, Spec, type(None), float, int, bool})
 # Numbers among what operations save that some derivative has looked at, by place.
 _looked_at: set[tuple[Op, int]] = set()
 
-_new = object.__new__
-
 
 class Making(NamedTuple):
     """One Value to make, on behalf of the node of that number. `inputs` are places among the

@@ -53,9 +53,6 @@ NUMBERS = (bool, int, float)
 PLAIN = frozenset({Value, bool, int, float, type(None), FloatArgument, IntArgument})
 
 
-_new = object.__new__
-
-
 def class_of(x: Any) -> str:
     """The class of an object as PyTorch's messages name it."""
     kind = type(x)

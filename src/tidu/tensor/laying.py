@@ -15,8 +15,6 @@ from tidu.tensor.storage import InferenceStorage, StridedStorage
 if TYPE_CHECKING:
     from tidu.tensor.tensor import Tensor
 
-_new = object.__new__
-
 
 @lru_cache(4096)
 def seen_through(
