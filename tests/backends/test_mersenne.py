@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 
 from tidu.backends import mersenne
 from tidu.base.random import word_values
-from tidu.base.random.mersenne import BLOCK, MersenneStream, _fill_with_numpy
+from tidu.base.random.mersenne import (
+    BLOCK,
+    MersenneStream,
+    _fill_below_with_numpy,
+    _fill_with_numpy,
+)
 from tidu.compiler import cache, llvm
 
 
@@ -53,13 +59,35 @@ def test_draws_of_all_sizes_are_one_stream() -> None:
 def test_native_booleans_are_those_of_numpy(p: float) -> None:
     limit = math.ceil(p * 2.0**53)
     rng = np.random.default_rng(0)
-    for pairs in (0, 1, 7, 16, 33, 1000):
-        words = rng.integers(0, 2**32, 2 * pairs, np.uint32)
-        words[: pairs // 2 * 2 : 2] = limit >> 32  # ties, which the other word decides
-        words[1 : pairs // 2 * 2 : 4] = limit & 0xFFFFFFFF
-        found = mersenne.are_below(words, limit)
-        assert found.dtype == np.bool_
-        np.testing.assert_array_equal(found, word_values.are_below(words, limit))
+    keys = [np.zeros(BLOCK + 1, np.uint32) for _ in range(2)]
+    for key in keys:
+        key[:BLOCK] = np.random.RandomState(5).get_state()[1]
+    draws = ((624, 0), (624, 1), (0, 7), (600, 33), (2, 311), (4, 312), (624, 1000))
+    for (start, count), odd in product(draws, (0, 1)):
+        words = rng.integers(0, 2**32, BLOCK + odd, np.uint32)
+        words[::4] = limit >> 32  # ties, which the other word decides
+        words[1::8] = limit & 0xFFFFFFFF
+        others, found, expected = words.copy(), *np.empty((2, count), np.bool_)
+        mersenne.fill_below(keys[0], words, start, found, limit)
+        _fill_below_with_numpy(keys[1], others, start, expected, limit)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(words, others)
+        np.testing.assert_array_equal(*keys)
+
+
+def test_booleans_and_words_are_drawn_from_one_stream() -> None:
+    limit = math.ceil(0.3 * 2.0**53)
+    stream, other = MersenneStream(4), MersenneStream(4)
+    for count in (0, 5, 311, 1, 312, 0, 313, 100_000, 7):
+        for odd in (0, 1, 3):
+            found = np.empty(count, np.bool_)
+            stream.fill_below(found, limit)
+            expected = word_values.are_below(other.words(2 * count), limit)
+            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(stream.words(odd), other.words(odd))
+            assert [np.asarray(x).tolist() for x in stream.position()] == [
+                np.asarray(x).tolist() for x in other.position()
+            ]
 
 
 def test_words_that_were_drawn_may_be_overwritten() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import tidu as torch
 from tests.replay.training import Training, assert_same, both, losses, replayed
 from tidu.nn import functional as F
@@ -56,5 +58,42 @@ def test_masks_follow_how_the_argument_of_each_call_lies_in_memory() -> None:
             found.append((made.stride(), made.tolist()))
         assert not compiled or replayed(function) > 0
         return found
+
+    assert_same(run(True), run(False))
+
+
+def test_masks_with_several_probabilities_come_in_their_order() -> None:
+    def run(compiled: bool) -> list[Any]:
+        torch.manual_seed(0)
+
+        def draw(x: Any) -> Any:
+            x = F.dropout(F.dropout(x, 0.5), 0.5) + F.dropout(x, 0.25)
+            x = x * torch.rand(3)  # an odd number of words between masks
+            return F.dropout(F.dropout(x[:0], 0.5).sum() + x, 0.1)
+
+        function = torch.compile(draw) if compiled else draw
+        x = torch.arange(1.0, 1001.0)[:, None] * torch.ones(3)
+        found = [function(x).tolist() for _ in range(10)]
+        assert not compiled or replayed(function) > 0
+        return [*found, torch.rand(2).tolist()]
+
+    assert_same(run(True), run(False))
+
+
+def test_a_call_that_fails_leaves_the_generator_where_the_ordinary_one_does() -> None:
+    def run(compiled: bool) -> list[Any]:
+        torch.manual_seed(0)
+        table = torch.ones(10, 3)
+
+        def draw(i: Any) -> Any:
+            return F.dropout(torch.ones(5, 3), 0.5)[:3] * table[i]
+
+        function = torch.compile(draw) if compiled else draw
+        for _ in range(8):
+            function(torch.tensor([1, 2, 3])).tolist()
+        assert not compiled or replayed(function) > 0
+        with pytest.raises(IndexError):
+            function(torch.tensor([1, 2, 30])).tolist()
+        return [torch.rand(2).tolist(), function(torch.tensor([1, 2, 3])).tolist()]
 
     assert_same(run(True), run(False))

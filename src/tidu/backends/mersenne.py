@@ -10,8 +10,6 @@ import ctypes
 from functools import cache as cache_once
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tidu.base.deferred import DeferredModule
 from tidu.base.random import mersenne
 
@@ -195,17 +193,70 @@ done:
 """
 
 
+_BERNOULLI_TEXT = f"""
+; What `tidu_below` says of the next `count` pairs of words: of those in `words` from `start` on,
+; which is even, then of blocks made from the state `key`. `words` has room for one block, of which
+; the last is left there, after `odd` words: 1 where pairs lie partly in one block and partly in the
+; next, else 0.
+define void @tidu_bernoulli(
+  ptr %key, ptr %words, i64 %odd, i64 %start, ptr %out, i64 %count, i32 %top, i32 %bottom
+) nounwind {{
+entry:
+  %room = add i64 {_BLOCK}, %odd
+  %waiting = sub i64 %room, %start
+  %pairs = lshr i64 %waiting, 1
+  %here = call i64 @llvm.smin.i64(i64 %pairs, i64 %count)
+  %first = getelementptr i32, ptr %words, i64 %start
+  %made = getelementptr i32, ptr %words, i64 %odd
+  %last = getelementptr i32, ptr %words, i64 {_BLOCK}
+  call void @tidu_below(ptr %first, ptr %out, i64 %here, i32 %top, i32 %bottom)
+  br label %next
+
+next:
+  %done = phi i64 [%here, %entry], [%more, %block]
+  %left = sub i64 %count, %done
+  %some = icmp sgt i64 %left, 0
+  br i1 %some, label %carry, label %end
+
+carry:
+  %parted = icmp eq i64 %odd, 1
+  br i1 %parted, label %parts, label %block
+
+parts:
+  %carried = load i32, ptr %last, align 4
+  store i32 %carried, ptr %words, align 4
+  br label %block
+
+block:
+  %now = call i64 @llvm.smin.i64(i64 %left, i64 {_BLOCK // 2})
+  %into = getelementptr i8, ptr %out, i64 %done
+  call void @tidu_mersenne(ptr %key, ptr %made, i64 1)
+  call void @tidu_below(ptr %words, ptr %into, i64 %now, i32 %top, i32 %bottom)
+  %more = add i64 %done, %now
+  br label %next
+
+end:
+  ret void
+}}
+
+declare i64 @llvm.smin.i64(i64, i64)
+"""
+
+
 def text(lanes: int) -> str:
     """The module, for vectors of so many words."""
-    return _words_text(lanes) + _below_text(lanes)
+    return _words_text(lanes) + _below_text(lanes) + _BERNOULLI_TEXT
 
 
 @cache_once
 def _functions() -> tuple[Any, Any]:
-    names = ["tidu_mersenne", "tidu_below"]
+    names = ["tidu_mersenne", "tidu_bernoulli"]
     found = llvm.load([cache.object_code(text(llvm.vector_bytes() // 4))], names)
     pointer, long, word = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint32
-    kinds = (pointer, pointer, long), (pointer, pointer, long, word, word)
+    kinds = (
+        (pointer, pointer, long),
+        (pointer, pointer, long, long, pointer, long, word, word),
+    )
     words, below = (
         ctypes.CFUNCTYPE(None, *kind)(found[name]) for name, kind in zip(names, kinds, strict=True)
     )
@@ -217,16 +268,17 @@ def fill(key: mersenne.Array, out: mersenne.Array) -> None:
     _functions()[0](key.ctypes.data, out.ctypes.data, out.size // _BLOCK)
 
 
-def are_below(words: mersenne.Array, limit: int) -> mersenne.Array:
-    """Whether the low 53 bits of every pair of words are less than `limit`."""
-    below = np.empty(words.size // 2, np.bool_)
+def fill_below(
+    key: mersenne.Array, words: mersenne.Array, start: int, out: mersenne.Array, limit: int
+) -> None:
+    """Whether the low 53 bits of pairs of words are less than `limit`; see `mersenne.Source`."""
     _functions()[1](
-        words.ctypes.data, below.ctypes.data, below.size, limit >> 32, limit & 0xFFFFFFFF
-    )
-    return below
+        key.ctypes.data, words.ctypes.data, words.size - _BLOCK, start,
+        out.ctypes.data, out.size, limit >> 32, limit & 0xFFFFFFFF,
+    )  # fmt: skip
 
 
 def install() -> None:
     """Let random streams make their words, and booleans, with these."""
     mersenne.source.fill = fill
-    mersenne.source.are_below = are_below
+    mersenne.source.fill_below = fill_below

@@ -59,6 +59,18 @@ class Region(NamedTuple):
     numbers: list[str]
 
 
+class Masks(NamedTuple):
+    """Booleans drawn one after the other: names of the arrays, and shapes with probabilities."""
+
+    generator: str
+    names: list[str]
+    wanted: list[tuple[Any, ...]]
+
+    def text(self, names: Names) -> str:
+        given = names.bind_alike(self.wanted, *self.wanted)
+        return f"[{', '.join(self.names)}] = {self.generator}.bernoulli_each({given})"
+
+
 class Recorder:
     """Records one call. `Refusal` is raised at the end, never inside the function."""
 
@@ -68,7 +80,7 @@ class Recorder:
         self._depth = 0
         self.reason: str | None = None
         self.names = Names()
-        self.lines: list[str | Region] = []
+        self.lines: list[str | Region | Masks] = []
         # What the optimizers compute takes nothing from the regions: it comes before all of them,
         # so that a condition that does not hold is found while nothing has been done.
         self.trace = Trace([], self.names.table)
@@ -176,9 +188,17 @@ class Recorder:
         source = self.names.bind(generator, "g")
         self.generators[id(generator)] = source
         name = f"d{len(self.drawn)}"
+        self.drawn[id(array)] = array, name
+        if method == "bernoulli" and len(args) == 2:
+            last = self.lines[-1] if self.lines else None
+            if not isinstance(last, Masks) or last.generator != source:
+                last = Masks(source, [], [])
+                self.lines.append(last)
+            last.names.append(name)
+            last.wanted.append(args)
+            return
         arguments = self.names.bind_alike((args, kwargs), args, kwargs)
         self.lines.append(f"{name} = {source}.{method}(*{arguments}[0], **{arguments}[1])")
-        self.drawn[id(array)] = array, name
 
     def step_schedule(self, schedule: Any, args: Any, kwargs: Any) -> None:
         """A learning-rate schedule went on by one step."""
@@ -306,9 +326,15 @@ class Recorder:
         guards = self.inputs.guards(account.exchanged)
         body: list[str] = []
         for line in self.lines:
-            body.extend([line] if isinstance(line, str) else self._region_lines(line, stages))
-        saves = [f"s_{g} = {g}.get_state()" for g in self.generators.values()]
-        restores = [f"{g}.set_state(s_{g})" for g in self.generators.values()]
+            match line:
+                case Region():
+                    body.extend(self._region_lines(line, stages))
+                case Masks():
+                    body.append(line.text(self.names))
+                case _:
+                    body.append(line)
+        saves = [f"s_{g} = {g}.mark()" for g in self.generators.values()]
+        restores = [f"{g}.go_back(s_{g})" for g in self.generators.values()]
         stages.before = [*saves, *stages.before]
         stages.undo = [*restores, *stages.undo]
         accepts = [*self.inputs.lines, *self.trace.lines]

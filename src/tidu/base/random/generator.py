@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import ml_dtypes
@@ -27,7 +28,7 @@ from tidu.base.random.box_muller import (
     libm,
     normal_pairs,
 )
-from tidu.base.random.mersenne import MersenneStream, source
+from tidu.base.random.mersenne import MersenneStream
 from tidu.base.random.rounding import scale_shift
 from tidu.base.random.selection import largest
 from tidu.base.random.shuffling import shuffle_forward, shuffle_inside_out
@@ -144,6 +145,15 @@ class Generator:
         self._seed = int(parts["seed"])
         self._next_normal = float(parts["normal"]) if parts["has_normal"] else None
         return self
+
+    def mark(self) -> tuple[Any, ...]:
+        """Where the sequence is, for `go_back`."""
+        return self._seed, self._next_normal, *self._stream.position()
+
+    def go_back(self, mark: tuple[Any, ...]) -> None:
+        """Continue from where `mark` was called."""
+        self._seed, self._next_normal, *position = mark
+        self._stream.set_position(*position)
 
     def clone_state(self) -> Generator:
         """Another generator that will give the same numbers."""
@@ -322,11 +332,24 @@ class Generator:
 
     def bernoulli(self, shape: Shape, p: float = 0.5) -> Array:
         """True with probability `p`, as booleans; follows `Tensor.bernoulli_(p)` with a number."""
-        if not 0.0 <= p <= 1.0:
-            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
-        limit = math.ceil(p * 2.0**53)  # uniform < p, asked of the integers behind it
-        convert: Convert = lambda words: source.are_below(words, limit)  # noqa: E731
-        return self._draw(_count(shape), 2, convert, _BOOL).reshape(shape)
+        return self.bernoulli_each([(shape, p)])[0]
+
+    def bernoulli_each(self, wanted: Sequence[tuple[Shape, float]]) -> list[Array]:
+        """`bernoulli(shape, p)` for each pair, one after the other, in one piece of memory."""
+        ends = list(accumulate([_count(shape) for shape, _ in wanted], initial=0))
+        drawn = allocate(ends[-1], _BOOL)
+        start = 0
+        for p, same in groupby([p for _, p in wanted]):
+            if not 0.0 <= p <= 1.0:
+                raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
+            limit = math.ceil(p * 2.0**53)  # uniform < p, asked of the integers behind it
+            stop = start + len(list(same))
+            self._stream.fill_below(drawn[ends[start] : ends[stop]], limit)
+            start = stop
+        return [
+            drawn[first:last].reshape(shape)
+            for (first, last), (shape, _) in zip(pairwise(ends), wanted, strict=True)
+        ]
 
     def bernoulli_tensor(self, p: Array) -> Array:
         """True with the probability given for each element, as booleans;

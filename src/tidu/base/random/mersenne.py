@@ -36,16 +36,30 @@ def _first_state(seed: int) -> list[int]:
     return words
 
 
+def _fill_below_with_numpy(key: Array, words: Array, start: int, out: Array, limit: int) -> None:
+    done = min((words.size - start) // 2, out.size)
+    out[:done] = are_below(words[start : start + 2 * done], limit)
+    while done < out.size:
+        part = out[done : done + BLOCK // 2]
+        odd = words.size - BLOCK
+        words[:odd] = words[BLOCK:]
+        source.fill(key, words[odd:])
+        part[:] = are_below(words[: 2 * part.size], limit)
+        done += part.size
+
+
 class Source:
     """What makes blocks of words, and booleans of them; `tidu.backends` has native code for both.
 
     `fill(key, out)` fills `out`, whose size is a multiple of 624, and leaves the state in `key`,
-    which has room for 625 words. `are_below` is that of `word_values`.
+    which has room for 625 words. `fill_below(key, words, start, out, limit)` fills `out` with what
+    `are_below` says of `words` from `start` on, which is even, and then of blocks that `fill` makes
+    there: 624 words, or 625 where pairs lie partly in one block and partly in the next.
     """
 
     def __init__(self) -> None:
         self.fill: Callable[[Array, Array], None] = _fill_with_numpy
-        self.are_below: Callable[[Array, int], Array] = are_below
+        self.fill_below: Callable[..., None] = _fill_below_with_numpy
 
 
 source = Source()
@@ -72,21 +86,37 @@ class MersenneStream:
     def words(self, count: int) -> Array:
         """The next `count` words, uint32 (count,). The caller may overwrite them."""
         with self._lock:
-            start = self._cursor
-            stop = start + count
-            if stop <= self._rest.size:
-                self._cursor = stop
-                return self._rest[start:stop]
-            self._fresh = False
-            waiting = self._rest.size - start
-            size = -(-(count - waiting) // BLOCK) * BLOCK
-            words = np.empty(waiting + size, np.uint32)
-            words[:waiting] = self._rest[start:]
-            source.fill(self._key, words[waiting:])
-            # What is kept does not keep the memory of a large draw.
-            self._rest = words[count:].copy() if size > BLOCK else words[count:]
-            self._cursor = 0
-            return words[:count]
+            return self._words(count)
+
+    def _words(self, count: int) -> Array:
+        start = self._cursor
+        stop = start + count
+        if stop <= self._rest.size:
+            self._cursor = stop
+            return self._rest[start:stop]
+        self._fresh = False
+        waiting = self._rest.size - start
+        size = -(-(count - waiting) // BLOCK) * BLOCK
+        words = np.empty(waiting + size, np.uint32)
+        words[:waiting] = self._rest[start:]
+        source.fill(self._key, words[waiting:])
+        # What is kept does not keep the memory of a large draw.
+        self._rest = words[count:].copy() if size > BLOCK else words[count:]
+        self._cursor = 0
+        return words[:count]
+
+    def fill_below(self, out: Array, limit: int) -> None:
+        """Whether the low 53 bits of the next pairs of words are less than `limit`, bool (n,)."""
+        with self._lock:
+            waiting = self._rest.size - self._cursor
+            words = np.empty(BLOCK + waiting % 2, np.uint32)
+            words[words.size - waiting :] = self._rest[self._cursor :]
+            source.fill_below(self._key, words, words.size - waiting, out, limit)
+            left = waiting - 2 * out.size
+            if left < 0:
+                self._fresh = False
+            self._rest = words
+            self._cursor = words.size - left % BLOCK
 
     def position(self) -> tuple[Array, int, int]:
         """The 624 state words, one more than the words left of the block, and the next's index."""
