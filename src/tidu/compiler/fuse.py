@@ -140,11 +140,13 @@ class _Fusion:
         return [*self.with_surroundings()]
 
     def with_surroundings(self) -> Iterator[Fused]:
-        """The order, with what lies around the elements of a buffer written just before them."""
+        """The order, with what lies around the elements of a buffer written just after them, when
+        the lines that have both are in a cache.
+        """
         for step in self.order:
+            yield step
             for buffer in sorted(step.writes()) if isinstance(step, Kernel) else ():
                 yield from self.around.pop(buffer, ())
-            yield step
 
     def join(self, root: Root) -> int | None:
         """The place of a kernel that has taken the root in, if there is one."""
