@@ -105,6 +105,39 @@ def test_what_is_stored_keeps_the_order_of_what_it_is_made_of() -> None:
     assert_same_in_both_tiers(run)
 
 
+def test_what_is_reduced_keeps_the_order_of_what_it_is_made_of() -> None:
+    x = numbers(6, 40, 50)
+
+    def run() -> list[Tensor]:
+        sums = x.transpose(0, 1).sigmoid().sum(2)
+        return [sums.exp() * 2.0, sums.sum(1, keepdim=True)]
+
+    first = stored(run)[0]
+    assert first.buffer.shape == (6, 40)
+    assert first.store.strides == (1, 40, 0)
+    assert_same_in_both_tiers(run)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_loops_go_through_memory_from_front_to_back(reduced: bool) -> None:
+    x, y = numbers(6, 40, 50), numbers(40, 50)
+
+    def run() -> Tensor:
+        made = x.transpose(0, 1).sigmoid() * y[:, None]
+        return made.amax(2) if reduced else made
+
+    loops = [call.loops for call in passes(run)["plan"].calls]
+    assert loops[0].outer[0] == 1  # along x, not along what is made of it
+    assert_same_in_both_tiers(run)
+
+
+def test_short_rows_have_as_many_lanes_as_elements() -> None:
+    x = numbers(30, 40, 8)
+    (call,) = passes(lambda: x.sigmoid().amax(1))["plan"].calls
+    assert call.loops.lanes == 8
+    assert_same_in_both_tiers(lambda: x.sigmoid().amax(1))
+
+
 def grown(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Something that grows by one part after another, each made of all before it."""
     total = x.sum()

@@ -50,11 +50,10 @@ def lower_weight(lowering: Lowering, task: ConvolutionTask) -> Expression:
     parts = (_chained if by_chains else _divided)(lowering, task, planes)
     if parts.shape[0] == 1:
         return lowering.make.load(parts.number, contiguous(value.shape), value.dtype)
-    total = reduce(
+    return reduce(
         lowering, registry["sum"], lowering.whole(parts), parts.shape, frozenset({0}),
         value.shape, value.dtype, value,
     )  # fmt: skip
-    return lowering.whole(total)
 
 
 def _tap_places(task: ConvolutionTask, planes: Planes) -> tuple[int, ...]:

@@ -32,6 +32,10 @@ class Demands:
         for value in reversed(graph.values):
             self._find_stored(value, rule)
 
+    def is_by_rows(self, value: Value) -> bool:
+        """Whether a Value has to lie in row-major order once it is stored."""
+        return id(value) in self.in_memory or id(value) in self.wanted
+
     def _count(self, value: Value) -> None:
         for x in value.inputs:
             if x.__class__ is Value:

@@ -61,7 +61,7 @@ class Joins:
             if id(join) not in self.parts:
                 self.roots[id(join)] = join
                 self.blocks.add(id(join))
-                if id(join) in self.demands.in_memory or id(join) in self.demands.wanted:
+                if self.demands.is_by_rows(join):
                     self.by_rows.add(id(join))
             for number, piece in enumerate(pieces_of(join)[1]):
                 self._consider(join, number, piece)

@@ -181,12 +181,14 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
     lanes = 1
     if vector is not None and vector_bytes:
         lanes = vector_bytes // (8 if wide else 4)
+        if not kernel.lanes:
+            lanes = min(lanes, 1 << (space[vector] - 1).bit_length())
         operations = kernel.operations
         for limit in (10, 40):
             if operations <= limit and space[vector] >= 2 * lanes:
                 lanes *= 2
         lanes = max(lanes, kernel.lanes)
-    kept = [d for d in range(len(space)) if d not in reduced]
+    kept = _from_far_to_near(kernel, [d for d in range(len(space)) if d not in reduced])
     swept = lanes > 1 and len(kept) > 1 and _is_swept(kernel, vector)
     if swept:
         kept.remove(vector)  # type: ignore[arg-type]
@@ -211,6 +213,18 @@ def plan_loops(kernel: Kernel, vector_bytes: int) -> Loops:
         divided = free[0] if space[free[0]] >= 16 else max(free, key=lambda d: space[d])
         units, chunk = units_of(work, space[divided], lanes if divided == vector else 1)
     return Loops(vector, lanes, kept, inner, divided, chunk, units, swept)
+
+
+def _from_far_to_near(kernel: Kernel, dims: list[int]) -> list[int]:
+    """Dimensions in the order in which loops over them go through memory from front to back."""
+    far = dict.fromkeys(dims, 0)
+    for root in kernel.roots:
+        for layout in (root.store, *(load.what[1] for load in root_loads(root))):
+            steps = [abs(stride) for stride in layout.strides]
+            size = prod(n for n, step in zip(kernel.space, steps, strict=True) if step)
+            for d in dims:
+                far[d] += steps[d] * size
+    return sorted(dims, key=far.__getitem__, reverse=True)
 
 
 def can_be_swept(kernel: Kernel) -> bool:

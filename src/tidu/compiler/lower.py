@@ -180,8 +180,7 @@ class _Run:
 
     def store_ordered(self, value: Value, x: Expression) -> None:
         """Make `x` a root, in the order in which what it is made of lies in memory."""
-        lowering, demands = self.lowering, self.demands
-        by_rows = id(value) in demands.in_memory or id(value) in demands.wanted
+        lowering, by_rows = self.lowering, self.demands.is_by_rows(value)
         buffer, layout = lowering.ordered(value, x, by_rows=by_rows)
         lowering.write(buffer, x, tuple(value.shape), layout, value)
         lowering.found[id(value)] = lowering.make.load(buffer.number, layout, value.dtype)

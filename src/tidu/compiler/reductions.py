@@ -7,10 +7,17 @@ from math import prod
 from tidu.base import dtypes
 from tidu.base.dtypes import dtype
 from tidu.base.shapes import Shape
-from tidu.compiler.expressions import Expression
-from tidu.compiler.layouts import UnviewableError, contiguous, lifted, reshaped, without_ones
+from tidu.compiler.expressions import Expression, usual_order
+from tidu.compiler.layouts import (
+    Layout,
+    UnviewableError,
+    contiguous,
+    lifted,
+    reshaped,
+    without_ones,
+)
 from tidu.compiler.lowering import Lowering
-from tidu.compiler.steps import Buffer, Root
+from tidu.compiler.steps import Root
 from tidu.ir.op import Op
 from tidu.ir.value import Value
 
@@ -37,8 +44,7 @@ def lower_reduction(lowering: Lowering, value: Value, op: Op) -> Expression | No
         found = _in_two_steps(lowering, value, op, expression, dims)
         if found is not None:
             return found
-    buffer = reduce(lowering, op, expression, shape, dims, value.shape, value.dtype, value)
-    return lowering.whole(buffer)
+    return reduce(lowering, op, expression, shape, dims, value.shape, value.dtype, value)
 
 
 def reduce(
@@ -50,18 +56,25 @@ def reduce(
     result: Shape,
     d: dtype,
     value: Value,
-) -> Buffer:
-    """A buffer of shape `result` for `x`, over `shape`, reduced over `dims`."""
-    buffer = lowering.buffer(result, d)
+) -> Expression:
+    """The elements, in the space `result`, of `x`, over `shape`, reduced over `dims`: stored in the
+    order of what `x` is made of, unless the Value has to be by rows.
+    """
     space, squeeze = without_ones(shape)
     left = [i for i, n in enumerate(shape) if n != 1]
     reduced = frozenset(i for i, d in enumerate(left) if d in dims)
-    kept = tuple(i for i in range(len(space)) if i not in reduced)
-    sizes = tuple(space[i] for i in kept)
-    store = lifted(kept, len(space))(contiguous(sizes))
-    root = Root(buffer, space, lowering.make.relaid(x, squeeze), store, reduced, op, value=value)
-    lowering.steps.steps.append(root)
-    return buffer
+    x = lowering.make.relaid(x, squeeze)
+    kept = order = [i for i in range(len(space)) if i not in reduced]
+    if not lowering.joins.demands.is_by_rows(value):
+        order = [i for i in usual_order(x, space) if i not in reduced]
+    sizes = tuple(space[i] for i in order)
+    buffer = lowering.buffer(result if order == kept else sizes, d)
+    strides = dict(zip(order, contiguous(sizes).strides, strict=True))
+    stored = Layout(tuple(strides[i] for i in kept), 0)
+    store = lifted(tuple(kept), len(space))(stored)
+    lowering.steps.steps.append(Root(buffer, space, x, store, reduced, op, value=value))
+    wide = tuple(i for i, n in enumerate(result) if n != 1)
+    return lowering.make.load(buffer.number, lifted(wide, len(result))(stored), d)
 
 
 def _in_two_steps(
@@ -84,10 +97,9 @@ def _in_two_steps(
     inner = (inner - {cut}) | {cut + 1}
     partial = tuple(1 if i in inner else n for i, n in enumerate(finer))
     wide = dtypes.float32 if value.dtype.is_half else value.dtype
-    chunks = lowering.whole(reduce(lowering, op, x, finer, inner, partial, wide, value))
+    chunks = reduce(lowering, op, x, finer, inner, partial, wide, value)
     last = frozenset({cut})
-    whole = reduce(lowering, op, chunks, partial, last, value.shape, value.dtype, value)
-    return lowering.whole(whole)
+    return reduce(lowering, op, chunks, partial, last, value.shape, value.dtype, value)
 
 
 def _parts(size: int, others: int) -> int:
