@@ -140,9 +140,15 @@ def normalized(x: Any, weight: Any, bias: Any, mean: Any, inverse: Any) -> Any:
     return multiply_add(x, factor, term)
 
 
-def _plane_sums(x: Any) -> Any:
+def _plane_sums(g: Any) -> Any:
     """S: (n, c, i) -> (n, c, 1)"""
-    return sum_in_order(x, (2,), True) if x.shape[2] < _LANES else sum_in_lanes(x, _LANES)
+    size = g.shape[2]
+    rest = size % _LANES
+    if size < _LANES:
+        return sum_in_order(g, (2,), True)
+    if not rest:
+        return sum_in_lanes(g, _LANES)
+    return sum_in_lanes(_lane_sums(g) + _last(g, rest), _LANES)
 
 
 def _plane_dots(centered: Any, g: Any) -> Any:
@@ -151,11 +157,16 @@ def _plane_dots(centered: Any, g: Any) -> Any:
     rest = size % _LANES
     if size < _LANES or not rest:
         return _plane_sums(product)
-    n, c, _ = g.shape
-    whole = reshape(slice_along(product, 2, 0, size - rest), (n, c, size // _LANES, _LANES))
-    lanes = sum_in_order(whole, (2,), False)
-    lanes = multiply_add(_last(centered, rest), _last(g, rest), lanes)
+    lanes = multiply_add(_last(centered, rest), _last(g, rest), _lane_sums(product))
     return sum_in_lanes(lanes, _LANES)
+
+
+def _lane_sums(x: Any) -> Any:
+    """(n, c, i) -> (n, c, 8): what the lanes come to without the elements left over."""
+    n, c, size = x.shape
+    steps = size // _LANES
+    whole = reshape(slice_along(x, 2, 0, steps * _LANES), (n, c, steps, _LANES))
+    return sum_in_order(whole, (2,), False)
 
 
 def _last(x: Any, rest: int) -> Any:
