@@ -86,24 +86,21 @@ class MersenneStream:
     def words(self, count: int) -> Array:
         """The next `count` words, uint32 (count,). The caller may overwrite them."""
         with self._lock:
-            return self._words(count)
-
-    def _words(self, count: int) -> Array:
-        start = self._cursor
-        stop = start + count
-        if stop <= self._rest.size:
-            self._cursor = stop
-            return self._rest[start:stop]
-        self._fresh = False
-        waiting = self._rest.size - start
-        size = -(-(count - waiting) // BLOCK) * BLOCK
-        words = np.empty(waiting + size, np.uint32)
-        words[:waiting] = self._rest[start:]
-        source.fill(self._key, words[waiting:])
-        # What is kept does not keep the memory of a large draw.
-        self._rest = words[count:].copy() if size > BLOCK else words[count:]
-        self._cursor = 0
-        return words[:count]
+            start = self._cursor
+            stop = start + count
+            if stop <= self._rest.size:
+                self._cursor = stop
+                return self._rest[start:stop]
+            self._fresh = False
+            waiting = self._rest.size - start
+            size = -(-(count - waiting) // BLOCK) * BLOCK
+            words = np.empty(waiting + size, np.uint32)
+            words[:waiting] = self._rest[start:]
+            source.fill(self._key, words[waiting:])
+            # What is kept does not keep the memory of a large draw.
+            self._rest = words[count:].copy() if size > BLOCK else words[count:]
+            self._cursor = 0
+            return words[:count]
 
     def fill_below(self, out: Array, limit: int) -> None:
         """Whether the low 53 bits of the next pairs of words are less than `limit`, bool (n,)."""
