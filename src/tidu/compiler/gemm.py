@@ -31,6 +31,8 @@ _CACHED = 3 << 20
 # Rows from which on `strips.py` multiplies with a B that is not transposed: on Intel's processors,
 # and elsewhere with a large one.
 _ROWS_TO_COPY, _ROWS_TO_COPY_LARGE = 16, 256
+# The most rows of a panel that `strips.py` multiplies.
+STRIP_ROWS = 384
 # Floating-point operations for which it pays to tell one worker from another.
 _WORTH_A_UNIT = 1_200_000
 # And for which a panel is made smaller than would be best for one worker.
@@ -123,7 +125,7 @@ def panels(
         cut = _transposed_panels(m, n, k)
     else:
         cut = _packed_panels(m, n, k)
-    least_rows = 64 if is_in_strips(m, n, k, trans_a, trans_b) else 16
+    least_rows = 48 if is_in_strips(m, n, k, trans_a, trans_b) else 16
     rows, columns, depth = _for_several_workers(m, n, k, batch, *cut, least_rows)
     count = batch * ceiling(m, rows) * ceiling(n, columns)
     together = _WORTH_A_UNIT * count // max(1, 2 * batch * m * n * k)
@@ -213,7 +215,7 @@ def _transposed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
 
 def _strip_panels(m: int, n: int, k: int) -> tuple[int, int, int]:
     """384 × 64 with a chain of k: many rows for what is laid out once."""
-    return even_part(m, 384, 4), min(n, 64), chain_length(k)
+    return even_part(m, STRIP_ROWS, 4), min(n, 64), chain_length(k)
 
 
 def _packed_panels(m: int, n: int, k: int) -> tuple[int, int, int]:

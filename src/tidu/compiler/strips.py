@@ -6,19 +6,28 @@ columns of C as a tile has are made at a time. What they need of B, a strip of i
 one behind the other, which a transposed B is turned around for, square by square in registers. A B
 of which that many columns lie so already is read where it is. All rows of A are then multiplied
 with that, a few at a time. Each element of C is one chain of fused multiplications and additions.
+
+A strip is taken in parts that fit the fastest cache beside what is read of A. Between two parts,
+the sums so far wait on the stack.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from typing import NamedTuple
 
 from tidu.compiler.correlation.vectors import BYTES, Vector, fill
+from tidu.compiler.gemm import STRIP_ROWS
 
 # How many steps along k elements of A are fetched ahead, which in a transposed A are in lines far
 # apart: those of a tile's last row, since the line of the first has been there for the tile before.
 _AHEAD = 12
-# What it takes of k at most.
+# What it takes of k at most. Of rows it takes STRIP_ROWS.
 MOST_DEPTH = 384
+# How much of k is in a part of a strip: 32 KiB of float32 in registers of 64 bytes.
+_PART = 128
+# For so few rows a strip is taken as a whole: a part would be read again too few times.
+_FEW = 24
 _ELEMENTS = ("float", "double")
 _PREFETCH = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
 _MEMCPY = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
@@ -68,6 +77,11 @@ def _module(tile: _Tile) -> str:
         CASES=" ".join(f"i64 {i}, label %tile.{r}.{v}" for i, (r, v) in enumerate(sizes)),
         CALLS="".join(fill(_CALL, ROWS=r, VECTORS=v) for r, v in sizes),
         SCRATCH=(MOST_DEPTH + tile.vector.lanes) * tile.width,
+        SUMS=(STRIP_ROWS + _TALL) * tile.width,
+        DEPTH=MOST_DEPTH,
+        PART=_PART,
+        FEW=_FEW,
+        LAST_LANE=tile.vector.lanes - 1,
         VECTORS=tile.vectors,
         TALL=_TALL,
         SHORT=_SHORT,
@@ -88,11 +102,24 @@ define void @FUNCTION(i32 %layout, i32 %a.order, i32 %b.order, i64 %m, i64 %n, i
                       ELEMENT %beta, ptr %c, i64 %ldc) nounwind {
 entry:
   %strip = alloca [SCRATCH x ELEMENT], align 64
+  %sums = alloca [SUMS x ELEMENT], align 64
   %adds = fcmp une ELEMENT %beta, 0.0
   %straight = icmp eq i32 %b.order, 111
   %a.straight = icmp eq i32 %a.order, 111
   %a.down = select i1 %a.straight, i64 %lda, i64 1
   %a.along = select i1 %a.straight, i64 1, i64 %lda
+  ; Equal parts of k, of whole vectors.
+  %once = icmp sle i64 %m, FEW
+  %most = select i1 %once, i64 DEPTH, i64 PART
+  %most.last = sub i64 %most, 1
+  %k.over = add i64 %k, %most.last
+  %parts = udiv i64 %k.over, %most
+  %parts.last = sub i64 %parts, 1
+  %k.even = add i64 %k, %parts.last
+  %even = udiv i64 %k.even, %parts
+  %even.over = add i64 %even, LAST_LANE
+  %vectors.of.part = udiv i64 %even.over, LANES
+  %part = mul i64 %vectors.of.part, LANES
   br label %columns.loop
 
 columns.loop:
@@ -105,7 +132,20 @@ columns.loop:
   %lanes.full = mul i64 %vectors.before, LANES
   %last = sub i64 %width, %lanes.full
   %c.columns = getelementptr ELEMENT, ptr %c, i64 %column
-  %b.straight = getelementptr ELEMENT, ptr %b, i64 %column
+  %b.columns = getelementptr ELEMENT, ptr %b, i64 %column
+  br label %parts.loop
+
+parts.loop:
+  %done = phi i64 [0, %columns.loop], [%done.next, %parts.next]
+  %k.left = sub i64 %k, %done
+  %now = call i64 @llvm.smin.i64(i64 %k.left, i64 %part)
+  %done.next = add i64 %done, %now
+  %begins = icmp eq i64 %done, 0
+  %goes.on = icmp slt i64 %done.next, %k
+  %b.line = mul i64 %done, %ldb
+  %b.straight = getelementptr ELEMENT, ptr %b.columns, i64 %b.line
+  %a.line = mul i64 %done, %a.along
+  %a.part = getelementptr ELEMENT, ptr %a, i64 %a.line
   br i1 %straight, label %by.rows, label %turn
 
 by.rows:
@@ -115,13 +155,14 @@ by.rows:
   br i1 %is.strip, label %rows, label %copy
 
 copy:
-  call void @copy.ELEMENT(ptr %b.straight, i64 %ldb, i64 %width, i64 %k, ptr %strip)
+  call void @copy.ELEMENT(ptr %b.straight, i64 %ldb, i64 %width, i64 %now, ptr %strip)
   br label %rows
 
 turn:
-  %b.place = mul i64 %column, %ldb
+  %b.column = mul i64 %column, %ldb
+  %b.place = add i64 %b.column, %done
   %b.transposed = getelementptr ELEMENT, ptr %b, i64 %b.place
-  call void @turn.ELEMENT(ptr %b.transposed, i64 %ldb, i64 %width, i64 %k, ptr %strip)
+  call void @turn.ELEMENT(ptr %b.transposed, i64 %ldb, i64 %width, i64 %now, ptr %strip)
   br label %rows
 
 rows:
@@ -139,16 +180,21 @@ rows.loop:
   %height = select i1 %short, i64 SHORT, i64 TALL
   %row.next = add i64 %row, %height
   %a.place = mul i64 %row, %a.down
-  %a.rows = getelementptr ELEMENT, ptr %a, i64 %a.place
+  %a.rows = getelementptr ELEMENT, ptr %a.part, i64 %a.place
   %c.place = mul i64 %row, %ldc
   %c.rows = getelementptr ELEMENT, ptr %c.columns, i64 %c.place
+  %sums.place = mul i64 %row, WIDTH
+  %sums.rows = getelementptr ELEMENT, ptr %sums, i64 %sums.place
   %first.of.short = select i1 %short, i64 VECTORS, i64 0
   %tile = add i64 %vectors.before, %first.of.short
   switch i64 %tile, label %rows.done [CASES]
 CALLS
 rows.done:
   %rows.more = icmp slt i64 %row.next, %m
-  br i1 %rows.more, label %rows.loop, label %columns.done
+  br i1 %rows.more, label %rows.loop, label %parts.next
+
+parts.next:
+  br i1 %goes.on, label %parts.loop, label %columns.done
 
 columns.done:
   %columns.more = icmp slt i64 %column.next, %n
@@ -161,8 +207,9 @@ finish:
 
 _CALL = """
 tile.ROWS.VECTORS:
-  call void @tile.ROWS.VECTORS.ELEMENT(ptr %a.rows, i64 %a.down, i64 %a.along, ptr %from, i64 %k,
-                                       i64 %last, ptr %c.rows, i64 %ldc, i64 %rows.left, i1 %adds)
+  call void @tile.ROWS.VECTORS.ELEMENT(ptr %a.rows, i64 %a.down, i64 %a.along, ptr %from, i64 %now,
+                                       i64 %last, ptr %c.rows, i64 %ldc, i64 %rows.left, i1 %adds,
+                                       ptr %sums.rows, i1 %begins, i1 %goes.on)
   br label %rows.done
 """
 
@@ -270,20 +317,30 @@ def _turn(tile: _Tile) -> str:
 
 _TILE = """
 ; A tile of up to HEIGHT rows and of VECTORS vectors, of which the last has `last` elements:
-; c = Σ a·b, or c += Σ a·b. `down` and `along` are the distances between elements of A.
+; c = Σ a·b, or c += Σ a·b. `down` and `along` are the distances between elements of A. A sum that
+; does not begin here starts with what `sums` has; one that goes on is left there.
 define internal void @tile.HEIGHT.VECTORS.ELEMENT(
-    ptr %a, i64 %down, i64 %along, ptr %b, i64 %k, i64 %last, ptr %c, i64 %ldc, i64 %rows, i1 %adds
+    ptr %a, i64 %down, i64 %along, ptr %b, i64 %k, i64 %last, ptr %c, i64 %ldc, i64 %rows, i1 %adds,
+    ptr %sums, i1 %begins, i1 %goes.on
 ) noinline nounwind {
 entry:
   %row.last = sub i64 %rows, 1
   %far = mul i64 %along, AHEAD
 MASK
 STARTS
+  br i1 %begins, label %ready, label %resume
+
+resume:
+RESUMED
+  br label %ready
+
+ready:
+FIRSTS
   br label %loop
 
 loop:
-  %i = phi i64 [0, %entry], [%i.next, %loop]
-  %a.i = phi i64 [0, %entry], [%a.i.next, %loop]
+  %i = phi i64 [0, %ready], [%i.next, %loop]
+  %a.i = phi i64 [0, %ready], [%a.i.next, %loop]
 SUMS
   %b.line = mul i64 %i, WIDTH
   %b.i = getelementptr ELEMENT, ptr %b, i64 %b.line
@@ -294,7 +351,14 @@ PRODUCTS
   %i.next = add i64 %i, 1
   %a.i.next = add i64 %a.i, %along
   %more = icmp slt i64 %i.next, %k
-  br i1 %more, label %loop, label %store.0
+  br i1 %more, label %loop, label %made
+
+made:
+  br i1 %goes.on, label %keep, label %store.0
+
+keep:
+KEPT
+  br label %store.HEIGHT
 STORES
 store.HEIGHT:
   ret void
@@ -345,15 +409,25 @@ def _tile(tile: _Tile, height: int, vectors: int) -> str:
                 for j in range(vectors)
             ),
         ]
-    sums = [
-        f"%sum.{i}.{j} = phi {vector.type} [zeroinitializer, %entry], [%next.{i}.{j}, %loop]"
-        for i in range(height)
-        for j in range(vectors)
-    ]
+    firsts, sums, resumed, kept = [], [], [], []
+    for i, j in product(range(height), range(vectors)):
+        places = vector.at(f"{{}}.at.{i}.{j}", "%sums", i * tile.vectors + j)
+        resumed += [
+            places.format("resumed"),
+            vector.load(f"resumed.{i}.{j}", f"%resumed.at.{i}.{j}"),
+        ]
+        kept += [places.format("kept"), vector.store(f"%next.{i}.{j}", f"%kept.at.{i}.{j}")]
+        sources = f"[zeroinitializer, %entry], [%resumed.{i}.{j}, %resume]"
+        firsts.append(f"%first.{i}.{j} = phi {vector.type} {sources}")
+        sources = f"[%first.{i}.{j}, %ready], [%next.{i}.{j}, %loop]"
+        sums.append(f"%sum.{i}.{j} = phi {vector.type} {sources}")
     return fill(
         _TILE,
         MASK=vector.first_lanes("mask", "%last"),
         STARTS=starts,
+        RESUMED=resumed,
+        FIRSTS=firsts,
+        KEPT=kept,
         SUMS=sums,
         PRODUCTS=products,
         STORES="".join(_store(vector, vectors, i) for i in range(height)),
