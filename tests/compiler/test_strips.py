@@ -86,7 +86,7 @@ def test_products_agree_with_numpy_and_stay_within_bounds(
 
 @pytest.mark.parametrize("vector_bytes", [16, 32, 64])
 @pytest.mark.parametrize("element", ELEMENTS)
-@pytest.mark.parametrize("m, k", [(1, 1), (7, 50), (16, 320)])
+@pytest.mark.parametrize("m, k", [(1, 1), (7, 50), (16, 320), (30, 320)])
 def test_an_operand_in_strips_is_read_where_it_is(
     m: int, k: int, element: str, vector_bytes: int
 ) -> None:
@@ -112,26 +112,33 @@ def test_what_was_there_does_not_matter_without_beta() -> None:
 
 
 @pytest.mark.parametrize("vector_bytes", [16, 32, 64])
-def test_an_element_is_one_chain_of_fused_steps(vector_bytes: int) -> None:
+@pytest.mark.parametrize("m, k", [(9, 50), (9, 300), (40, 300)])
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+def test_an_element_is_one_chain_of_fused_steps(
+    beta: float, m: int, k: int, vector_bytes: int
+) -> None:
     if llvm.vector_bytes() < 32:
         pytest.skip("this processor has no fused multiplication and addition")
     rng = np.random.default_rng(1)
-    a = rng.standard_normal((9, 50)).astype(np.float32)
-    b = rng.standard_normal((70, 50)).astype(np.float32)
-    c = np.empty((9, 70), np.float32)
-    multiply(vector_bytes, "float", a, b, c, 0.0, transposed=True)
-    chain = np.zeros((9, 70), np.float32)
-    for i in range(50):
+    a = rng.standard_normal((m, k)).astype(np.float32)
+    b = rng.standard_normal((70, k)).astype(np.float32)
+    c = rng.standard_normal((m, 70)).astype(np.float32)
+    before = c * np.float32(beta)
+    multiply(vector_bytes, "float", a, b, c, beta, transposed=True)
+    chain = np.zeros((m, 70), np.float32)
+    for i in range(k):
         exact = a[:, None, i].astype(np.float64) * b[None, :, i]
         chain = (chain + exact).astype(np.float32)
-    np.testing.assert_array_equal(c, chain)
+    np.testing.assert_array_equal(c, before + chain)
 
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("m, n, k", [(48, 48, 5), (257, 784, 1128), (3000, 300, 7000)])
-def test_panels_are_no_deeper_than_it_takes(m: int, n: int, k: int, transposed: bool) -> None:
+def test_panels_are_no_larger_than_it_takes(m: int, n: int, k: int, transposed: bool) -> None:
     if gemm.is_in_strips(m, n, k, trans_a=False, trans_b=transposed):
-        assert gemm.panels(m, n, k, 1, False, transposed).depth <= strips.MOST_DEPTH
+        panels = gemm.panels(m, n, k, 1, False, transposed)
+        assert panels.depth <= strips.MOST_DEPTH
+        assert panels.rows <= gemm.STRIP_ROWS
     else:
         assert (m, n, transposed) == (48, 48, False)
 
