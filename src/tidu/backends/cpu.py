@@ -155,7 +155,8 @@ class CpuProgram(Program):
     def _runnable(self, call: NativeCall, addresses: dict[str, int]) -> threads.Call:
         kernel = addresses.get(call.kernel, 0)
         if isinstance(call.what, Product):
-            kernel, parameters = _gemm_address(call.what), self._gemm(call)
+            kernel = _gemm_functions()[_element(call.what.dtype)]
+            parameters = self._gemm(call)
         elif isinstance(call.what, Correlate):
             parameters = self._correlation(call.what)
         else:
@@ -409,12 +410,21 @@ def _several(arrays: list[Any], buffers: list[Buffer]) -> Value:
 
 
 @functools.cache
-def _loaded(text: str, *names: str) -> dict[str, int]:
-    return llvm.load([cache.object_code(text)], names)
+def _gemm_functions() -> dict[str, int]:
+    """The addresses of the kernels of products, by LLVM's name of the element."""
+    return _by_element(gemm.text(), gemm.NAMES)
 
 
-def _gemm_address(product: Product) -> int:
-    return _loaded(gemm.text(), *gemm.NAMES.values())[gemm.NAMES[_element(product.dtype)]]
+@functools.cache
+def _strip_functions() -> dict[str, int]:
+    """The same of the functions that multiply in strips."""
+    text = strips.text(llvm.vector_bytes())
+    return _by_element(text, {element: strips.name(element) for element in gemm.NAMES})
+
+
+def _by_element(text: str, names: dict[str, str]) -> dict[str, int]:
+    found = llvm.load([cache.object_code(text)], names.values())
+    return {element: found[name] for element, name in names.items()}
 
 
 def multipliers(
@@ -424,9 +434,7 @@ def multipliers(
     blas = blas_address(d)
     if not gemm.is_in_strips(m, n, k, trans_a, trans_b):
         return blas
-    names = [strips.name(element) for element in gemm.NAMES]
-    found = _loaded(strips.text(llvm.vector_bytes()), *names)
-    return blas._replace(gemm=found[strips.name(_element(d))])
+    return blas._replace(gemm=_strip_functions()[_element(d)])
 
 
 def _element(d: dtypes.dtype) -> str:
