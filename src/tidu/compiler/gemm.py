@@ -111,7 +111,7 @@ def panels(
 ) -> Panels:
     """A good way to cut products of such a shape. It depends on nothing but the arguments.
 
-    Units take some 5 to 50 µs, more in large products, and large products have at least 16.
+    Units take some 5 to 50 µs, more in large products. Those have at least 8, of BLAS 16.
     """
     if m == 0 or n == 0 or k == 0 or m == 1 or n == 1:
         cut = _vector_panels(m, n, k)
@@ -125,8 +125,9 @@ def panels(
         cut = _transposed_panels(m, n, k)
     else:
         cut = _packed_panels(m, n, k)
-    least_rows = 48 if is_in_strips(m, n, k, trans_a, trans_b) else 16
-    rows, columns, depth = _for_several_workers(m, n, k, batch, *cut, least_rows)
+    # Smaller panels in strips would lay out the same again and again, or not fill their tiles.
+    least_rows, enough = (48, 8) if is_in_strips(m, n, k, trans_a, trans_b) else (16, 16)
+    rows, columns, depth = _for_several_workers(m, n, k, batch, *cut, least_rows, enough)
     count = batch * ceiling(m, rows) * ceiling(n, columns)
     together = _WORTH_A_UNIT * count // max(1, 2 * batch * m * n * k)
     together = max(1, min(together, count))
@@ -171,12 +172,13 @@ def _shared_evenly(
 
 
 def _for_several_workers(
-    m: int, n: int, k: int, batch: int, rows: int, columns: int, depth: int, least_rows: int
-) -> tuple[int, int, int]:
+    m: int, n: int, k: int, batch: int,
+    rows: int, columns: int, depth: int, least_rows: int, enough: int,
+) -> tuple[int, int, int]:  # fmt: skip
     """Smaller panels, down to 16 × 32, where there are few of them because only k is large. Those
     in strips lose rows first, as long as there are many.
     """
-    wanted = min(16, 2 * batch * m * n * k // _WORTH_SPLITTING)
+    wanted = min(enough, 2 * batch * m * n * k // _WORTH_SPLITTING)
     while batch * ceiling(m, rows) * ceiling(n, columns) < wanted:
         if least_rows > 16 and rows >= 2 * least_rows:
             rows = even_part(rows, rows // 2, 4)
