@@ -475,3 +475,12 @@ def test_cond_runs_the_function_that_its_predicate_chooses() -> None:
             tidu.cond(pred, lambda x: (3 * x).sum(), lambda x: -x.sum(), (x,)), x
         )
         assert gradient.tolist() == [slope, slope]
+
+
+def test_an_empty_vector_among_what_is_joined_keeps_its_history() -> None:
+    for others in (tidu.ones(2, 3), tidu.ones(3)):
+        empty = tidu.zeros(0, requires_grad=True)
+        joined = tidu.cat([empty, others])
+        assert joined.requires_grad and joined.shape == others.shape
+        joined.sum().backward()
+        assert empty.grad is not None and empty.grad.shape == (0,)

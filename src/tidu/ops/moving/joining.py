@@ -5,13 +5,11 @@ First the two operations, `cat_` and `assemble`, then the public functions made 
 
 from __future__ import annotations
 
-import functools
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tidu.base import dtypes
 from tidu.base.shapes import Shape, wrap_dim
 from tidu.base.source import at, here, in_one_place
 from tidu.base.strides import (
@@ -22,7 +20,6 @@ from tidu.base.strides import (
     strides_in_order,
 )
 from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, define, function
-from tidu.ops.cast import as_dtype
 from tidu.ops.moving.movement import Ranges, as_slices, reshape, slice_
 from tidu.ops.rules import PART, promote
 
@@ -170,7 +167,7 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
             f"{at(here())}"
         )
     items = _join("torch.cat", tensors)
-    # An empty vector is skipped whatever the others' shapes are; its dtype counts.
+    # An empty vector fits whatever the others' shapes are; its dtype counts, and its history.
     shapes = [tuple(x.shape) for x in items]
     if () in shapes:
         raise RuntimeError(
@@ -178,13 +175,16 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
             f"torch.stack joins such tensors{at(here())}"
         )
     dim = dim if axis is None else axis
-    if (0,) in shapes:
-        d = functools.reduce(dtypes.promote_types, (x.dtype for x in items))
-        rest = tuple(x for x, n in zip(items, shapes, strict=True) if n != (0,))
-        if not rest:
-            return cat_(items, 0)  # whatever dimension is asked for
-        items = (as_dtype(rest[0], d), *rest[1:])
-    return cat_(items, wrap_dim(dim, len(items[0].shape)))
+    like = next((n for n in shapes if n != (0,)), None)
+    if like is None:
+        return cat_(items, 0)  # whatever dimension is asked for
+    place = wrap_dim(dim, len(like))
+    if (0,) in shapes and len(like) > 1:
+        none = (*like[:place], 0, *like[place + 1 :])
+        items = tuple(
+            reshape(x, none) if n == (0,) else x for x, n in zip(items, shapes, strict=True)
+        )
+    return cat_(items, place)
 
 
 @function("torch.stack")
