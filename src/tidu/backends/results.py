@@ -1,14 +1,15 @@
 """Arrays for the results of programs.
 
-A training step leaves hundreds of results, and to allocate and free each costs half a microsecond.
-So small arrays are remembered here after they have been given out. One that nobody else refers to
-any more serves again, for whatever program needs one of its shape and dtype next.
+A training step leaves hundreds of results, and to allocate and free each costs up to half a
+microsecond. So arrays are remembered here after they have been given out. One that nobody else
+refers to any more serves again: for the same program if it is tiny, and otherwise for whatever
+program needs one of its shape and dtype next.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, starmap
 from math import prod
 from operator import itemgetter
@@ -16,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-# Larger ones cost little beside the work that is done on them, and the memory of smaller ones is
-# kept by NumPy itself.
-_LEAST_BYTES, _MOST_BYTES = 1 << 10, 1 << 18
+# Larger ones cost little beside the work that is done on them.
+_MOST_BYTES = 1 << 18
+# So small ones may stay with each program.
+_TINY_BYTES = 1 << 10
 # What may be remembered in all. Then all is forgotten, which frees what nobody uses.
 _MOST_BYTES_IN_ALL = 1 << 26
 # Of so many times what a program ever needed at once, and some more, those that others hold are
@@ -87,29 +89,61 @@ class _Remembered:
 _remembered = _Remembered()
 
 
+class _Tiny:
+    """The arrays that one program gave out the last two times. For one thread at a time."""
+
+    __slots__ = ("_before", "_kinds", "_last")
+
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._kinds = kinds
+        self._last: list[Any] = [None] * len(kinds)
+        self._before = [*self._last]
+
+    def take(self) -> list[Any]:
+        """Those of the last time, but for what somebody else has: a loss, say, is often kept until
+        the next one is there.
+        """
+        last = self._last
+        references = list(map(sys.getrefcount, last))
+        if references.count(_UNHELD) < len(references):
+            before = self._before
+            for place, count in enumerate(references):
+                if count != _UNHELD:
+                    last[place], before[place] = before[place], last[place]
+            for place, count in enumerate(map(sys.getrefcount, last)):
+                if count != _UNHELD:
+                    last[place] = np.empty(*self._kinds[place])
+        return last
+
+
 class Results:
     """The arrays for the results of one program: which it needs, and in which order."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
+        tiny: list[int] = []
         places: dict[Kind, list[int]] = {}
-        others: list[int] = []
-        self._others: list[Kind] = []
-        for place, kind in enumerate(kinds):
+        large: list[int] = []
+        all_kinds = list(kinds)
+        for place, kind in enumerate(all_kinds):
             size = np.dtype(kind[1]).itemsize * prod(kind[0])
-            if _LEAST_BYTES < size <= _MOST_BYTES:
+            if size <= _TINY_BYTES:
+                tiny.append(place)
+            elif size <= _MOST_BYTES:
                 places.setdefault(kind, []).append(place)
             else:
-                self._others.append(kind)
-                others.append(place)
+                large.append(place)
+        self._tiny = _Tiny([all_kinds[place] for place in tiny])
         self._remembered = [(kind, len(own)) for kind, own in places.items()]
-        taken = [*others, *chain.from_iterable(places.values())]
+        self._large = [all_kinds[place] for place in large]
+        taken = [*tiny, *chain.from_iterable(places.values()), *large]
         order = sorted(range(len(taken)), key=taken.__getitem__)
         self._pick = itemgetter(*order) if len(order) > 1 else tuple
 
     def take(self) -> Iterable[Any]:
         """The arrays, none of which anybody else has. To be called by one thread at a time."""
-        arrays = list(starmap(np.empty, self._others))
+        arrays = [*self._tiny.take()]
         for kind, count in self._remembered:
             arrays += _remembered.take(kind, count)
+        arrays += starmap(np.empty, self._large)
         picked: Iterable[Any] = self._pick(arrays)
         return picked
