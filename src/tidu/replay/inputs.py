@@ -292,7 +292,7 @@ class Inputs:
             return f"len({name}{'.__dict__' if isinstance(container, type) else ''}) == {size}"
         if isinstance(size, frozenset):
             return f"{name} == {self.names.bind_alike(size, size)}"
-        return f"alike([*{name}], {self.names.bind_alike(size, *map(id, size))})"
+        return f"alike({name}, {self.names.bind_alike(size, *map(id, size))})"
 
     def guards(self, exchanged: set[int]) -> list[str]:
         """Conditions on the arguments and on the surroundings; `exchanged` are the ids of entries

@@ -370,7 +370,7 @@ class Recorder:
         number = region.number
         leaves = [x if isinstance(x, str) else self.inputs.leaf_text(x) for x in region.leaves]
         texts = f"[{', '.join(leaves)}]"
-        arrays = f"ONLY_ARRAYS.issuperset(map(type, l{number}))"
+        arrays = f"are_arrays(l{number})"
         lines = [
             f"l{number} = {texts}",
             # Some of it may not have been run yet, or have failed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -23,7 +23,6 @@ from tidu.tensor.sharing import SHARED
 from tidu.tensor.storage import StridedStorage
 
 MISS = object()  # what replaying gives where the Python code has to run
-ONLY_ARRAYS = {np.ndarray, tuple}  # of arrays, for an operation with several results
 
 
 class Departure(Exception):  # noqa: N818 (not an error: the Python code runs instead)
@@ -44,6 +43,7 @@ GLOBALS = {
 _new = object.__new__
 value_of = operator.attrgetter("value")
 gradient_of = operator.attrgetter("_grad")
+_ARRAY = np.ndarray
 _PLAIN = OWN - {"_grad"}
 
 
@@ -66,6 +66,14 @@ def settle() -> None:
         realize()
     except Exception:
         return
+
+
+def are_arrays(buffers: Iterable[Any]) -> bool:
+    """Whether each is there: an array, or those of an operation with several results."""
+    for buffer in buffers:
+        if buffer.__class__ is not _ARRAY and buffer.__class__ is not tuple:
+            return False
+    return True
 
 
 def contents(tensor: Tensor) -> Any:
@@ -113,9 +121,15 @@ def strides_unless_by_rows(tensor: Tensor, array: Any) -> Strides | None:
     return None if tensor.is_contiguous() else tensor._strides()[0]
 
 
-def alike(objects: Sequence[Any], known: Sequence[Any]) -> bool:
-    """Whether two sequences hold the very same objects."""
-    return len(objects) == len(known) and all(map(operator.is_, objects, known))
+def alike(objects: Collection[Any], known: Sequence[Any]) -> bool:
+    """Whether a container holds the very same objects in this order."""
+    if len(objects) != len(known):
+        return False
+    # Compiled, this takes a third of the time that `all` would.
+    for place, x in enumerate(objects):  # noqa: SIM110
+        if x is not known[place]:
+            return False
+    return True
 
 
 def hold(containers: Iterable[dict[Any, Any]], known: Sequence[Any]) -> bool:
@@ -131,11 +145,12 @@ def hold(containers: Iterable[dict[Any, Any]], known: Sequence[Any]) -> bool:
 
 def are_unshared(storages: Sequence[Storage]) -> bool:
     """Whether no NumPy array shows some memory, so that nobody sees what is in it meanwhile."""
-    if SHARED.isdisjoint(map(type, storages)):
-        return True
     for storage in storages:
-        _ = storage.value  # finds out whether an array is still there
-    return SHARED.isdisjoint(map(type, storages))
+        if type(storage) in SHARED:
+            _ = storage.value  # finds out whether an array is still there
+            if type(storage) in SHARED:
+                return False
+    return True
 
 
 def are_different(objects: Sequence[Any]) -> bool:
