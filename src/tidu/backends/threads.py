@@ -155,9 +155,31 @@ def set_num_threads(count: int) -> None:
     _workers.ready = False
 
 
+def set_flush_denormal(mode: bool, /) -> bool:
+    """Whether this thread takes numbers too small to be normal (below 1.2e-38 in float32, 2.2e-308
+    in float64 and in Python's own floats) for zero, with a sign, as operands and as results.
+
+    Processors take up to a hundred times as long for such numbers, which vanishing gradients are
+    full of. What a thread starts runs as it has said, on however many threads; other threads that
+    are there already go on as they are. Returns False, and does nothing, where the processor
+    cannot do it. As in PyTorch, a RuntimeError is raised for what is not a bool.
+
+        tidu.set_flush_denormal(True)
+        tidu.tensor(1e-30) * 1e-10  # 0, not 1e-40
+    """
+    if not isinstance(mode, bool):
+        raise RuntimeError(f"flush_denormal expects a bool, but got {type(mode).__name__}")
+    if not spmd.can_flush():
+        return False
+    _native.flush_denormal(mode)
+    return True
+
+
 @cache
 def _functions() -> dict[str, int]:
     names = ["tidu_run"]
+    if spmd.can_flush():
+        names.append("tidu_flush_denormal")
     if spmd.can_work_together():
         names += ["tidu_launch", "tidu_join", "tidu_resize", "tidu_forget"]
     return llvm.load([object_cache.object_code(spmd.text())], names)
@@ -171,6 +193,7 @@ class _Native:
     join: Callable[[], None]
     resize: Callable[[int], int]
     forget: Callable[[], None]
+    flush_denormal: Callable[[int], None]
 
     def __getattr__(self, name: str) -> Any:
         address = _functions()[f"tidu_{name}"]
@@ -186,6 +209,7 @@ _PROTOTYPES: dict[str, Callable[[int], Any]] = {
     "join": _NOTHING,
     "resize": ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32),
     "forget": _NOTHING,
+    "flush_denormal": ctypes.CFUNCTYPE(None, ctypes.c_int32),
 }
 _native = _Native()
 

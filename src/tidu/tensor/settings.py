@@ -16,7 +16,6 @@ __all__ = [
     "set_default_device",
     "set_default_tensor_type",
     "set_float32_matmul_precision",
-    "set_flush_denormal",
     "set_num_interop_threads",
 ]
 
@@ -52,11 +51,6 @@ def set_num_interop_threads(num: int, /) -> None:
     """A limit, which is kept: see `get_num_interop_threads`."""
     if num < 1:
         raise RuntimeError("set_num_interop_threads: expects a positive number")
-
-
-def set_flush_denormal(mode: bool, /) -> bool:
-    """False: the least numbers of all are never taken for zero here, whatever is asked for."""
-    return False
 
 
 def get_default_device() -> device:

@@ -2,6 +2,7 @@
 
 `phases.py`     what a program is to the runner, and how pieces of a phase are done
 `waiting.py`    how a thread waits for another: spinning, then sleeping on a futex
+`modes.py`      what of a thread's settings goes with a program to those that help
 `claims.py`     who does which pieces, and when a phase is over
 `launching.py`  publishing a program to the workers, joining one, making the threads
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import platform
 import sys
 
-from tidu.backends.spmd import claims, launching, phases, waiting
+from tidu.backends.spmd import claims, launching, modes, phases, waiting
 
 MAX_WORKERS = claims.MAX_WORKERS
 
@@ -21,8 +22,15 @@ def can_work_together() -> bool:
     return sys.platform == "linux" and platform.machine() in waiting.FUTEX and sys.maxsize > 2**32
 
 
+def can_flush() -> bool:
+    """Whether this processor can take numbers too small to be normal for zero."""
+    return modes.can_flush(platform.machine())
+
+
 def text() -> str:
-    """The module for this machine. Without worker threads, its one function is `tidu_run`."""
+    """The module for this machine. Without worker threads, it has no way to launch or join."""
+    machine = platform.machine()
+    first = phases.TEXT + modes.text(machine)
     if not can_work_together():
-        return phases.TEXT + phases.ALONE
-    return phases.TEXT + waiting.text(platform.machine()) + claims.TEXT + launching.TEXT
+        return first + phases.ALONE
+    return first + waiting.text(machine) + claims.TEXT + launching.TEXT

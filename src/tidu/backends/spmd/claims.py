@@ -30,8 +30,9 @@ _TEXT = """
 ; that of the phase before, none was taken of this one yet.
 @claimed = internal global [MAX_WORKERS x [16 x i64]] zeroinitializer, align 128
 ; The job: a program, its table, how many shares its phases have, the number of its first phase and
-; how many they are, and the processor of who began it. The edition is odd while that is written.
-@job = internal global [6 x i64] zeroinitializer, align 128
+; how many they are, and the processor and the mode of who began it. The edition is odd while that
+; is written.
+@job = internal global [7 x i64] zeroinitializer, align 128
 @edition = internal global i32 0, align 128
 
 ; A whole copy of the job, which may be over by now.
@@ -51,7 +52,7 @@ copying:
   %seen = load atomic i64, ptr %from monotonic, align 8
   store i64 %seen, ptr %to
   %word.next = add i64 %word, 1
-  %more = icmp ult i64 %word.next, 6
+  %more = icmp ult i64 %word.next, 7
   br i1 %more, label %copying, label %compare
 
 compare:
@@ -154,7 +155,8 @@ define internal void @do.claimed(ptr %phase, ptr %table, i64 %share, i64 %from, 
   ret void
 }
 
-; Help with a job until it is over: in each phase with one's own share first, then with others.
+; Help with a job until it is over: in each phase with one's own share first, then with others. The
+; thread is left in the mode of who began it.
 define internal void @take.part(ptr %job, i64 %worker) nounwind {
 entry:
   %known = alloca i64 ; a phase of the program
@@ -174,6 +176,9 @@ entry:
   %base.short = trunc i64 %base to i32
   %phases.at = getelementptr i64, ptr %job, i64 4
   %phases = load i64, ptr %phases.at
+  %mode.at = getelementptr i64, ptr %job, i64 6
+  %mode = load i64, ptr %mode.at
+  call void @mode.set(i64 %mode)
   %pieces = mul i64 %shares, PIECES
   %first = getelementptr i64, ptr %program, i64 2
   store i64 0, ptr %known

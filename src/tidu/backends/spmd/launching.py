@@ -72,7 +72,7 @@ end:
 ; What the thread of a worker does. Where it slept through a job, it goes on with the latest.
 define internal ptr @work(ptr %number) nounwind {
 entry:
-  %job = alloca [6 x i64]
+  %job = alloca [7 x i64]
   %worker = ptrtoint ptr %number to i64
   %ticket = getelementptr [32 x i32], ptr @tickets, i64 %worker
   %processor.at = getelementptr i64, ptr %job, i64 5
@@ -138,7 +138,9 @@ write:
   call void @job.set(i64 2, i64 %shares)
   call void @job.set(i64 3, i64 %base)
   call void @job.set(i64 4, i64 %phases)
+  %mode = call i64 @mode()
   call void @job.set(i64 5, i64 %processor)
+  call void @job.set(i64 6, i64 %mode)
   %edition.even = add i32 %edition, 2
   store atomic i32 %edition.even, ptr @edition seq_cst, align 4
   %after = call i64 @llvm.umax.i64(i64 %shares, i64 2)
@@ -157,11 +159,13 @@ end:
   ret void
 }
 
-; What worker 0 does of the job, from now to its end.
+; What worker 0 does of the job, from now to its end. Another thread may have begun it.
 define internal void @attend() nounwind {
-  %job = alloca [6 x i64]
+  %job = alloca [7 x i64]
+  %mode = call i64 @mode()
   call void @job.read(ptr %job)
   call void @take.part(ptr %job, i64 0)
+  call void @mode.set(i64 %mode)
   ret void
 }
 
