@@ -107,17 +107,22 @@ def view_of_a_transposed_tensor(torch: Any) -> None:
     x.t().view(6)
 
 
-@table("cat", "[2, 3]", "[2, 2]", "dimension", line="torch.cat(")
+@table("cat", "[2, 3]", "[2, 2]", "along it with dim=1", line="torch.cat(")
 def cat_sizes(torch: Any) -> None:
     torch.cat([torch.ones(2, 3), torch.ones(2, 2)])
 
 
-@table("cat", "dimensions", line="torch.cat(")
+@table("cat", "[2, 3, 1]", "[2, 2, 2]", "slicing", "functional.pad", line="torch.cat(")
+def cat_sizes_in_two_dimensions(torch: Any) -> None:
+    torch.cat([torch.ones(2, 3, 1), torch.ones(2, 2, 2)])
+
+
+@table("cat", "dimensions", "unsqueeze", line="torch.cat(")
 def cat_ranks(torch: Any) -> None:
     torch.cat([torch.ones(2, 3), torch.ones(3)])
 
 
-@table("cat", "dimensions", line="torch.cat(")
+@table("cat", "dimensions", "unsqueeze", line="torch.cat(")
 def cat_of_a_row_to_columns(torch: Any) -> None:
     torch.cat([torch.ones(2, 3), torch.ones(2)], 1)
 

@@ -110,7 +110,7 @@ def layer_norm_features(torch: Any) -> None:
     layer(x)
 
 
-@table("dropout probability has to be between 0 and 1, but got 1.5", line="Dropout(")
+@table("dropout probability has to be between 0 and 1, but got 1.5", "part of the", line="Dropout(")
 def dropout_probability(torch: Any) -> None:
     torch.nn.Dropout(1.5)
 
@@ -326,7 +326,7 @@ def data_of_different_lengths(torch: Any) -> None:
     torch.utils.data.TensorDataset(torch.ones(2), torch.ones(3))
 
 
-@table("stack expects each tensor to be equal size", "[1]", "[2]", "entry 1", line="next(iter(")
+@table("stack expects each tensor to be equal size", "[1]", "[2]", "pad_s", line="next(iter(")
 def batch_of_different_shapes(torch: Any) -> None:
     loader = torch.utils.data.DataLoader([torch.ones(1), torch.ones(2)], batch_size=2)
     next(iter(loader))

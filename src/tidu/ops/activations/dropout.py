@@ -71,9 +71,12 @@ def _rounded(number: float, d: dtype) -> float:
     return float(np.asarray(number, d.numpy))
 
 
-def _check_probability(p: float) -> None:
+def check_probability(p: float) -> None:
     if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        raise ValueError(
+            f"dropout probability has to be between 0 and 1, but got {p}: it is the part of the "
+            "elements that become zero, 0.2 for a fifth"
+        )
 
 
 def _check_dtype(input: Any) -> None:
@@ -89,7 +92,7 @@ def _drop(
     input: Any, shape: Shape, p: float, training: bool, inplace: bool, name: str = "MulBackward0"
 ) -> Any:
     """Dropout with one decision for each element of `shape`, which broadcasts to the input's."""
-    _check_probability(p)
+    check_probability(p)
     if p == 0.0 or not training or 0 in input.shape:
         return input
     if p == 1.0:
@@ -135,7 +138,7 @@ def torch_dropout_in_place(input: Any, p: float, train: bool) -> Any:
 @function("torch.feature_dropout")
 def feature_dropout(input: Any, p: float, train: bool) -> Any:
     """Dropout of whole channels: those of dimension 1 of each sample."""
-    _check_probability(p)
+    check_probability(p)
     if not train or p == 0.0:
         return input
     return _drop(input, _feature_shape(input), p, train, False)
@@ -150,7 +153,7 @@ def feature_dropout_in_place(input: Any, p: float, train: bool) -> Any:
 @function("torch.native_dropout")
 def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Any, Any]:
     """Dropout together with its mask: (output, mask). `train=False` keeps everything."""
-    _check_probability(p)
+    check_probability(p)
     if train is False or 0 in input.shape:
         return mul(input, 1.0), _wrapped(input, full(True, tuple(input.shape), bool_))
     mask = draw_mask(input, tuple(input.shape), 1.0 - p)
@@ -179,7 +182,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
     Raises RuntimeError for another number of dimensions.
     """
-    _check_probability(p)
+    check_probability(p)
     rank = len(input.shape)
     if rank not in (2, 3):
         raise RuntimeError(
@@ -193,7 +196,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 @function("torch.nn.functional.dropout2d")
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of a (batch, channels, height, width) input."""
-    _check_probability(p)
+    check_probability(p)
     rank = len(input.shape)
     if rank not in (3, 4):
         warn(_ADVICE.format(name="dropout2d", rank=rank, n=2, a=3, b=4))
@@ -213,7 +216,7 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     """Dropout of whole channels of a (batch, channels, depth, height, width) input,
     or one without batch.
     """
-    _check_probability(p)
+    check_probability(p)
     rank = len(input.shape)
     if rank not in (4, 5):
         warn(_ADVICE.format(name="dropout3d", rank=rank, n=3, a=4, b=5))
@@ -235,7 +238,7 @@ _SATURATION = 1.7580993408473766
 
 def _alpha_drop(input: Any, shape: Shape, p: float, training: bool, inplace: bool) -> Any:
     """Dropout that keeps mean and variance of what selu makes."""
-    _check_probability(p)
+    check_probability(p)
     if p == 0.0 or not training or 0 in input.shape:
         return input
     if p == 1.0:
@@ -263,7 +266,7 @@ def feature_alpha_dropout(
     input: Any, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Any:
     """`alpha_dropout` of whole channels: those of dimension 1 of each sample."""
-    _check_probability(p)
+    check_probability(p)
     if not training or p == 0.0:
         return input
     return _alpha_drop(input, _feature_shape(input), p, training, inplace)

@@ -37,21 +37,26 @@ def _cat_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Infer
 
 
 def _misfit(inputs: tuple[Any, ...], dim: int) -> RuntimeError:
-    """Which of the tensors to join has a size that does not fit."""
-    first = inputs[0].shape
-    for number, x in enumerate(inputs):
-        if len(x.shape) != len(first):
+    """Which of the tensors to join has a size that does not fit, and what would help."""
+    shapes = [list(x.shape) for x in inputs]
+    first = shapes[0]
+    for number, shape in enumerate(shapes):
+        if len(shape) != len(first):
             return RuntimeError(
-                f"Tensors must have same number of dimensions: got {len(first)} and {len(x.shape)} "
-                f"(cat of shapes {[list(y.shape) for y in inputs]})"
+                f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)} "
+                f"(cat of shapes {shapes}): x.unsqueeze(i) adds a dimension of size 1"
             )
-        for i, (n, m) in enumerate(zip(first, x.shape, strict=True)):
-            if n != m and i != dim:
-                return RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but "
-                    f"got size {m} for tensor number {number} in the list. (cat of shapes "
-                    f"{[list(y.shape) for y in inputs]})"
-                )
+        others = [i for i, (n, m) in enumerate(zip(first, shape, strict=True)) if n != m]
+        unequal = [i for i in others if i != dim]
+        if unequal:
+            i = unequal[0]
+            elsewhere = f"join them along it with dim={i}, or " if len(others) == 1 else ""
+            return RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size {first[i]} "
+                f"but got size {shape[i]} for tensor number {number} in the list. (cat of shapes "
+                f"{shapes}): dimension {i} differs; {elsewhere}make it equal by slicing or "
+                "nn.functional.pad"
+            )
     raise AssertionError("all sizes fit")
 
 
@@ -202,7 +207,8 @@ def stack(tensors: Any, dim: int = 0) -> Any:
         if tuple(x.shape) != first:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
-                f"{list(x.shape)} at entry {number}{at(here())}"
+                f"{list(x.shape)} at entry {number}: pad them to one size (sequences: "
+                f"nn.utils.rnn.pad_sequence), or join them with cat{at(here())}"
             )
     d = wrap_dim(dim, len(first) + 1)
     parts = tuple(reshape.named(PART, x, (*x.shape[:d], 1, *x.shape[d:])) for x in items)
