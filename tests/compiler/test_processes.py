@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import tidu
+from tests.compiler.interrupts import calls_until
 from tests.compiler.steps import digest
 from tests.compiler.tiers import forget_programs, launch_whatever_can_be, tier
 from tidu import Tensor, nn
@@ -296,27 +297,6 @@ def _steps_behind(training: Training, trajectory: list[bytes]) -> int:
     return count
 
 
-def _calls_until(limit: float, work: Callable[[], Any]) -> int:
-    """Do some work, and raise KeyboardInterrupt in it after so many calls. Returns how many there
-    were. Python looks for signals where its functions begin and where native ones have ended.
-    """
-    calls = 0
-
-    def count(frame: Any, event: str, argument: Any) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_return")
-        if calls > limit:
-            sys.setprofile(None)
-            raise KeyboardInterrupt
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return calls
-
-
 @pytest.mark.parametrize("automatic", [False, True], ids=["at once", "in the background"])
 def test_ctrl_c_leaves_whole_steps(automatic: bool) -> None:
     """Wherever it comes: what is held afterwards is what some number of steps leads to."""
@@ -329,17 +309,31 @@ def test_ctrl_c_leaves_whole_steps(automatic: bool) -> None:
         for _ in range(60):
             training.step()
             done += 1
-            calls = _calls_until(np.inf, training.step)
+            calls = calls_until(np.inf, training.step)
             done += 1
             # The step that was counted may have made more calls: it remembers what begins early.
             with contextlib.suppress(KeyboardInterrupt):
-                _calls_until(rng.uniform(0, 0.85 * calls), training.step)
+                calls_until(rng.uniform(0, 0.85 * calls), training.step)
             behind = _steps_behind(training, trajectory)
             # The step that was interrupted has happened, or has not.
             assert done <= behind <= done + 1
             happened.append(behind > done)
             done = behind
     assert not all(happened)
+
+
+def test_ctrl_c_never_keeps_a_thread_from_running_programs_again() -> None:
+    """Wherever it comes in a run: nobody seems to be in the middle of one afterwards."""
+    with tier(1):
+        training = Training()
+        training.step()
+        training.step()
+        calls = calls_until(np.inf, training.step)
+        for limit in range(calls):
+            training.step()
+            with contextlib.suppress(KeyboardInterrupt):
+                calls_until(limit, training.step)
+            assert cpu.CpuProgram.arena.user == 0
 
 
 @pytest.mark.parametrize("updates", range(4))
@@ -375,7 +369,7 @@ def test_a_signal_handler_computes_with_what_is_about_to_be_run(number: int) -> 
         total = tidu.zeros(3)
         for _ in range(3):  # nothing has to be compiled after these
             training.step()
-        calls = _calls_until(np.inf, training.step)
+        calls = calls_until(np.inf, training.step)
         for _ in range(looks):
             left = rng.integers(1, calls)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import signal
 import sys
 import warnings
@@ -12,10 +14,13 @@ import numpy as np
 import pytest
 
 import tidu as torch
+from tests.compiler.interrupts import calls_until
+from tests.compiler.tiers import tier
 from tests.replay.training import Training, assert_same, losses, replayed
 from tidu import nn
+from tidu.backends.cpu import CpuProgram
 from tidu.nn import functional as F
-from tidu.replay import memory
+from tidu.replay import compiled, memory
 from tidu.replay.account import Account
 
 
@@ -238,6 +243,24 @@ def test_ctrl_c_while_parameters_are_written_finds_the_step_done(
             schedule.step()
     assert_same(found[0][-1:], loss)
     assert_same(found[1], plain.numbers())
+
+
+def test_ctrl_c_never_keeps_a_thread_from_replaying_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_CHECKS", (1_000_000,))
+    with tier(1):
+        t = Training(dropout=0.2)
+        step = t.step = torch.compile(t.step)
+        losses(t, 8)
+        before, calls = replayed(step), calls_until(math.inf, lambda: losses(t, 1))
+        assert replayed(step) > before
+        for limit in range(calls):
+            losses(t, 4)
+            before = replayed(step)
+            with contextlib.suppress(KeyboardInterrupt):
+                calls_until(limit, lambda: losses(t, 1))
+            assert CpuProgram.arena.user == 0
+            losses(t, 4)
+            assert replayed(step) > before
 
 
 def test_what_a_signal_handler_writes_around_a_recorded_call_is_not_replayed(

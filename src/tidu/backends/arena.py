@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tidu.backends import threads
-from tidu.backends.base import DeclinedError
+from tidu.backends.base import DeclinedError, Turn
 from tidu.backends.memory import new_memory
 
+Result = TypeVar("Result")
 
-class Arena:
+
+class Arena(Turn):
     """Memory for what lives within one run; programs, which run one at a time, share it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.memory = np.empty(0, np.uint8)
         self.address = 0
-        self.user = 0  # the thread in the middle of a run
         # What a launched program works on besides, kept alive also if whoever launched it is
         # interrupted before he can do so.
         self.flying: list[Any] | None = None
@@ -36,11 +39,16 @@ class Arena:
             threads.join()
             self.flying = None
 
-    def __enter__(self) -> None:
-        thread = threading.get_ident()
-        if self.user == thread:  # a signal handler or a finalizer, in the middle of a run
+    def lend(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """What a function returns that is given the arena meanwhile. Raises DeclinedError in the
+        middle of another run: in a signal handler or a finalizer.
+        """
+        thread = get_ident()
+        if self.user == thread:
             raise DeclinedError
-        self.user = thread
-
-    def __exit__(self, *_: object) -> None:
-        self.user = 0
+        # No `with`: an interrupt may come where a function begins, also the one that would end it.
+        try:
+            self.user = thread
+            return function(*arguments)
+        finally:
+            self.user = 0

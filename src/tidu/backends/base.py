@@ -34,11 +34,25 @@ class Halves(NamedTuple):
     numbers: int
 
 
+class Turn:
+    """`user` is the thread in the middle of a run, 0 while there is none.
+
+    Whoever holds the lock of all runs sets it, and sets it back in a `finally`, both himself: an
+    interrupt may come where a function begins or returns.
+    """
+
+    def __init__(self) -> None:
+        self.user = 0
+
+
 class InPlaceRun(Protocol):
     """A way to run a program in two parts, the second of which writes over leaves, and cannot fail.
     That is `function(address, table)`, one native call, in which no signal handler runs.
+
+    Whoever runs it has the `turn` from before the first part until after the second.
     """
 
+    turn: Turn
     function: Callable[[int, int], object]
     address: int
     table: int
@@ -52,9 +66,6 @@ class InPlaceRun(Protocol):
         """Make ready for the second part; the results, which it will fill. It writes over leaves if
         they are `alone`: their buffers are held by one object each, which will hold the results.
         """
-
-    def cancel(self) -> None:
-        """The second part is over, or is not to come."""
 
 
 class Program:

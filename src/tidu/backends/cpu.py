@@ -201,14 +201,16 @@ class CpuProgram(Program):
 
     def run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         """The buffers of the held Values, in order. DeclinedError if something prevents it."""
-        with _arena:
-            arrays = self.prepare(leaves, numbers)
-            if self.places is None:
-                return self._with_host_calls(arrays, numbers)
-            for segment in self.segments:
-                threads.run(segment, self.address)
-            self.check()
-            return self.results(arrays)
+        return _arena.lend(self._run, leaves, numbers)
+
+    def _run(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
+        arrays = self.prepare(leaves, numbers)
+        if self.places is None:
+            return self._with_host_calls(arrays, numbers)
+        for segment in self.segments:
+            threads.run(segment, self.address)
+        self.check()
+        return self.results(arrays)
 
     def launch(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any] | None:
         """Have the workers run it. None if not all of it is native, if there are no workers, or if
@@ -216,8 +218,12 @@ class CpuProgram(Program):
         """
         if self.work < _WORTH_LAUNCHING or self.places is None or len(self.segments) != 1:
             return None
-        with _arena:
-            return self._launched(self.segments[0], self.prepare(leaves, numbers))
+        return _arena.lend(self._launch, self.segments[0], leaves, numbers)
+
+    def _launch(
+        self, program: threads.NativeProgram, leaves: Sequence[Any], numbers: Sequence[Any]
+    ) -> list[Any] | None:
+        return self._launched(program, self.prepare(leaves, numbers))
 
     def _launched(self, program: threads.NativeProgram, arrays: list[Any]) -> list[Any] | None:
         _arena.flying = arrays
@@ -262,9 +268,8 @@ class CpuProgram(Program):
     ) -> list[Any] | None:
         if self.nested or threads.get_num_threads() == 1:
             return None
-        with _arena:
-            there = [_NOTHING if x is None else x for x in leaves]
-            return self._launched(halves.first, self.prepare(there, numbers))
+        there = [_NOTHING if x is None else x for x in leaves]
+        return _arena.lend(self._launch, halves.first, there, numbers)
 
     def proceed(
         self,
@@ -275,16 +280,25 @@ class CpuProgram(Program):
         *,
         ahead: bool,
     ) -> bool:
-        with _arena:
-            _arena.land()
-            self.check()
-            begun[: len(leaves)] = leaves  # the rest is as it was
-            self._fill(begun, len(leaves), numbers)
-            if ahead and self._launched(halves.second, begun):
-                return True
-            threads.run(halves.second, self.address)
-            self.check()
-            return False
+        return _arena.lend(self._proceed, halves, begun, leaves, numbers, ahead)
+
+    def _proceed(
+        self,
+        halves: Halves,
+        begun: list[Any],
+        leaves: Sequence[Any],
+        numbers: Sequence[Any],
+        ahead: bool,
+    ) -> bool:
+        _arena.land()
+        self.check()
+        begun[: len(leaves)] = leaves  # the rest is as it was
+        self._fill(begun, len(leaves), numbers)
+        if ahead and self._launched(halves.second, begun):
+            return True
+        threads.run(halves.second, self.address)
+        self.check()
+        return False
 
     def cancel(self) -> None:
         _arena.land()

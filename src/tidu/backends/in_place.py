@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tidu.backends import threads
-from tidu.backends.base import DeclinedError
+from tidu.backends.base import DeclinedError, Turn
 from tidu.backends.results import Results
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class InPlace:
         """`pairs` are places among the leaves, and among the results that may be written there."""
         plan = program.plan
         self._program = program
+        self.turn: Turn = program.arena
         calls = [part.native for part in program.parts]
         self._first = threads.NativeProgram(calls[: plan.safe]) if plan.safe else None
         self._second = threads.NativeProgram(calls[plan.safe :])
@@ -70,17 +71,12 @@ class InPlace:
 
     def begin(self, leaves: Sequence[Any], numbers: Sequence[Any]) -> list[Any]:
         program = self._program
-        program.arena.__enter__()
-        try:
-            arrays = program.prepare(
-                leaves, numbers, lambda: self._made([*leaves, *self._new_results()])
-            )
-            if self._first is not None:
-                threads.run(self._first, self.table)
-                program.check()
-        except BaseException:
-            self.cancel()
-            raise
+        arrays = program.prepare(
+            leaves, numbers, lambda: self._made([*leaves, *self._new_results()])
+        )
+        if self._first is not None:
+            threads.run(self._first, self.table)
+            program.check()
         return arrays
 
     def finish(self, arrays: list[Any], *, alone: bool) -> list[Any]:
@@ -106,6 +102,3 @@ class InPlace:
             if array.base is not None:
                 return False
         return True
-
-    def cancel(self) -> None:
-        self._program.arena.user = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from tidu.backends.base import InPlaceRun, Program
+from tidu.backends.base import InPlaceRun, Program, Turn
 from tidu.base.state import Position
 from tidu.execute import engine, programs, run_program
 from tidu.ir.op import Op
@@ -165,6 +165,7 @@ class _AtOnce:
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
+        self.turn = Turn()
         self.function: Callable[[int, int], object] = operator.is_
         self.address = self.table = 0
 
@@ -173,9 +174,6 @@ class _AtOnce:
 
     def finish(self, arrays: list[Any], *, alone: bool) -> list[Any]:
         return arrays
-
-    def cancel(self) -> None:
-        pass
 
 
 def _reshape(results: list[Any], shapes: list[Any]) -> list[tuple[int, Any]]:

@@ -386,7 +386,10 @@ class Recorder:
         self.names.table[program] = InPlaceSegment(self.names.table[program], stages.pairs)
         return [
             *lines,
-            f"way = {program}.way",
+            f"way = {program}.way; turn = way.turn; thread = get_ident()",
+            "free = turn.user != thread",
+            "if not free: raise Departure",
+            "turn.user = thread",
             f"begun = begin_in_place(way, l{number}, {numbers})",
             *stages.questions,
             f"o{number} = {program}.finish(way, begun, alone)",

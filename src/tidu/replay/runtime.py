@@ -6,6 +6,7 @@ import operator
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from itertools import repeat
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ GLOBALS = {
     "begin_in_place": begin_in_place,
     "changes": changes,
     "count": sys.getrefcount,
+    "get_ident": get_ident,
     "lock": lock,
     "same": same,
     "state": state,

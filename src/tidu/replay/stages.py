@@ -181,19 +181,19 @@ _APART = """\
 
 # Once the exchange has begun, the step will have been done, also if Ctrl-C comes.
 _IN_PLACE = """\
-    begun, done = None, False
+    free, done = False, False
     try:
         with lock:
             try:
 {body}
             except Exception:
-                if begun is not None:
-                    way.cancel()
+                if free:
+                    turn.user = 0
 {undo}
                 return MISS
             except BaseException:
-                if begun is not None:
-                    way.cancel()
+                if free:
+                    turn.user = 0
 {undo}
                 raise
             try:
@@ -201,7 +201,7 @@ _IN_PLACE = """\
                 done = True
                 way.function(way.address, way.table)
             finally:
-                way.cancel()
+                turn.user = 0
     finally:
         if done:
 {after}
