@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import tidu as torch
 from tests.replay.training import Training, assert_same, both, losses, replayed
 from tidu import nn
 from tidu.base.changes import changes
+from tidu.replay import compiled, memory
 
 ONE_BY_ONE = [
     *("SGD", "Adam", "AdamW", "NAdam", "RAdam", "ASGD", "Adagrad", "RMSprop", "Rprop"),
@@ -21,6 +23,22 @@ ONE_BY_ONE = [
 def test_parameters_optimizer_state_and_statistics_go_on(optimizer: str) -> None:
     step = both(lambda t: losses(t, 20), optimizer=optimizer, lr=0.01)
     assert replayed(step) > 0
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "Adagrad"])
+def test_the_order_in_which_the_collector_knows_objects_does_not_matter(
+    optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, rng = memory.find, random.Random(0)
+
+    def find_in_another_order() -> memory.Found:
+        return memory.Found._make(rng.sample(found, len(found)) for found in find())
+
+    monkeypatch.setattr(memory, "find", find_in_another_order)
+    monkeypatch.setattr(compiled, "_CHECKS", (3,) * 10)  # it is soon recorded again
+    step = both(lambda t: losses(t, 30), optimizer=optimizer, lr=0.01)
+    (plan,) = step.site.plans
+    assert plan.replayed > 15
 
 
 def test_every_optimizer_is_tried() -> None:

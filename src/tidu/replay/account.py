@@ -156,7 +156,9 @@ class Account:
             else:
                 self.stages.write(target, d, text)
         self._inputs.keep_apart(fixed)
-        self._inputs.require_unshared([*fixed, *(s for s in storages if id(s) in counted)])
+        self._inputs.require_unshared(
+            sorted(fixed + [s for s in storages if id(s) in counted], key=id)
+        )
         if quick:
             self.stages.write_in_place(*zip(*quick, strict=True))
             self.stages.pairs = self._recorder.pairs([storage for storage, _, _ in quick])
