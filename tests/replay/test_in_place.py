@@ -145,20 +145,28 @@ def test_who_looks_at_the_memory_of_a_parameter_sees_what_he_would_see_without_c
     assert_same(seen[0]().tolist(), seen[1]().tolist())
 
 
-def test_a_parameter_that_others_look_at_takes_new_memory_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """In each replayed step, the bytes of the memory that is replaced instead of written over."""
+    held_in, found = in_place.InPlace._held, []
+
+    def seen(way: in_place.InPlace, arrays: list[Any]) -> Any:
+        held = held_in(way, arrays)
+        found.append(sum(arrays[place].nbytes for place in held))
+        return held
+
+    monkeypatch.setattr(in_place.InPlace, "_held", seen)
+    return found
+
+
+def test_a_parameter_that_others_look_at_takes_new_memory_once(moved: list[int]) -> None:
     t = _trained(10)
-    free = []
-    are_free = in_place.InPlace._are_free
-    monkeypatch.setattr(
-        in_place.InPlace, "_are_free", lambda *given: free.append(are_free(*given)) or free[-1]
-    )
     array = t.model[0].weight._storage.value.buffer[1:]
+    del moved[:]
     losses(t, 1)
     del array
     losses(t, 2)
-    assert free == [False, True, True]
+    assert moved == [t.model[0].weight.nbytes, 0, 0]
 
 
 def test_an_index_out_of_range_leaves_the_parameters_as_they_were() -> None:
@@ -196,7 +204,7 @@ def test_without_memory_for_other_results_nothing_changes(monkeypatch: pytest.Mo
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(in_place.InPlace, "_are_free", lambda *_: False)
+        patch.setattr(in_place.InPlace, "_held", lambda way, _: way._places)
         patch.setattr(in_place.np, "empty_like", refuse)
         patch.setattr(t.step.site, "call", lambda *_: None)  # what would run in Python
         t.step(t.x, t.y)
@@ -205,3 +213,30 @@ def test_without_memory_for_other_results_nothing_changes(monkeypatch: pytest.Mo
     count = replayed(t.step)
     losses(t, 2)
     assert replayed(t.step) == count + 2
+
+
+def test_parameters_that_another_program_has_written_are_written_in_place_all_the_same(
+    moved: list[int],
+) -> None:
+    """As where they are clipped after each step: what is small of them may move, no more."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(300, 300), nn.Linear(300, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    x = torch.randn(4, 300)
+
+    @torch.compile
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(20):
+        step()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.clamp_(-0.05, 0.05)
+        model[0].bias.sum().item()
+    assert len(moved) > 10
+    assert max(moved[-5:]) < 10_000 < model[0].weight.nbytes

@@ -37,8 +37,8 @@ class Halves(NamedTuple):
 class Turn:
     """`user` is the thread in the middle of a run, 0 while there is none.
 
-    Whoever holds the lock of all runs sets it, and sets it back in a `finally`, both himself: an
-    interrupt may come where a function begins or returns.
+    Whoever holds the lock of all runs sets it in a `try`, and sets it back where that ends, both
+    himself: an interrupt may come where a function begins or returns.
     """
 
     def __init__(self) -> None:

@@ -19,9 +19,9 @@ import numpy as np
 
 # Larger ones cost little beside the work that is done on them.
 _MOST_BYTES = 1 << 18
-# So small ones may stay with each program.
+# Up to so many, an array stays with its program: to look for one costs as much as to make it.
 _TINY_BYTES = 1 << 10
-# What may be remembered in all. Then all is forgotten, which frees what nobody uses.
+# What programs may share in all. Then all is forgotten, which frees what nobody uses.
 _MOST_BYTES_IN_ALL = 1 << 26
 # Of so many times what a program ever needed at once, and some more, those that others hold are
 # forgotten: losses in a list, for example.
@@ -90,7 +90,7 @@ _remembered = _Remembered()
 
 
 class _Tiny:
-    """The arrays that one program gave out the last two times. For one thread at a time."""
+    """Two sets of the arrays that one program gives out. To be used by one thread at a time."""
 
     __slots__ = ("_before", "_kinds", "_last")
 
@@ -100,8 +100,8 @@ class _Tiny:
         self._before = [*self._last]
 
     def take(self) -> list[Any]:
-        """Those of the last time, but for what somebody else has: a loss, say, is often kept until
-        the next one is there.
+        """Those of the last time, or the others where somebody else has them: a loss, say, is often
+        kept until the next one is there.
         """
         last = self._last
         references = list(map(sys.getrefcount, last))
