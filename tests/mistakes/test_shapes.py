@@ -107,7 +107,7 @@ def view_of_a_transposed_tensor(torch: Any) -> None:
     x.t().view(6)
 
 
-@table("cat", "[2, 3]", "[2, 2]", "along it with dim=1", line="torch.cat(")
+@table("cat", "[2, 3]", "[2, 2]", "cat with dim=1", line="torch.cat(")
 def cat_sizes(torch: Any) -> None:
     torch.cat([torch.ones(2, 3), torch.ones(2, 2)])
 

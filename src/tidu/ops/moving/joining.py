@@ -46,11 +46,11 @@ def _misfit(inputs: tuple[Any, ...], dim: int) -> RuntimeError:
                 f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)} "
                 f"(cat of shapes {shapes}): x.unsqueeze(i) adds a dimension of size 1"
             )
-        others = [i for i, (n, m) in enumerate(zip(first, shape, strict=True)) if n != m]
-        unequal = [i for i in others if i != dim]
+        unequal = [i for i, n in enumerate(shape) if n != first[i] and i != dim]
         if unequal:
             i = unequal[0]
-            elsewhere = f"join them along it with dim={i}, or " if len(others) == 1 else ""
+            alike = {(len(x), *x[:i], *x[i + 1 :]) for x in shapes}
+            elsewhere = f"join them along it (cat with dim={i}), or " if len(alike) == 1 else ""
             return RuntimeError(
                 f"Sizes of tensors must match except in dimension {dim}. Expected size {first[i]} "
                 f"but got size {shape[i]} for tensor number {number} in the list. (cat of shapes "
@@ -207,8 +207,8 @@ def stack(tensors: Any, dim: int = 0) -> Any:
         if tuple(x.shape) != first:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
-                f"{list(x.shape)} at entry {number}: pad them to one size (sequences: "
-                f"nn.utils.rnn.pad_sequence), or join them with cat{at(here())}"
+                f"{list(x.shape)} at entry {number}: cut or pad them to one shape (sequences: "
+                f"nn.utils.rnn.pad_sequence){at(here())}"
             )
     d = wrap_dim(dim, len(first) + 1)
     parts = tuple(reshape.named(PART, x, (*x.shape[:d], 1, *x.shape[d:])) for x in items)
