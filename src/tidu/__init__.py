@@ -11,7 +11,7 @@ import tidu.base as _base  # first: it has compiled modules loaded where there a
 import tidu.tensor as _tensor
 from tidu import autograd, backends, compiler, cuda, linalg, nn, optim, special, utils
 from tidu.autograd import is_anomaly_check_nan_enabled, is_anomaly_enabled
-from tidu.backends.threads import get_num_threads, set_flush_denormal, set_num_threads
+from tidu.backends.threads import get_num_threads, set_num_threads
 from tidu.base import dtypes as _dtypes
 from tidu.base.deferred import on_demand as _on_demand
 from tidu.base.determinism import (

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tidu as torch
+from tests.compiler.tiers import tier
 from tidu.backends import spmd, threads
 from tidu.backends.spmd import modes
 
@@ -88,6 +89,32 @@ def test_what_one_thread_has_asked_for_is_not_done_to_another() -> None:
     thread.join()
     assert set(here) == {0}
     assert set(flushed) == {SIZE}
+
+
+def test_it_holds_for_what_is_asked_for_while_it_is_set() -> None:
+    def script() -> list[int]:
+        before = product()
+        torch.set_flush_denormal(True)
+        meanwhile = product()
+        torch.set_flush_denormal(False)
+        return [int((x == 0).sum()) for x in (before, meanwhile, product())]
+
+    assert apart(script) == [0, SIZE, 0]
+
+
+def test_programs_made_meanwhile_keep_their_constants() -> None:
+    x = -torch.ones(SIZE)
+
+    def script() -> list[int]:
+        counts = []
+        for flush in (True, False):
+            torch.set_flush_denormal(flush)
+            bounded = torch.nn.functional.threshold(x, 2.0, 1e-40)
+            counts.append(int(np.count_nonzero(bounded.numpy().view(np.int32))))
+        return counts
+
+    with tier(1):
+        assert apart(script)[1] == SIZE
 
 
 def test_a_replayed_step_follows_what_is_set() -> None:

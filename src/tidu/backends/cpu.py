@@ -62,7 +62,12 @@ class _Part:
 
 def plan_of(graph: Graph) -> Plan:
     """What this machine's processors are to do for a region."""
-    return compile_graph(graph, llvm.vector_bytes())
+    # Others run it too: its constants are what they are, whatever this thread takes for zero.
+    flushed = threads.flush_denormal(False)
+    try:
+        return compile_graph(graph, llvm.vector_bytes())
+    finally:
+        threads.flush_denormal(flushed)
 
 
 class CpuProgram(Program):

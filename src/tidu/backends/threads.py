@@ -155,24 +155,11 @@ def set_num_threads(count: int) -> None:
     _workers.ready = False
 
 
-def set_flush_denormal(mode: bool, /) -> bool:
-    """Whether this thread takes numbers too small to be normal (below 1.2e-38 in float32, 2.2e-308
-    in float64 and in Python's own floats) for zero, with a sign, as operands and as results.
-
-    Processors take up to a hundred times as long for such numbers, which vanishing gradients are
-    full of. What a thread starts runs as it has said, on however many threads; other threads that
-    are there already go on as they are. Returns False, and does nothing, where the processor
-    cannot do it. As in PyTorch, a RuntimeError is raised for what is not a bool.
-
-        tidu.set_flush_denormal(True)
-        tidu.tensor(1e-30) * 1e-10  # 0, not 1e-40
+def flush_denormal(on: bool) -> bool:
+    """Whether this thread, and what it has the workers do, takes numbers too small to be normal for
+    zero from now on. Returns whether it did before.
     """
-    if not isinstance(mode, bool):
-        raise RuntimeError(f"flush_denormal expects a bool, but got {type(mode).__name__}")
-    if not spmd.can_flush():
-        return False
-    _native.flush_denormal(mode)
-    return True
+    return spmd.can_flush() and bool(_native.flush_denormal(on))
 
 
 @cache
@@ -193,7 +180,7 @@ class _Native:
     join: Callable[[], None]
     resize: Callable[[int], int]
     forget: Callable[[], None]
-    flush_denormal: Callable[[int], None]
+    flush_denormal: Callable[[int], int]
 
     def __getattr__(self, name: str) -> Any:
         address = _functions()[f"tidu_{name}"]
@@ -209,7 +196,7 @@ _PROTOTYPES: dict[str, Callable[[int], Any]] = {
     "join": _NOTHING,
     "resize": ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32),
     "forget": _NOTHING,
-    "flush_denormal": ctypes.CFUNCTYPE(None, ctypes.c_int32),
+    "flush_denormal": ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int32),
 }
 _native = _Native()
 

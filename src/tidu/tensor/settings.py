@@ -1,12 +1,14 @@
-"""Settings for the whole process: the default device, and how exact products of matrices are."""
+"""Settings: the default device, how exact products of matrices are, and the least numbers."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from tidu.backends import spmd, threads
 from tidu.base import devices, dtypes
 from tidu.base.devices import CPU, device
 from tidu.base.source import warn
+from tidu.execute import realize
 from tidu.tensor.conversion import dtype_of_type
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "set_default_device",
     "set_default_tensor_type",
     "set_float32_matmul_precision",
+    "set_flush_denormal",
     "set_num_interop_threads",
 ]
 
@@ -51,6 +54,27 @@ def set_num_interop_threads(num: int, /) -> None:
     """A limit, which is kept: see `get_num_interop_threads`."""
     if num < 1:
         raise RuntimeError("set_num_interop_threads: expects a positive number")
+
+
+def set_flush_denormal(mode: bool, /) -> bool:
+    """Whether this thread takes numbers too small to be normal (below 1.2e-38 in float32, 2.2e-308
+    in float64 and in Python's own floats) for zero, with a sign, as operands and as results.
+
+    Processors take up to a hundred times as long for such numbers, which vanishing gradients are
+    full of. What a thread starts runs as it has said, on however many workers; other threads that
+    are there already go on as they are. Returns False, and does nothing, where the processor
+    cannot do it. As in PyTorch, a RuntimeError is raised for what is not a bool.
+
+        tidu.set_flush_denormal(True)
+        tidu.tensor(1e-30) * 1e-10  # 0, not 1e-40
+    """
+    if not isinstance(mode, bool):
+        raise RuntimeError(f"flush_denormal expects a bool, but got {type(mode).__name__}")
+    if not spmd.can_flush():
+        return False
+    realize()  # what was asked for before
+    threads.flush_denormal(mode)
+    return True
 
 
 def get_default_device() -> device:

@@ -1,8 +1,8 @@
 """The native side of the worker threads, as LLVM IR text. To be read in this order:
 
 `phases.py`     what a program is to the runner, and how pieces of a phase are done
-`waiting.py`    how a thread waits for another: spinning, then sleeping on a futex
 `modes.py`      what of a thread's settings goes with a program to those that help
+`waiting.py`    how a thread waits for another: spinning, then sleeping on a futex
 `claims.py`     who does which pieces, and when a phase is over
 `launching.py`  publishing a program to the workers, joining one, making the threads
 """

@@ -40,14 +40,18 @@ define internal void @mode.set(i64 %mode) alwaysinline nounwind {
 }
 """
 _FLUSH = """
-define void @tidu_flush_denormal(i32 %on) nounwind {
+; Whether it was on before.
+define i32 @tidu_flush_denormal(i32 %on) nounwind {
   %mode = call i64 @mode()
+  %flags = and i64 %mode, FLAGS
+  %flushed = icmp ne i64 %flags, 0
   %without = and i64 %mode, KEPT
   %with = or i64 %mode, FLAGS
   %asked = icmp ne i32 %on, 0
   %new = select i1 %asked, i64 %with, i64 %without
   call void @mode.set(i64 %new)
-  ret void
+  %before = zext i1 %flushed to i32
+  ret i32 %before
 }
 """
 _WITHOUT = """
