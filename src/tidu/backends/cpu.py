@@ -223,12 +223,8 @@ class CpuProgram(Program):
         """
         if self.work < _WORTH_LAUNCHING or self.places is None or len(self.segments) != 1:
             return None
-        return _arena.lend(self._launch, self.segments[0], leaves, numbers)
-
-    def _launch(
-        self, program: threads.NativeProgram, leaves: Sequence[Any], numbers: Sequence[Any]
-    ) -> list[Any] | None:
-        return self._launched(program, self.prepare(leaves, numbers))
+        program = self.segments[0]
+        return _arena.lend(lambda: self._launched(program, self.prepare(leaves, numbers)))
 
     def _launched(self, program: threads.NativeProgram, arrays: list[Any]) -> list[Any] | None:
         _arena.flying = arrays
@@ -274,7 +270,7 @@ class CpuProgram(Program):
         if self.nested or threads.get_num_threads() == 1:
             return None
         there = [_NOTHING if x is None else x for x in leaves]
-        return _arena.lend(self._launch, halves.first, there, numbers)
+        return _arena.lend(lambda: self._launched(halves.first, self.prepare(there, numbers)))
 
     def proceed(
         self,
@@ -285,25 +281,18 @@ class CpuProgram(Program):
         *,
         ahead: bool,
     ) -> bool:
-        return _arena.lend(self._proceed, halves, begun, leaves, numbers, ahead)
+        def rest() -> bool:
+            _arena.land()
+            self.check()
+            begun[: len(leaves)] = leaves  # the rest is as it was
+            self._fill(begun, len(leaves), numbers)
+            if ahead and self._launched(halves.second, begun):
+                return True
+            threads.run(halves.second, self.address)
+            self.check()
+            return False
 
-    def _proceed(
-        self,
-        halves: Halves,
-        begun: list[Any],
-        leaves: Sequence[Any],
-        numbers: Sequence[Any],
-        ahead: bool,
-    ) -> bool:
-        _arena.land()
-        self.check()
-        begun[: len(leaves)] = leaves  # the rest is as it was
-        self._fill(begun, len(leaves), numbers)
-        if ahead and self._launched(halves.second, begun):
-            return True
-        threads.run(halves.second, self.address)
-        self.check()
-        return False
+        return _arena.lend(rest)
 
     def cancel(self) -> None:
         _arena.land()

@@ -155,6 +155,11 @@ def set_num_threads(count: int) -> None:
     _workers.ready = False
 
 
+def can_flush_denormal() -> bool:
+    """Whether this processor can take numbers too small to be normal for zero."""
+    return spmd.can_flush()
+
+
 def flush_denormal(on: bool) -> bool:
     """Whether this thread, and what it has the workers do, takes numbers too small to be normal for
     zero from now on. Returns whether it did before.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidu.backends import spmd, threads
+from tidu.backends import threads
 from tidu.base import devices, dtypes
 from tidu.base.devices import CPU, device
 from tidu.base.source import warn
@@ -70,7 +70,7 @@ def set_flush_denormal(mode: bool, /) -> bool:
     """
     if not isinstance(mode, bool):
         raise RuntimeError(f"flush_denormal expects a bool, but got {type(mode).__name__}")
-    if not spmd.can_flush():
+    if not threads.can_flush_denormal():
         return False
     realize()  # what was asked for before
     threads.flush_denormal(mode)
