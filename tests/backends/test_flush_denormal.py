@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -12,28 +10,13 @@ import pytest
 
 import tidu as torch
 from tests.compiler.tiers import tier
-from tidu.backends import spmd, threads
+from tests.threads import in_thread
+from tidu.backends import spmd
 from tidu.backends.spmd import modes
 
 pytestmark = pytest.mark.skipif(not spmd.can_flush(), reason="this processor cannot do it")
 SIZE = 1 << 20  # for several workers
-SMALL = 1e-30  # of which the square is not normal, nor quite zero, in float32
-
-
-@pytest.fixture(autouse=True)
-def _same_number_of_threads_afterwards() -> Iterator[None]:
-    before = threads.get_num_threads()
-    yield
-    threads.set_num_threads(before)
-
-
-def apart(what: Callable[[], Any]) -> Any:
-    """What a function returns in a thread of its own, which takes what it sets with it."""
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(what()))
-    thread.start()
-    thread.join()
-    return found[0]
+SMALL = 1e-30  # times 1e-10 it is not normal, nor quite zero, in float32
 
 
 def product() -> torch.Tensor:
@@ -55,7 +38,7 @@ def test_results_are_flushed_on_all_workers_until_it_is_taken_back(workers: int)
         assert torch.set_flush_denormal(False)
         return flushed, zeros_of()
 
-    flushed, not_flushed = apart(script)
+    flushed, not_flushed = in_thread(script)
     assert set(flushed) == {SIZE}
     assert set(not_flushed) == {0}
 
@@ -67,7 +50,7 @@ def test_operands_are_flushed_too() -> None:
         torch.set_flush_denormal(True)
         return [float((x * 1e20).sum()) for _ in range(6)]
 
-    assert set(apart(script)) == {0.0}
+    assert set(in_thread(script)) == {0.0}
     assert float((x * 1e20).sum()) > 0
 
 
@@ -99,7 +82,7 @@ def test_it_holds_for_what_is_asked_for_while_it_is_set() -> None:
         torch.set_flush_denormal(False)
         return [int((x == 0).sum()) for x in (before, meanwhile, product())]
 
-    assert apart(script) == [0, SIZE, 0]
+    assert in_thread(script) == [0, SIZE, 0]
 
 
 def test_programs_made_meanwhile_keep_their_constants() -> None:
@@ -114,7 +97,7 @@ def test_programs_made_meanwhile_keep_their_constants() -> None:
         return counts
 
     with tier(1):
-        assert apart(script)[1] == SIZE
+        assert in_thread(script)[1] == SIZE
 
 
 def test_a_replayed_step_follows_what_is_set() -> None:
@@ -133,7 +116,7 @@ def test_a_replayed_step_follows_what_is_set() -> None:
             counts += [int((step() == 0).sum()) for _ in range(8)]
         return counts
 
-    assert apart(script) == [0] * 8 + [SIZE] * 8 + [0] * 8
+    assert in_thread(script) == [0] * 8 + [SIZE] * 8 + [0] * 8
 
 
 def test_what_is_not_a_bool_is_refused() -> None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,13 +23,6 @@ ROOT = Path(__file__).parents[2]
 needs_linux = pytest.mark.skipif(
     not spmd.can_work_together(), reason="worker threads wait on futexes, which are Linux's"
 )
-
-
-@pytest.fixture(autouse=True)
-def _same_number_of_threads_afterwards() -> Iterator[None]:
-    before = threads.get_num_threads()
-    yield
-    threads.set_num_threads(before)
 
 
 def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import tidu
+from tests.threads import in_thread
 from tidu import execute
 from tidu.base.state import state
 
 
-def _in_thread(function: Callable[[], Any]) -> Any:
-    """What `function` returns in a thread of its own, which has ended by then."""
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.append(function()))
-    thread.start()
-    thread.join()
-    return results[0]
-
-
 def test_what_another_thread_records_is_not_on_the_list_of_this_one() -> None:
     tidu.realize()
-    y = _in_thread(lambda: tidu.ones(3) + 1)
+    y = in_thread(lambda: tidu.ones(3) + 1)
     assert state.own.pending.values == []
     assert y._value.buffer is None
 
 
 def test_a_tensor_that_waits_in_another_thread_is_run_for_whoever_asks() -> None:
-    y = _in_thread(lambda: (tidu.ones(3) + 1) * 2)
+    y = in_thread(lambda: (tidu.ones(3) + 1) * 2)
     assert y.tolist() == [4.0, 4.0, 4.0]
 
 
 def test_a_region_takes_in_what_it_is_made_of_that_waits_in_another_thread() -> None:
-    y = _in_thread(lambda: (tidu.ones(3) + 1) * 2)
+    y = in_thread(lambda: (tidu.ones(3) + 1) * 2)
     z = y + y * 3
     tidu.realize()
     assert z._value.buffer.tolist() == [16.0, 16.0, 16.0]
@@ -44,7 +35,7 @@ def test_a_region_takes_in_what_it_is_made_of_that_waits_in_another_thread() -> 
 
 def test_a_gradient_reaches_leaves_through_what_another_thread_recorded() -> None:
     x = tidu.tensor([1.0, 2.0], requires_grad=True)
-    y = _in_thread(lambda: x * x)
+    y = in_thread(lambda: x * x)
     (y * 3.0).sum().backward()
     assert x.grad.tolist() == [6.0, 12.0]
 
@@ -54,7 +45,7 @@ def test_what_another_thread_has_run_is_left_out_of_the_region_of_its_maker() ->
     x = tidu.ones(3)
     y = x + 1
     made = y._value
-    assert _in_thread(lambda: y.tolist()) == [2.0, 2.0, 2.0]
+    assert in_thread(lambda: y.tolist()) == [2.0, 2.0, 2.0]
     assert any(value is made for value in state.own.pending.values)
     buffer = made.buffer
     z = y * 2
@@ -95,7 +86,7 @@ def test_a_long_chain_of_another_thread_is_run_without_recursion() -> None:
             x = x + 1
         return x
 
-    assert _in_thread(chain).item() == 3000.0
+    assert in_thread(chain).item() == 3000.0
 
 
 def test_what_an_interrupted_run_left_over_is_run_for_whoever_asks(
