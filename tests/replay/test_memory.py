@@ -10,6 +10,7 @@ import pytest
 import tidu as torch
 from tests.replay.training import Training, assert_same, both, replayed
 from tidu import nn
+from tidu.base.changes import changes
 
 
 def test_gradients_are_left_as_the_ordinary_step_leaves_them() -> None:
@@ -135,6 +136,20 @@ def test_buffers_that_a_module_sets_anew_go_on() -> None:
             assert function(x).tolist() == module(x).tolist()
     assert compiled.average.tolist() == module.average.tolist()
     assert replayed(function._compiled) > 0
+
+
+def test_modules_that_are_gone_are_not_watched_any_more() -> None:
+    """Others come to lie where they were: their changes would keep all calls from a replay."""
+    module = Averaging()
+    function = torch.compile(module)
+    with torch.no_grad():
+        for _ in range(4):
+            function(torch.ones(2, 3))
+    place = id(module)
+    assert changes.watches(place)
+    del module, function
+    gc.collect()
+    assert not changes.watches(place)
 
 
 def test_data_that_is_exchanged_goes_on() -> None:

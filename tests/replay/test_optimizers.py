@@ -10,7 +10,6 @@ import pytest
 import tidu as torch
 from tests.replay.training import Training, assert_same, both, losses, replayed
 from tidu import nn
-from tidu.base.changes import changes
 from tidu.replay import compiled, memory
 
 ONE_BY_ONE = [
@@ -178,9 +177,7 @@ def test_an_optimizer_that_could_not_be_made_is_in_nobodys_way() -> None:
     assert halves
 
 
-def test_another_optimizer_is_no_reason_to_look_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A new object can have the address of a dead one that another function had watched.
-    monkeypatch.setattr(changes, "watched", set())
+def test_another_optimizer_is_no_reason_to_look_again() -> None:
     t = Training("Adam", lr=0.01)
     t.step = torch.compile(t.step)
     losses(t, 8)

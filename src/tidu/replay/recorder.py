@@ -342,8 +342,10 @@ class Recorder:
         programs = [f"p{number}" for number in range(self.regions)]
         known = self.inputs.known
         recording = Recording(text, self.names, self.constants, known, programs, changes.count)
-        recording.watched = {*account.around.tensors, *account.around.modules}
-        recording.watched |= self.names.ids_of(Tensor) | self.optimizers.keys()
+        around = account.around
+        tensors = [*around.tensors.values(), *self.names.objects_of(Tensor)]
+        watched = [*tensors, *around.modules.values(), *self.optimizers.values()]
+        recording.watched = [weakref.ref(x) for x in watched]
         return recording
 
     def leaf_storages(self) -> set[int]:

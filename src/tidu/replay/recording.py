@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -60,9 +61,9 @@ class Names:
         self._marks[name] = Alike(*marks)
         return name
 
-    def ids_of(self, kind: type) -> set[int]:
-        """The ids of the objects of a kind."""
-        return {id(x) for x in self._marks.values() if isinstance(x, kind)}
+    def objects_of(self, kind: type) -> list[Any]:
+        """The objects of a kind."""
+        return [x for x in self._marks.values() if isinstance(x, kind)]
 
     def difference(self, other: Names) -> str | None:
         """A name that does not mean the same in `other`, or None."""
@@ -89,7 +90,8 @@ class Recording:
     ) -> None:
         self.text = text
         self.programs = programs
-        self.watched: set[int] = set()  # ids of the modules and tensors that it depends on
+        # The modules, tensors and optimizers that it depends on, where they still are.
+        self.watched: list[weakref.ref[Any]] = []
         self.names = names
         self.constants = constants
         self.around = around
@@ -127,7 +129,7 @@ class Recording:
 
     def compile(self) -> Callable[[Any, Any], Any]:
         """The function: (args, kwargs) -> the result, or MISS."""
-        changes.watched |= self.watched
+        changes.watch(owner for ref in self.watched if (owner := ref()) is not None)
         exec(compile(self.text, "<replayed call>", "exec"), self.names.table)
         replay: Callable[[Any, Any], Any] = self.names.table["replay"]
         return replay
