@@ -170,12 +170,13 @@ def head_start(roots: Sequence[tuple[Any, Any]]) -> None:
         return
     with lock:
         landed = _landed()
+        # Only once it has begun: what a signal handler runs meanwhile must not go on with it, nor
+        # take for landed what is about to be launched.
         try:
-            engine.start = start
-            if not start.begin():
-                engine.start = None
+            if start.begin():
+                engine.start = start
         except DeclinedError:
-            engine.start = None
+            pass
         if landed is not None:
             landed.forget()
 
@@ -363,9 +364,8 @@ def _proceed(start: Start, task: Task, ahead: bool) -> None:
     halves, program, arrays = start.head.halves, task.program, start.arrays
     assert halves is not None and arrays is not None
     buffers = task.buffers()
-    engine.flight = task
+    engine.flight, engine.start = task, None
     launched = program.proceed(halves, arrays, buffers, task.numbers, ahead=ahead)
-    engine.start = None
     head_starts.confirm(start.head)
     if launched:
         task.arrays = arrays

@@ -245,7 +245,10 @@ class HeadStarts:
         head = self._known.get(_look(outlook))
         if head is None or head.halves is None or not head.past.outlook.is_like(outlook):
             return None
-        return head.start(values, cotangents)
+        try:
+            return head.start(values, cotangents)
+        except IndexError:  # a signal handler has run it meanwhile: nothing has operands any more
+            return None
 
     def learn(self, head: Head) -> None:
         """Remember what has followed an outlook, unless that is another thing each time."""

@@ -362,39 +362,44 @@ def test_an_interrupt_between_the_updates_of_two_parameters(
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_signal_handler_computes_with_what_is_about_to_be_run(number: int) -> None:
-    """Wherever it comes, it gets its numbers, and the step goes on as if it had not come."""
-    rng = np.random.default_rng(1)
+    """Wherever it comes, it gets its numbers, and the step goes on as if it had not come: also when
+    it comes there again, and what has followed then is expected.
+    """
+
+    def begun() -> Training:
+        training = Training()
+        training.step()
+        training.step()
+        return training
+
     with tier(number):
-        training, count, looks = Training(), 0, 25
-        total = tidu.zeros(3)
-        for _ in range(3):  # nothing has to be compiled after these
-            training.step()
-        calls = calls_until(np.inf, training.step)
-        for _ in range(looks):
-            left = rng.integers(1, calls)
+        wanted = np.frombuffer(_trajectory(5)[-1], np.float32)
+        total, count = tidu.zeros(3), 0
+        for place in range(1, calls_until(np.inf, begun().step)):
+            training = begun()
+            for left in (place, place):
 
-            def handle(frame: Any, event: str, argument: Any) -> None:
-                nonlocal left, count
-                left -= event in ("call", "c_return")
-                if left == 0:
+                def handle(frame: Any, event: str, argument: Any) -> None:
+                    nonlocal left, count
+                    left -= event in ("call", "c_return")
+                    if left == 0:
+                        sys.setprofile(None)
+                        assert (total * 2).sum().item() == 6 * count
+                        total.add_(1)
+                        count += 1
+                        for parameter in training.model.parameters():
+                            assert np.isfinite(parameter.detach().numpy()).all()
+
+                sys.setprofile(handle)
+                try:
+                    training.step()
+                finally:
                     sys.setprofile(None)
-                    assert (total * 2).sum().item() == 6 * count
-                    total.add_(1)
-                    count += 1
-                    assert all(
-                        np.isfinite(p.detach().numpy()).all() for p in training.model.parameters()
-                    )
-
-            sys.setprofile(handle)
-            try:
-                training.step()
-            finally:
-                sys.setprofile(None)
-        assert count > looks / 2
+            training.step()
+            found = np.frombuffer(training.held(), np.float32)
+            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-6)
+        assert count > place
         assert total.tolist() == [count] * 3
-        found = np.frombuffer(training.held(), np.float32)
-        wanted = np.frombuffer(_trajectory(looks + 4)[-1], np.float32)
-    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-6)
 
 
 def test_an_exception_of_the_user_inside_a_step() -> None:
