@@ -195,9 +195,11 @@ _settings = {"always": False}
 
 def warn_once(message: str) -> None:
     """`warn`, but the first time in a process only, unless `set_warn_always` was called."""
-    if message not in _said or _settings["always"]:
+    if not _settings["always"]:
+        if message in _said:
+            return
         _said.add(message)
-        warn(message)
+    warn(message)
 
 
 def set_warn_always(b: bool, /) -> None:
