@@ -43,8 +43,12 @@ _registry: dict[tuple[type, type], Callable[[Any, Any], Any]] = {}
 def register_kl(type_p: type, type_q: type) -> Callable[[Any], Any]:
     """A decorator: the function gives the divergence of distributions of these classes.
 
-    >>> @register_kl(Normal, Laplace)
-    ... def normal_laplace(p, q): ...
+    >>> class Measured(Normal): ...
+    >>> @register_kl(Measured, Laplace)
+    ... def measured_laplace(p, q):
+    ...     return (p.mean - q.mean).abs()
+    >>> kl_divergence(Measured(0.0, 1.0), Laplace(2.0, 1.0))
+    tensor(2.)
     """
     for kind in (type_p, type_q):
         if not (isinstance(kind, type) and issubclass(kind, Distribution)):
