@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.compiler.folders import read_only
 from tidu.compiler import cache, disk, llvm
 
 ROOT = Path(__file__).parents[2]
@@ -145,10 +146,6 @@ def test_a_folder_that_cannot_be_made_gives_one_warning(
 def test_a_read_only_folder_is_read_and_gives_one_warning_when_written(folder: Path) -> None:
     """As a user who is not root, for whom permissions mean nothing."""
     disk.write("key.object", b"code")
-    folder.chmod(0o555)
-    only_file(folder).chmod(0o444)
-    for parent in folder.parents[:3]:
-        parent.chmod(0o755)
     script = """
 import os, warnings
 from tidu.compiler import disk
@@ -163,8 +160,8 @@ with warnings.catch_warnings(record=True) as seen:
 assert len(seen) == 1 and "Permission denied" in str(seen[0].message), seen
 assert disk.read("another") is None
 """
-    check(run_script(script))
-    folder.chmod(0o755)
+    with read_only(folder):
+        check(run_script(script))
 
 
 def test_a_full_disk_gives_one_warning_and_leaves_nothing_behind(folder: Path) -> None:

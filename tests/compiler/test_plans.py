@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import tidu
+from tests.compiler.folders import read_only
 from tests.compiler.steps import CASES, digest
 from tests.compiler.tiers import forget_programs, tier
 from tests.golden.programs import PROGRAMS, graphs
@@ -447,24 +448,16 @@ if os.getuid() == 0:
 
 def test_a_folder_that_may_only_be_read_is_used_and_warned_of_once(folder: Path) -> None:
     wanted, *_ = finish(start())
-    folder.chmod(0o555)
-    for path in folder.iterdir():
-        path.chmod(0o444)
-    for parent in folder.parents[:3]:
-        parent.chmod(0o755)
-    try:
+    with read_only(folder):
         got, _, stats, seen = finish(start(before=_NOBODY))
-        assert got == wanted and not seen
-        assert stats["plan_hits"] == stats["programs"] > 0
-        folder.chmod(0o755)
-        for path in plans(folder):
-            path.unlink()
-        folder.chmod(0o555)
+    assert got == wanted and not seen
+    assert stats["plan_hits"] == stats["programs"] > 0
+    for path in plans(folder):
+        path.unlink()
+    with read_only(folder):
         got, _, stats, seen = finish(start(before=_NOBODY))
-        assert got == wanted and stats["plan_hits"] == 0
-        assert len(seen) == 1 and "Permission denied" in seen[0]
-    finally:
-        folder.chmod(0o755)
+    assert got == wanted and stats["plan_hits"] == 0
+    assert len(seen) == 1 and "Permission denied" in seen[0]
 
 
 def test_a_full_disk_is_warned_of_once_and_changes_no_result(folder: Path) -> None:
