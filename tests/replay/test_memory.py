@@ -208,3 +208,38 @@ def test_replays_leave_nothing_behind() -> None:
     assert replayed(step) >= 50
     gc.collect()
     assert len(gc.get_objects()) - before < 20
+
+
+def test_what_the_cycle_collector_calls_is_no_part_of_a_call() -> None:
+    passes = []
+
+    def callback(phase: str, info: dict[str, int]) -> None:
+        passes.append(phase)
+
+    t, thresholds = Training(), gc.get_threshold()
+    t.step = torch.compile(t.step)
+    gc.callbacks.append(callback)
+    gc.set_threshold(5)
+    try:
+        for _ in range(8):
+            t.step(t.x, t.y)
+        assert gc.isenabled()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(callback)
+    assert passes and replayed(t.step) > 0
+
+
+def test_a_function_that_stops_the_cycle_collector_has_stopped_it() -> None:
+    @torch.compile
+    def function(x: Any) -> Any:
+        gc.disable()
+        return x + 1
+
+    try:
+        function(torch.ones(3))
+        with pytest.warns(UserWarning, match="it calls gc.disable"):
+            function(torch.ones(3))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

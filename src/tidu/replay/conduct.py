@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import dis
 import functools
+import gc
 import inspect
 import os
 import sys
@@ -57,7 +58,8 @@ def origin(filename: str) -> str:
 
 
 class Conduct:
-    """A context in which the code that runs is noted.
+    """A context in which the code that runs is noted. The cycle collector waits meanwhile: what it
+    calls, and what is called for garbage, is no part of it.
 
     `codes` has the global names of each piece of code that is not ours, `variables` what its free
     variables were, `selves` the objects whose methods were called: their ids and weak references,
@@ -71,13 +73,18 @@ class Conduct:
         self.selves: dict[int, weakref.ref[Any]] = {}
         self.any_name = False
         self.reason: str | None = None
+        self._collects = False
 
     def __enter__(self) -> Conduct:
+        self._collects = gc.isenabled()
+        gc.disable()
         sys.setprofile(self._notice)
         return self
 
     def __exit__(self, *exception: object) -> None:
         sys.setprofile(None)
+        if self._collects:
+            gc.enable()
 
     def refuse(self, what: str, frame: FrameType | None) -> None:
         """Remember the first reason why the call cannot be replayed."""
@@ -98,6 +105,8 @@ class Conduct:
                 self.refuse(f"it calls {name}.{code.co_qualname}()", _outside(frame))
         elif event == "c_call" and origin(frame.f_code.co_filename) is OUTSIDE:
             impure = _impure(what)
+            if what is gc.enable or what is gc.disable:
+                self._collects = what is gc.enable
             if what is getattr or what is hasattr:
                 self.any_name = self.any_name or not _is_word(frame.f_code, frame.f_lasti)
             elif impure is not None:
