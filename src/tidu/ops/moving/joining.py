@@ -1,6 +1,6 @@
 """Joining: tensors one after another or stacked, and parts added up at places of their own.
 
-First the two operations, `cat_` and `assemble`, then the public functions made of them.
+First the operations, `assemble`, `cat_` and `stack_`, then the public functions made of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tidu.base.shapes import Shape, wrap_dim
-from tidu.base.source import at, here, in_one_place
+from tidu.base.source import at, here
 from tidu.base.strides import (
     CHANNELS_LAST,
     Operands,
@@ -143,6 +143,58 @@ cat_ = define(
 )
 
 
+def _stack_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inferred:
+    (dim,) = attrs
+    inputs, d = promote(inputs)
+    shape = inputs[0].shape
+    return inputs, (*shape[:dim], len(inputs), *shape[dim:]), d
+
+
+def _stacked(tensors: tuple[Any, ...], dim: int) -> Any:
+    shape = _with_one(tensors[0].shape, dim)
+    return cat_(tuple([reshape(x, shape) for x in tensors]), dim)
+
+
+def _with_one(shape: Shape, dim: int) -> Shape:
+    return (*shape[:dim], 1, *shape[dim:])
+
+
+def _stack_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]:
+    shape, ranges, parts = tensors[0].shape, [(0, n, 1) for n in g.shape], []
+    for i in range(len(tensors)):
+        ranges[dim] = (i, i + 1, 1)
+        parts.append(reshape(slice_(g, tuple(ranges)), shape))
+    return parts
+
+
+def _stack_strides(shape: Shape, operands: Operands, attrs: tuple[Any, ...]) -> Strides | None:
+    (dim,) = attrs
+    parts = tuple(
+        (_with_one(n, dim), (*s[:dim], n[dim] * s[dim] if dim < len(n) else 1, *s[dim:]))
+        for n, s in operands
+    )
+    return _cat_strides(shape, parts, attrs)
+
+
+stack_ = define(
+    "stack",
+    inputs="*tensors",
+    attrs="dim",
+    kind="composite",
+    strides=_stack_strides,
+    infer=_stack_infer,
+    numpy=lambda *arguments: np.stack(arguments[:-1], arguments[-1]),
+    decompose=_stacked,
+    vjp=(_stack_vjps,),
+    samples=lambda: [
+        Sample(((Array((2, 3)), Array((2, 3))), 0)),
+        Sample(((Array((2, 3)), Array((2, 3)), Array((2, 3))), 1)),
+        Sample(((Array((2,)), Array((2,))), 1)),
+        Sample(((Array(()), Array(())), 0)),
+    ],
+)
+
+
 def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
     items = tuple(tensors)
     if not items:
@@ -193,7 +245,6 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
 
 
 @function("torch.stack")
-@in_one_place
 def stack(tensors: Any, dim: int = 0) -> Any:
     """Tensors of one shape joined along a new dimension.
 
@@ -202,17 +253,16 @@ def stack(tensors: Any, dim: int = 0) -> Any:
             [2, 4]])
     """
     items = _join("stack", tensors)
-    first = tuple(items[0].shape)
-    for number, x in enumerate(items):
-        if tuple(x.shape) != first:
+    shapes = [tuple(x.shape) for x in items]
+    first = shapes[0]
+    for number, shape in enumerate(shapes):
+        if shape != first:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
-                f"{list(x.shape)} at entry {number}: cut or pad them to one shape (sequences: "
+                f"{list(shape)} at entry {number}: cut or pad them to one shape (sequences: "
                 f"nn.utils.rnn.pad_sequence){at(here())}"
             )
-    d = wrap_dim(dim, len(first) + 1)
-    parts = tuple(reshape.named(PART, x, (*x.shape[:d], 1, *x.shape[d:])) for x in items)
-    return cat_.named("StackBackward0", parts, d)
+    return stack_(items, wrap_dim(dim, len(first) + 1))
 
 
 @function("torch.hstack")
