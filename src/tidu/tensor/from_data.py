@@ -292,7 +292,7 @@ def from_numpy(array: Any) -> Tensor:
             "between byte orders is currently not supported; array.astype(array.dtype.newbyteorder"
             "('=')) converts it."
         )
-    if any(stride < 0 for stride in array.strides):
+    if min(array.strides, default=0) < 0:
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not currently supported. array.copy() has none."

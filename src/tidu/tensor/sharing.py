@@ -68,7 +68,6 @@ def _whole(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return base if isinstance(base, np.ndarray) and base.nbytes == array.nbytes else array
 
 
-_links: weakref.WeakKeyDictionary[Storage, list[Link]] = weakref.WeakKeyDictionary()
 _content: Any = Storage.value  # type: ignore[misc]
 _count: Any = Storage.version  # type: ignore[misc]
 
@@ -77,13 +76,26 @@ def link(storage: Storage, array: np.ndarray[Any, Any], chain: Any = ()) -> None
     """Keep the memory and an array, which has the same numbers, equal from now on."""
     if not array.flags.writeable or 0 in array.strides:
         return
-    _links.setdefault(storage, []).append(Link(array, chain, weakref.ref(storage)))
-    storage.__class__ = _SHARED.get(storage.__class__, storage.__class__)
+    new = Link(array, chain, weakref.ref(storage))
+    if storage.__class__ in SHARED:
+        storage.links.append(new)
+    else:
+        storage.links = [new]
+        storage.__class__ = _SHARED[storage.__class__]
+
+
+def _unlink(storage: Any) -> None:
+    del storage.links
+    storage.__class__ = _PLAIN[storage.__class__]
+
+
+def _links(storage: Any) -> list[Link]:
+    return storage.links if storage.__class__ in SHARED else []
 
 
 def linked(storage: Storage, chain: Any) -> Any:
     """Another name for the array that shows this already, if there is one."""
-    for there in _links.get(storage, ()):
+    for there in _links(storage):
         array = there.array()
         if array is not None and there.chain == chain:
             return array.view()
@@ -94,10 +106,16 @@ def _look(storage: Any) -> None:
     """Take over what somebody has written to an array, be it one of a storage that shares another
     with this: the farthest take over first, and hand it on to those nearer.
     """
+    for there in storage.links:
+        if there.array() is not None:
+            break
+    else:  # as for what is made of `array[i]`, which nobody has
+        _unlink(storage)
+        return
     found = [storage]
     known = {id(storage)}
     for near in found:  # which grows meanwhile
-        for there in _links.get(near, ()):
+        for there in _links(near):
             for neighbor in there.neighbors():
                 if id(neighbor) not in known:
                     known.add(id(neighbor))
@@ -109,7 +127,8 @@ def _look(storage: Any) -> None:
 def _take_over(storage: Any) -> None:
     """Take over what somebody has written to the storage's own arrays."""
     alive = []
-    for there in _links.get(storage, ()):
+    links = _links(storage)
+    for there in links:
         array = there.array()
         if array is None:
             continue
@@ -124,10 +143,9 @@ def _take_over(storage: Any) -> None:
             _count.__set__(storage, _count.__get__(storage) + 1)
             _write(storage, written, there)
     if alive:
-        _links[storage] = alive
-    else:
-        _links.pop(storage, None)
-        storage.__class__ = _PLAIN[storage.__class__]
+        storage.links = alive
+    elif links:
+        _unlink(storage)
 
 
 def _numbers(value: Value) -> Any:
@@ -151,7 +169,7 @@ def _write(storage: Any, value: Value, but: Link | None = None) -> None:
     """
     numbers = _numbers(value)
     _content.__set__(storage, value)
-    for there in _links.get(storage, ()):
+    for there in _links(storage):
         array = there.array()
         if array is not None and there is not but:
             np.copyto(array, there.part_of(numbers))

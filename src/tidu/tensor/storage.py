@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tidu.base.strides import Strides, memory_order
 from tidu.ir.value import Value
 from tidu.ops.moving.movement import permute
@@ -20,11 +22,13 @@ class Storage:
     """A mutable cell: the current Value of some memory, and how often it was written.
 
     `version` counts all writes, `edits` those that the tape knows of: `.data` has a counter of its
-    own.
+    own. `links` are those to NumPy's arrays; only storages that share memory have any
+    (`tensor/sharing.py`).
     """
 
-    __slots__ = ("__weakref__", "edits", "value", "version")
+    __slots__ = ("__weakref__", "edits", "links", "value", "version")
 
+    links: list[Any]
     inference = False
     strides: Strides | None = None  # how the elements of the Value lie there; None: by rows
 
