@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import OrderedDict
 from typing import Any
 
 # So many new objects, less those that were freed, until the new ones are looked through.
@@ -78,3 +79,30 @@ class Thresholds:
 
 
 thresholds = Thresholds()
+
+
+class CollectorWatch:
+    """Tells whether the collector is at work, between `begin` and `end`.
+
+    It calls two functions of C when it starts and when it stops, before and after whatever else it
+    calls: each leaves the phase behind as the last one in its order.
+    """
+
+    def __init__(self) -> None:
+        self._first = OrderedDict.fromkeys(("start", "stop"))
+        self._last = OrderedDict.fromkeys(("start", "stop"))
+        self._callbacks: tuple[Any, Any] = self._first.move_to_end, self._last.move_to_end
+
+    def begin(self) -> None:
+        first, last = self._callbacks
+        gc.callbacks.insert(0, first)
+        gc.callbacks.append(last)
+
+    def end(self) -> None:
+        for callback in self._callbacks:
+            if callback in gc.callbacks:  # else somebody has cleared them
+                gc.callbacks.remove(callback)
+
+    @property
+    def works(self) -> bool:
+        return "start" in (next(reversed(self._first)), next(reversed(self._last)))

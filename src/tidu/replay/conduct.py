@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import dis
 import functools
-import gc
 import inspect
 import os
 import sys
@@ -13,6 +12,7 @@ import weakref
 from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, ModuleType
 from typing import Any
 
+from tidu.base.collector import CollectorWatch
 from tidu.base.source import describe, is_ours
 from tidu.replay.mentions import may_look_anywhere, words_in
 
@@ -58,8 +58,8 @@ def origin(filename: str) -> str:
 
 
 class Conduct:
-    """A context in which the code that runs is noted. The cycle collector waits meanwhile: what it
-    calls, and what is called for garbage, is no part of it.
+    """A context in which the code that runs is noted. What the cycle collector calls in between,
+    and what is called for garbage that it finds, is no part of it.
 
     `codes` has the global names of each piece of code that is not ours, `variables` what its free
     variables were, `selves` the objects whose methods were called: their ids and weak references,
@@ -73,18 +73,16 @@ class Conduct:
         self.selves: dict[int, weakref.ref[Any]] = {}
         self.any_name = False
         self.reason: str | None = None
-        self._collects = False
+        self._collector = CollectorWatch()
 
     def __enter__(self) -> Conduct:
-        self._collects = gc.isenabled()
-        gc.disable()
+        self._collector.begin()
         sys.setprofile(self._notice)
         return self
 
     def __exit__(self, *exception: object) -> None:
         sys.setprofile(None)
-        if self._collects:
-            gc.enable()
+        self._collector.end()
 
     def refuse(self, what: str, frame: FrameType | None) -> None:
         """Remember the first reason why the call cannot be replayed."""
@@ -96,6 +94,8 @@ class Conduct:
         if event == "call":
             code = frame.f_code
             kind = _origin_of(frame)
+            if kind is INSIDE or self._collector.works:
+                return
             if kind is OUTSIDE:
                 self._enter(frame, code)
             elif code.co_filename == dataclasses.__file__ and _called_from_outside(frame):
@@ -104,9 +104,9 @@ class Conduct:
                 name = frame.f_globals.get("__name__", "?")
                 self.refuse(f"it calls {name}.{code.co_qualname}()", _outside(frame))
         elif event == "c_call" and origin(frame.f_code.co_filename) is OUTSIDE:
+            if self._collector.works:
+                return
             impure = _impure(what)
-            if what is gc.enable or what is gc.disable:
-                self._collects = what is gc.enable
             if what is getattr or what is hasattr:
                 self.any_name = self.any_name or not _is_word(frame.f_code, frame.f_lasti)
             elif impure is not None:
