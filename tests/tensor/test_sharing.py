@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
+import time
 import warnings
 from typing import Any
 
@@ -101,6 +104,37 @@ def test_memory_whose_arrays_are_gone_is_ordinary_again() -> None:
     gc.collect()
     x.add_(1)
     assert type(x._storage) is Storage
+
+
+def test_threads_may_read_memory_while_its_array_goes_away() -> None:
+    failures, shown, done = [], [tidu.ones(3)], threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                assert shown[0].shape == (3,)
+                shown[0] * 2
+            except Exception as problem:
+                failures.append(problem)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(500):
+            array = np.ones(3, np.float32)
+            shown[0] = tidu.from_numpy(array)
+            time.sleep(0.00005)
+            del array
+            time.sleep(0.00005)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(interval)
+    assert not failures
 
 
 def test_a_large_array_follows_its_tensor_and_is_not_followed() -> None:

@@ -10,7 +10,9 @@ A storage that has such arrays is of a class of its own, so that no other pays f
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,20 +79,33 @@ def link(storage: Storage, array: np.ndarray[Any, Any], chain: Any = ()) -> None
     if not array.flags.writeable or 0 in array.strides:
         return
     new = Link(array, chain, weakref.ref(storage))
-    if storage.__class__ in SHARED:
-        storage.links.append(new)
-    else:
-        storage.links = [new]
-        storage.__class__ = _SHARED[storage.__class__]
+    try:
+        links = storage.links
+    except AttributeError:  # nothing is called in between: no other thread can come first
+        links = storage.links = []
+    links.append(new)
+    _be_shared(storage)
 
 
-def _unlink(storage: Any) -> None:
-    del storage.links
-    storage.__class__ = _PLAIN[storage.__class__]
+def _be_shared(storage: Any) -> None:
+    storage.__class__ = _SHARED.get(storage.__class__, storage.__class__)
 
 
-def _links(storage: Any) -> list[Link]:
-    return storage.links if storage.__class__ in SHARED else []
+def _links(storage: Storage) -> Sequence[Link]:
+    """The storage's links. Once there is a list of them it stays: others may add to it any time."""
+    return getattr(storage, "links", ())
+
+
+def _prune(storage: Any) -> None:
+    """Drop the links to arrays that are gone. Without any, the memory is ordinary again."""
+    links = storage.links
+    for there in [there for there in links if there.array() is None]:
+        with contextlib.suppress(ValueError):  # another thread was faster
+            links.remove(there)
+    if not links:
+        storage.__class__ = _PLAIN.get(storage.__class__, storage.__class__)
+        if links:  # another thread has added one
+            _be_shared(storage)
 
 
 def linked(storage: Storage, chain: Any) -> Any:
@@ -106,11 +121,11 @@ def _look(storage: Any) -> None:
     """Take over what somebody has written to an array, be it one of a storage that shares another
     with this: the farthest take over first, and hand it on to those nearer.
     """
-    for there in storage.links:
+    for there in _links(storage):
         if there.array() is not None:
             break
     else:  # as for what is made of `array[i]`, which nobody has
-        _unlink(storage)
+        _prune(storage)
         return
     found = [storage]
     known = {id(storage)}
@@ -126,13 +141,10 @@ def _look(storage: Any) -> None:
 
 def _take_over(storage: Any) -> None:
     """Take over what somebody has written to the storage's own arrays."""
-    alive = []
-    links = _links(storage)
-    for there in links:
+    for there in [*_links(storage)]:
         array = there.array()
         if array is None:
             continue
-        alive.append(there)
         value = _content.__get__(storage)
         if value.buffer.__class__ is Failure:  # there is nothing that the array could differ from
             continue
@@ -142,10 +154,8 @@ def _take_over(storage: Any) -> None:
                 written = write_through(value, there.chain, written)
             _count.__set__(storage, _count.__get__(storage) + 1)
             _write(storage, written, there)
-    if alive:
-        storage.links = alive
-    elif links:
-        _unlink(storage)
+    if _links(storage):
+        _prune(storage)
 
 
 def _numbers(value: Value) -> Any:
