@@ -50,7 +50,8 @@ def _join(value: Value) -> None:
     """Put together what a sequence of integers is made of, if all of that is there."""
     if value.op is None or value.buffer is not None:
         return
-    if value.op.pieces is None and not value.op.variadic:
+    stacks = value.op.variadic and value.op.kind == "composite"
+    if value.op.pieces is None and not stacks:
         return
     if all(x.buffer.__class__ is np.ndarray for x in value.inputs if x.__class__ is Value):
         run_value(value)

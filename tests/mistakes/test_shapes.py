@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.mistakes.table import Mistake, Table, check
@@ -145,6 +146,16 @@ def stack_sizes(torch: Any) -> None:
 @table("stack expects a non-empty TensorList", line="torch.stack(")
 def stack_of_nothing(torch: Any) -> None:
     torch.stack([])
+
+
+@table("element 1", "numpy.ndarray", "as_tensor", line="torch.stack(")
+def stack_with_an_array(torch: Any) -> None:
+    torch.stack([torch.ones(2), np.ones(2)])
+
+
+@table("cat", "must be tuple of Tensors, not Tensor", line="torch.cat(")
+def cat_of_a_tensor(torch: Any) -> None:
+    torch.cat(torch.ones(2, 2))
 
 
 @table("split", "sum", "5", "[2, 2]", line="x.split(")

@@ -99,3 +99,26 @@ def test_fill_diagonal_writes_in_place_and_wraps_on_request() -> None:
     assert tall.tolist() == want.tolist()
     cube = tidu.zeros(2, 2, 2).fill_diagonal_(3)
     assert cube.tolist() == torch.zeros(2, 2, 2).fill_diagonal_(3).tolist()
+
+
+LAYOUTS = {
+    "by rows": lambda T: T.ones(2, 3, 4, 5),
+    "transposed": lambda T: T.ones(5, 4, 3, 2).permute(3, 2, 1, 0),
+    "channels last": lambda T: T.ones(2, 3, 4, 5).contiguous(memory_format=T.channels_last),
+    "expanded": lambda T: T.ones(1, 3, 4, 1).expand(2, 3, 4, 5),
+    "images of rows": lambda T: T.ones(4, 5, 3).permute(2, 0, 1),
+    "a number": lambda T: T.ones(()),
+    "nothing": lambda T: T.ones(2, 0),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_stacked_tensors_lie_in_memory_as_with_pytorch(layout: str) -> None:
+    for dim in range(-len(LAYOUTS[layout](torch).shape) - 1, 0):
+        for other in ("float32", "float16", "int64"):
+            found, expected = (
+                T.stack([x, x.to(getattr(T, other)), x], dim)
+                for T, x in ((T, LAYOUTS[layout](T)) for T in (tidu, torch))
+            )
+            assert found.shape == expected.shape and found.stride() == expected.stride()
+            assert str(found.dtype) == str(expected.dtype)

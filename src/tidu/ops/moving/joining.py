@@ -18,6 +18,7 @@ from tidu.base.strides import (
     Strides,
     channels_are_last,
     strides_in_order,
+    view_strides,
 )
 from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, define, function
 from tidu.ops.moving.movement import Ranges, as_slices, reshape, slice_
@@ -169,11 +170,14 @@ def _stack_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[An
 
 def _stack_strides(shape: Shape, operands: Operands, attrs: tuple[Any, ...]) -> Strides | None:
     (dim,) = attrs
-    parts = tuple(
-        (_with_one(n, dim), (*s[:dim], n[dim] * s[dim] if dim < len(n) else 1, *s[dim:]))
-        for n, s in operands
-    )
-    return _cat_strides(shape, parts, attrs)
+    if dim == len(shape) - 1:
+        parts = tuple([((*n, 1), (*s, 1)) for n, s in operands])
+        return _cat_strides(shape, parts, attrs)
+    # As if they were joined along the dimension that comes to lie behind the new one, which is then
+    # split in two.
+    joined = (*shape[:dim], shape[dim] * shape[dim + 1], *shape[dim + 2 :])
+    strides = _cat_strides(joined, operands, attrs)
+    return strides and view_strides(joined, strides, shape)
 
 
 stack_ = define(
@@ -196,15 +200,29 @@ stack_ = define(
 
 
 def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
+    if hasattr(tensors, "shape"):
+        raise TypeError(
+            f"{operation}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+            f"{type(tensors).__name__}{at(here())}"
+        )
     items = tuple(tensors)
     if not items:
         if operation == "stack":
             raise RuntimeError("stack expects a non-empty TensorList, but the list is empty")
-        raise ValueError(f"{operation}(): expected a non-empty list of Tensors, but it is empty")
+        raise ValueError(
+            f"torch.{operation}(): expected a non-empty list of Tensors, but it is empty"
+        )
     for number, item in enumerate(items):
-        if not hasattr(type(item), "shape"):
+        kind = type(item)
+        if not hasattr(kind, "numel"):  # NumPy's arrays have a shape, too
+            name = (
+                kind.__name__
+                if kind.__module__ == "builtins"
+                else (f"{kind.__module__}.{kind.__name__}")
+            )
             raise TypeError(
-                f"expected Tensor as element {number} in argument 0, but got {type(item).__name__}"
+                f"expected Tensor as element {number} in argument 0, but got {name}: "
+                f"torch.as_tensor(x) makes one of it{at(here())}"
             )
     return items
 
@@ -218,12 +236,7 @@ def cat(tensors: Any, dim: int = 0, *, axis: int | None = None) -> Any:
     >>> torch.cat([torch.tensor([1, 2]), torch.tensor([3])])
     tensor([1, 2, 3])
     """
-    if hasattr(tensors, "shape"):
-        raise TypeError(
-            "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"
-            f"{at(here())}"
-        )
-    items = _join("torch.cat", tensors)
+    items = _join("cat", tensors)
     # An empty vector fits whatever the others' shapes are; its dtype counts, and its history.
     shapes = [tuple(x.shape) for x in items]
     if () in shapes:
