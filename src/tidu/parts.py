@@ -50,6 +50,7 @@ def _join(value: Value) -> None:
     """Put together what a sequence of integers is made of, if all of that is there."""
     if value.op is None or value.buffer is not None:
         return
+    # What stacks is a composite: only what that is made of has pieces.
     stacks = value.op.variadic and value.op.kind == "composite"
     if value.op.pieces is None and not stacks:
         return

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tidu
+from tidu.base import source
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
 
@@ -438,6 +439,20 @@ def test_scalars_of_tensors_with_history_warn_where_pytorch_does(
             library.set_warn_always(False)
         said.append([str(w.message).partition(" (Triggered")[0] for w in caught])
     assert said[1] == said[0]
+
+
+def test_what_is_said_each_time_has_not_been_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PyTorch does it, which cannot be made to forget what it has said."""
+    monkeypatch.setattr(source, "_said", set())
+    x, counts = tidu.tensor(0.5, requires_grad=True), []
+    for always in (True, True, False, False, True):
+        tidu.set_warn_always(always)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            float(x)
+        counts.append(len(caught))
+    tidu.set_warn_always(False)
+    assert counts == [1, 1, 1, 0, 1]
 
 
 def test_tensors_with_history_become_arrays_where_no_gradient_is_recorded() -> None:

@@ -104,6 +104,7 @@ def test_memory_whose_arrays_are_gone_is_ordinary_again() -> None:
     gc.collect()
     x.add_(1)
     assert type(x._storage) is Storage
+    assert not x._storage.links
 
 
 def test_threads_may_read_memory_while_its_array_goes_away() -> None:

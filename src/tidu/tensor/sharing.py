@@ -154,8 +154,7 @@ def _take_over(storage: Any) -> None:
                 written = write_through(value, there.chain, written)
             _count.__set__(storage, _count.__get__(storage) + 1)
             _write(storage, written, there)
-    if _links(storage):
-        _prune(storage)
+    _prune(storage)
 
 
 def _numbers(value: Value) -> Any:

@@ -20,7 +20,7 @@ from tidu.base.strides import (
     strides_in_order,
     view_strides,
 )
-from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, define, function
+from tidu.ir.op import Array, Inferred, Op, Piece, Pieces, Sample, class_of, define, function
 from tidu.ops.moving.movement import Ranges, as_slices, reshape, slice_
 from tidu.ops.rules import PART, promote
 
@@ -152,12 +152,9 @@ def _stack_infer(op: Op, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Inf
 
 
 def _stacked(tensors: tuple[Any, ...], dim: int) -> Any:
-    shape = _with_one(tensors[0].shape, dim)
-    return cat_(tuple([reshape(x, shape) for x in tensors]), dim)
-
-
-def _with_one(shape: Shape, dim: int) -> Shape:
-    return (*shape[:dim], 1, *shape[dim:])
+    shape = tensors[0].shape
+    part = (*shape[:dim], 1, *shape[dim:])
+    return cat_(tuple([reshape(x, part) for x in tensors]), dim)
 
 
 def _stack_vjps(g: Any, out: Any, tensors: tuple[Any, ...], dim: int) -> list[Any]:
@@ -213,15 +210,9 @@ def _join(operation: str, tensors: Any) -> tuple[Any, ...]:
             f"torch.{operation}(): expected a non-empty list of Tensors, but it is empty"
         )
     for number, item in enumerate(items):
-        kind = type(item)
-        if not hasattr(kind, "numel"):  # NumPy's arrays have a shape, too
-            name = (
-                kind.__name__
-                if kind.__module__ == "builtins"
-                else (f"{kind.__module__}.{kind.__name__}")
-            )
+        if not hasattr(type(item), "numel"):  # NumPy's arrays have a shape, too
             raise TypeError(
-                f"expected Tensor as element {number} in argument 0, but got {name}: "
+                f"expected Tensor as element {number} in argument 0, but got {class_of(item)}: "
                 f"torch.as_tensor(x) makes one of it{at(here())}"
             )
     return items
